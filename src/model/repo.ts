@@ -1,0 +1,99 @@
+import { UserError } from './errors.ts';
+
+/** A repository's full name, `<namespace>/<name>`. */
+export type RepoName = `${string}/${string}`;
+
+export const visibilities = ['private', 'internal', 'public'] as const;
+export type Visibility = (typeof visibilities)[number];
+
+/** The path a client asked for: a full name, or a bare name that lies in a namespace still to be found. */
+export interface RepoPath {
+  readonly namespace: string | undefined;
+  readonly name: string;
+}
+
+const nameShape = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const reserved = new Set(['cpm', 'git', 'root', 'nobody', 'operator', 'anonymous']);
+
+/**
+ * Why a word is no name of a user, org, server or repository; undefined when it is one.
+ * Capitals are refused, never folded: two spellings of one name would be two names to a file system.
+ */
+export function nameFault(name: string): string | undefined {
+  if (/[A-Z]/.test(name)) return 'capitals are not allowed';
+  if (!nameShape.test(name)) {
+    return 'it must be 1 to 63 of a-z, 0-9, ".", "_" and "-", beginning with a letter or digit';
+  }
+  if (name.includes('..')) return '".." is not allowed';
+  if (name.endsWith('.git') || name.endsWith('.lock')) return 'it must not end in .git or .lock';
+  return undefined;
+}
+
+/** @throws UserError `usage` when `name` can't be the name of a user, org, server or repository */
+export function checkName(name: string, what: string): string {
+  const fault = nameFault(name);
+  if (fault === undefined) return name;
+  throw new UserError('usage', `${quoted(name)} is not a ${what} name: ${fault}`);
+}
+
+/** The names that no user or org may take; repositories may. @throws UserError `usage` */
+export function checkNamespace(name: string, what: string): string {
+  checkName(name, what);
+  if (!reserved.has(name)) return name;
+  throw new UserError('usage', `"${name}" is a reserved name`, { hint: 'choose another name' });
+}
+
+export function isReserved(name: string): boolean {
+  return reserved.has(name);
+}
+
+/**
+ * Reads the path of a git client or the REPO of a command: leading `/` or `~/`, one `.git` and a trailing slash
+ * are dropped; what is left must be `name` or `namespace/name`.
+ *
+ * @throws UserError `usage`
+ */
+export function parseRepoPath(path: string): RepoPath {
+  const bare = path
+    .replace(/^(~\/|\/)/, '')
+    .replace(/\/$/, '')
+    .replace(/\.git$/, '');
+  const parts = bare.split('/');
+  const [first = '', second] = parts;
+  const fault =
+    parts.length > 2
+      ? 'it has more than one slash'
+      : (nameFault(first) ?? (second === undefined ? undefined : nameFault(second)));
+  if (fault !== undefined) {
+    throw new UserError('usage', `${quoted(path)} is not a repository name: ${fault}`, {
+      hint: 'a repository is called NAMESPACE/NAME, or NAME in your own namespace',
+    });
+  }
+  return second === undefined
+    ? { namespace: undefined, name: first }
+    : { namespace: first, name: second };
+}
+
+export function repoPathText({ namespace, name }: RepoPath): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
+const longestQuote = 80;
+
+/** A word from outside, safe to show: control and non-ASCII direction characters escaped, cut when long. */
+export function quoted(word: string): string {
+  const cut = word.length > longestQuote ? `${word.slice(0, longestQuote)}…` : word;
+  return `"${escapeControls(cut)}"`;
+}
+
+/** Escapes C0, C1, DEL and bidirectional controls, so that text from outside can't steer a terminal. */
+export function escapeControls(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (char) => {
+      const code = char.charCodeAt(0);
+      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
+    },
+  );
+}

@@ -1,0 +1,49 @@
+import type { Push } from '../core/push.ts';
+import type { RepoPath } from '../model/repo.ts';
+import type { Stdio } from '../model/stdio.ts';
+
+/** The repository a transfer was allowed to reach. */
+export interface Target {
+  /** Absolute path of the bare repository. */
+  readonly directory: string;
+  /** `GIT_PROTOCOL`, validated. */
+  readonly protocol: string | undefined;
+}
+
+/** Everything a transfer's talk may touch. */
+export interface Talk extends Target {
+  readonly stdio: Stdio;
+  readonly signal: AbortSignal;
+}
+
+interface BasePlan {
+  /** The git program's name with its dash, as the audit record shows it. */
+  readonly action: string;
+  readonly path: RepoPath;
+}
+
+/** A program that only reads: it is spawned in the repository and its streams are the client's. */
+export interface ReadPlan extends BasePlan {
+  readonly right: 'read';
+  /** git's arguments, without `git`; it runs in the repository's directory. */
+  readonly args: readonly string[];
+}
+
+/** A push: the gate talks to the client and to git. @see Push for what it asks of the core */
+export interface WritePlan extends BasePlan {
+  readonly right: 'write';
+  talk(talk: Talk, push: Push): Promise<number>;
+}
+
+export type Plan = ReadPlan | WritePlan;
+
+/** A transfer protocol: words in, plan out, nothing touched. */
+export interface Transfer {
+  /** The git program's name, `git-upload-pack`. */
+  readonly program: string;
+  /**
+   * @param words - what followed the program's name
+   * @throws UserError `usage` on anything but the protocol's own arguments
+   */
+  plan(words: readonly string[]): Plan;
+}
