@@ -1,10 +1,11 @@
 import type { Push } from '../core/push.ts';
 import type { RepoPath } from '../model/repo.ts';
 import type { Stdio } from '../model/stdio.ts';
+import type { Git } from '../programs/git.ts';
 
 /** The repository a transfer was allowed to reach. */
 export interface Target {
-  /** Absolute path of the bare repository. */
+  /** Absolute path of the bare repository; of an empty one where a push may create it. */
   readonly directory: string;
   /** `GIT_PROTOCOL`, validated. */
   readonly protocol: string | undefined;
@@ -12,6 +13,7 @@ export interface Target {
 
 /** Everything a transfer's talk may touch. */
 export interface Talk extends Target {
+  readonly git: Git;
   readonly stdio: Stdio;
   readonly signal: AbortSignal;
 }
@@ -22,11 +24,11 @@ interface BasePlan {
   readonly path: RepoPath;
 }
 
-/** A program that only reads: it is spawned in the repository and its streams are the client's. */
+/** A program that only reads. */
 export interface ReadPlan extends BasePlan {
   readonly right: 'read';
-  /** git's arguments, without `git`; it runs in the repository's directory. */
-  readonly args: readonly string[];
+  /** @returns git's exit status. @throws the signal's reason when that is a UserError, and on defects */
+  talk(talk: Talk): Promise<number>;
 }
 
 /** A push: the gate talks to the client and to git. @see Push for what it asks of the core */

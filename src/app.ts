@@ -1,0 +1,205 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from './config.ts';
+import { type Core, openCore } from './core/core.ts';
+import {
+  type Asker,
+  addFirstAdmin,
+  type FirstAdmin,
+  planFirstStart,
+  writeFirstKeys,
+} from './core/first-start.ts';
+import {
+  beginHouse,
+  checkOperator,
+  finishHouse,
+  inspectHouse,
+  readPrivateKey,
+} from './core/house.ts';
+import { identifyKey } from './core/identify.ts';
+import { openLocalDoor } from './doors/local/server.ts';
+import type { SshDoor } from './doors/ssh/door.ts';
+import { openSshDoor } from './doors/ssh/server.ts';
+import { createLog, type Log } from './log.ts';
+import { UserError } from './model/errors.ts';
+import type { ListenAddress } from './settings.ts';
+import { createRun } from './shell/run.ts';
+import { type HouseLock, lockHouse } from './store/sqlite.ts';
+import { openStore } from './store/store.ts';
+
+/** A server that runs. */
+export interface App {
+  readonly core: Core;
+  readonly addresses: readonly ListenAddress[];
+  readonly fingerprints: readonly string[];
+  /** Who was made the first site admin just now; undefined but for a first start. */
+  readonly firstAdmin: FirstAdmin | undefined;
+  /** Stops accepting, lets transfers finish within the grace, writes everything down. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a server, making its data directory where there is none.
+ *
+ * @param warn - hears what is amiss and no fault
+ * @throws UserError `conflict` when a server has the data directory already
+ */
+export async function startApp(
+  config: Config,
+  asker: Asker,
+  warn: (text: string) => void,
+): Promise<App> {
+  const log = createLog(config.values.log_level);
+  await inspectHouse(config.dataDir, config.databasePath);
+  const lock = await takeHouse(config.dataDir, 0);
+  try {
+    const firstAdmin = await ensureHouse(config, asker);
+    const core = await openCore(config, log);
+    return await openDoors({ core, lock, firstAdmin, warn });
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function ensureHouse(config: Config, asker: Asker): Promise<FirstAdmin | undefined> {
+  const { dataDir, databasePath } = config;
+  if ((await inspectHouse(dataDir, databasePath)) === 'complete') return undefined;
+  const plan = await planFirstStart(config, asker);
+  await beginHouse(dataDir);
+  const key = await writeFirstKeys(config, plan);
+  const store = await openStore(databasePath);
+  const admin = await addFirstAdmin(store, plan.name, key);
+  await store.close();
+  await finishHouse(dataDir);
+  return admin;
+}
+
+interface Opened {
+  readonly core: Core;
+  readonly lock: HouseLock;
+  readonly firstAdmin: FirstAdmin | undefined;
+  warn(text: string): void;
+}
+
+async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App> {
+  const { config, log } = core;
+  const run = createRun(core);
+  const ssh = await openSsh(core, log);
+  const addresses = await listenAll(ssh, config.values.listen, warn);
+  core.setPort(addresses[0]?.port ?? 0);
+  const unregister = core.sessions.register((matches, why) =>
+    ssh.endWhere((owner) => matches(owner.principal), why),
+  );
+  const local = await openLocalDoor(socketPath(config.dataDir), run, log);
+  return {
+    core,
+    addresses,
+    fingerprints: ssh.fingerprints,
+    firstAdmin,
+    close: async () => {
+      await ssh.close(config.values['shutdown.grace']);
+      await local.close();
+      unregister();
+      await core.close();
+      await rm(pidPath(config.dataDir), { force: true });
+      lock.release();
+    },
+  };
+}
+
+async function openSsh(core: Core, log: Log): Promise<SshDoor> {
+  const { values, hostKeyPaths } = core.config;
+  return openSshDoor({
+    hostKeys: await Promise.all(hostKeyPaths.map(readPrivateKey)),
+    limits: {
+      loginGraceMs: values['limits.login_grace'],
+      authTries: values['limits.auth_tries'],
+      channels: values['limits.channels'],
+      unauthenticated: values['limits.unauthenticated'],
+      connections: values['limits.connections'],
+      unauthenticatedPerAddress: values['limits.unauthenticated_per_address'],
+      connectionsPerUser: values['limits.connections_per_user'],
+      idleMs: values['limits.idle'],
+    },
+    log,
+    identify: (blob) => identifyKey(core.store, blob),
+    signedIn: async ({ principal }, address) => {
+      core.audit.signedIn(principal, address);
+      core.signIns.note(principal);
+    },
+    signInFailed: (address, fingerprints) => core.audit.signInFailed(address, fingerprints),
+    run: createRun(core),
+  });
+}
+
+/** Listens on every address. A family that the machine lacks is a warning, unless nothing is left. */
+async function listenAll(
+  ssh: SshDoor,
+  wanted: readonly ListenAddress[],
+  warn: (text: string) => void,
+): Promise<readonly ListenAddress[]> {
+  const addresses: ListenAddress[] = [];
+  for (const address of wanted) {
+    try {
+      addresses.push(await ssh.listen(address));
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      const fault = `can't listen on ${address.host}:${address.port}: ${code}`;
+      const lacking = code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL';
+      if (!lacking || (addresses.length === 0 && wanted.length === 1)) {
+        throw new UserError('unavailable', fault, {
+          hint: 'is another server there? choose another address with --listen HOST:PORT',
+          cause,
+        });
+      }
+      warn(fault);
+    }
+  }
+  return addresses;
+}
+
+/** Does something with a data directory that no server has now; waits for other commands on it. */
+export async function withCore<T>(config: Config, work: (core: Core) => Promise<T>): Promise<T> {
+  const lock = await takeHouse(config.dataDir, 30_000);
+  try {
+    const core = await openCore(config, createLog('warn'));
+    try {
+      return await work(core);
+    } finally {
+      await core.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+/** @throws UserError when this account is not the operator, or there is no data directory */
+export async function checkHouse(config: Config): Promise<void> {
+  await checkOperator(config.dataDir, (uid) => (uid === 0 ? 'root' : `uid ${uid}`));
+  if ((await inspectHouse(config.dataDir, config.databasePath)) === 'complete') return;
+  throw new UserError('not_found', `no data directory at ${config.dataDir}`, {
+    hint: 'name it with --data-dir DIR, or make one with: cpm serve',
+  });
+}
+
+async function takeHouse(dataDir: string, waitMs: number): Promise<HouseLock> {
+  await mkdir(join(dataDir, 'run'), { recursive: true, mode: 0o700 });
+  const lock = lockHouse(join(dataDir, 'run', 'lock.db'), waitMs);
+  if (lock !== undefined) {
+    await writeFile(pidPath(dataDir), `${process.pid}\n`, { mode: 0o600 });
+    return lock;
+  }
+  const pid = (await readFile(pidPath(dataDir), 'utf8').catch(() => '')).trim();
+  throw new UserError('conflict', `the data directory ${dataDir} is in use by process ${pid}`, {
+    hint: 'stop that server first, or name another --data-dir',
+  });
+}
+
+export function socketPath(dataDir: string): string {
+  return join(dataDir, 'run', 'cpm.sock');
+}
+
+function pidPath(dataDir: string): string {
+  return join(dataDir, 'run', 'pid');
+}

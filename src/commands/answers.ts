@@ -1,0 +1,41 @@
+import type { AnswerSchema } from './command.ts';
+
+/** Pieces that the answers of several commands share. */
+export const string: AnswerSchema = { type: 'string' };
+export const integer: AnswerSchema = { type: 'integer' };
+export const boolean: AnswerSchema = { type: 'boolean' };
+export const maybe: AnswerSchema = { type: ['string', 'null'] };
+export const time: AnswerSchema = { type: 'string', format: 'date-time' };
+export const maybeTime: AnswerSchema = { type: ['string', 'null'], format: 'date-time' };
+
+/** An object all of whose properties are always there. */
+export function object(properties: Readonly<Record<string, AnswerSchema>>): AnswerSchema {
+  return { type: 'object', properties, required: Object.keys(properties) };
+}
+
+export function array(items: AnswerSchema): AnswerSchema {
+  return { type: 'array', items };
+}
+
+/** What every changing command answers at least. */
+export const changed = object({ changed: boolean });
+export const changedId = object({ changed: boolean, id: string });
+
+/** Pages of a list as one stream of rows. */
+export async function* paged<T>(
+  page: (after: T | undefined) => Promise<readonly T[]>,
+): AsyncGenerator<T> {
+  let last: T | undefined;
+  for (;;) {
+    const rows = await page(last);
+    if (rows.length === 0) return;
+    yield* rows;
+    last = rows.at(-1);
+  }
+}
+
+/** The thing an ask was about; its absence is a defect of the command. */
+export function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('a command asked for nothing and needs something');
+  return value;
+}

@@ -1,0 +1,173 @@
+import type { Ask, Granted } from '../core/ask.ts';
+import type { Core } from '../core/core.ts';
+import type { Principal } from '../model/principal.ts';
+import type { Actor } from '../store/changes.ts';
+
+/** How the text of an argument is checked before anything is looked up. */
+export type Format =
+  | 'branch'
+  | 'description'
+  | 'duration'
+  | 'file'
+  | 'fingerprint'
+  | 'listen'
+  | 'moment'
+  | 'name'
+  | 'namespace'
+  | 'path'
+  | 'pattern'
+  | 'repo'
+  | 'text'
+  | 'url'
+  | 'who';
+
+/** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
+export type ArgSchema =
+  | {
+      readonly type: 'string';
+      readonly format: Format;
+      readonly description: string;
+    }
+  | {
+      readonly type: 'string';
+      readonly enum: readonly string[];
+      readonly description: string;
+    }
+  | { readonly type: 'boolean'; readonly description: string }
+  | { readonly type: 'integer'; readonly minimum: number; readonly description: string }
+  | {
+      readonly type: 'array';
+      readonly items: { readonly type: 'string'; readonly format: Format };
+      readonly description: string;
+    };
+
+type Value<S extends ArgSchema> = S extends { enum: readonly (infer E)[] }
+  ? E
+  : S extends { type: 'string' }
+    ? string
+    : S extends { type: 'boolean' }
+      ? boolean
+      : S extends { type: 'integer' }
+        ? number
+        : readonly string[];
+
+/** The TypeScript side of a command's `args`. */
+export type Args<A extends Readonly<Record<string, ArgSchema>>, R extends keyof A> = {
+  readonly [K in keyof A as K extends R ? K : never]: Value<A[K]>;
+} & { readonly [K in keyof A as K extends R ? never : K]?: Value<A[K]> | undefined };
+
+/** A JSON Schema of an answer: enough of the standard to describe what cpm prints. */
+export interface AnswerSchema {
+  readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean' | readonly string[];
+  readonly properties?: Readonly<Record<string, AnswerSchema>>;
+  readonly required?: readonly string[];
+  readonly items?: AnswerSchema;
+  readonly enum?: readonly string[];
+  readonly format?: string;
+}
+
+/** What a handler gets besides its arguments. */
+export interface Context {
+  readonly core: Core;
+  readonly principal: Principal;
+  /** Who writes what it changes, and whether it is a dry run. */
+  readonly by: Actor;
+  /** What the command's ask led to. */
+  readonly granted: Granted;
+  readonly signal: AbortSignal;
+  /** Whether the operator, on the machine itself, asks. */
+  readonly local: boolean;
+  /** The content of a FILE argument: `-` is standard input. At most 1 MiB. @throws UserError `usage` */
+  readFile(file: string): Promise<Buffer>;
+  /** Absolute path of a PATH argument; only the local door has any. @throws UserError `usage` */
+  resolvePath(path: string): string;
+  /** A line for the person, on stderr. */
+  note(line: string): void;
+}
+
+/** A list that is made while it is printed. */
+export type Rows<T> = AsyncIterable<T>;
+
+/** A command: what it is called, takes, needs, does and answers. Plain data but for three functions. */
+export interface Command {
+  /** `user add` */
+  readonly words: string;
+  readonly summary: string;
+  /** Lines that a person can type, without `cpm`; each is run by a test. */
+  readonly examples: readonly string[];
+  readonly args: Readonly<Record<string, ArgSchema>>;
+  /** The arguments given by position, in order. */
+  readonly positions: readonly string[];
+  readonly required: readonly string[];
+  readonly answer: AnswerSchema;
+  /** Whether it changes state: then it takes `--dry-run`, and its record is durable before it answers. */
+  readonly changes: boolean;
+  /** Whether it needs `--yes`, or a confirmation on a terminal. */
+  readonly asks: boolean;
+  /** What must be allowed, from the arguments alone. */
+  needs(args: Readonly<Record<string, unknown>>): Ask;
+  /** What it is about, for the record. */
+  target(args: Readonly<Record<string, unknown>>): string | undefined;
+  run(context: Context, args: Readonly<Record<string, unknown>>): Promise<unknown>;
+  /** Answers without a data directory; only for what needs none. */
+  offline?(args: Readonly<Record<string, unknown>>): Promise<unknown>;
+  /** How the answer reads; for a list, how one row reads as cells. */
+  text(answer: unknown): string;
+  /** The heads of a list's columns; a list is printed row by row. */
+  readonly columns?: readonly string[];
+  cells?(row: unknown): readonly string[];
+}
+
+interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends keyof A & string, T> {
+  words: string;
+  summary: string;
+  examples: readonly string[];
+  args: A;
+  positions?: readonly (keyof A & string)[];
+  required?: readonly R[];
+  answer: AnswerSchema;
+  changes?: boolean;
+  asks?: boolean;
+  needs(args: Args<A, R>): Ask;
+  target?(args: Args<A, R>): string | undefined;
+  run(context: Context, args: Args<A, R>): Promise<T>;
+  offline?(args: Args<A, R>): Promise<T>;
+  text(answer: T): string;
+}
+
+/** A command whose answer is one document. */
+export function command<
+  const A extends Readonly<Record<string, ArgSchema>>,
+  const R extends keyof A & string,
+  T,
+>(definition: Definition<A, R, T>): Command {
+  const defaults = {
+    positions: [],
+    required: [],
+    changes: false,
+    asks: false,
+    target: () => undefined,
+  };
+  // The handlers' argument types are derived from `args`, which the parser has checked: here the two meet.
+  return { ...defaults, ...definition } as unknown as Command;
+}
+
+/** A command whose answer is a list, streamed row by row. */
+export function list<
+  const A extends Readonly<Record<string, ArgSchema>>,
+  const R extends keyof A & string,
+  T,
+>(
+  definition: Omit<Definition<A, R, Rows<T>>, 'text' | 'answer'> & {
+    row: AnswerSchema;
+    columns: readonly string[];
+    cells(row: T): readonly string[];
+  },
+): Command {
+  const { row, ...rest } = definition;
+  return command({
+    ...(rest as unknown as Definition<A, R, Rows<T>>),
+    answer: { type: 'array', items: row },
+    text: () => '',
+  });
+}

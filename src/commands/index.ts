@@ -1,0 +1,86 @@
+import { auditCommands } from './audit.ts';
+import type { Command } from './command.ts';
+import { configCommands } from './config.ts';
+import { createHelp } from './help.ts';
+import { init } from './init.ts';
+import { list } from './list.ts';
+import { orgCommands } from './org.ts';
+import { repoCommands } from './repo.ts';
+import { serve } from './serve.ts';
+import { show } from './show.ts';
+import { sshkeyCommands } from './sshkey.ts';
+import { userCommands } from './user.ts';
+import { whoami } from './whoami.ts';
+
+/** The rest of the tree: its words are known, and answered with `not in this version`. */
+export const later: readonly string[] = [
+  'authorized-keys',
+  'backup',
+  'completion',
+  'conflicts',
+  'doctor',
+  'events',
+  'merge',
+  'neighbors',
+  'pull',
+  'push',
+  'restart',
+  'servers',
+  'service',
+  'sessions',
+  'shell',
+  'status',
+  'audit export',
+  'org access',
+  'org delete',
+  'org rename',
+  'org rules',
+  'org set',
+  'org team',
+  'repo adopt',
+  'repo alias',
+  'repo archive',
+  'repo delete',
+  'repo history',
+  'repo maintain',
+  'repo protect',
+  'repo rename',
+  'repo restore',
+  'repo rules',
+  'repo trash',
+  'repo unarchive',
+  'repo undo',
+  'repo verify',
+  'sshkey deploy',
+  'sshkey fetch',
+  'sshkey rotate',
+  'sshkey show',
+  'sshkey unused',
+  'sshkey verify',
+  'trash',
+  'user access',
+  'user admin',
+  'user can',
+  'user import',
+  'user offboard',
+  'user release',
+  'user rename',
+];
+
+export const help: Command = createHelp(() => ({ commands, later }));
+
+/** The command tree, in the order in which help shows it. */
+export const commands: readonly Command[] = [
+  init,
+  list,
+  show,
+  whoami,
+  help,
+  ...repoCommands,
+  ...orgCommands,
+  ...userCommands,
+  ...sshkeyCommands,
+  ...auditCommands,
+  ...configCommands,
+  serve,
+];

@@ -1,0 +1,115 @@
+import { UserError } from '../model/errors.ts';
+import { matchesGlob } from '../model/glob.ts';
+import { reaches } from '../model/right.ts';
+import { sizeText } from '../model/units.ts';
+import type { Repository } from '../store/repositories.ts';
+import { boolean, integer, object, paged, string, time } from './answers.ts';
+import { type Context, list as listCommand } from './command.ts';
+
+const pageRows = 500;
+
+interface Row {
+  name: string;
+  id: string;
+  description: string;
+  visibility: string;
+  default_branch: string;
+  right: string;
+  archived: boolean;
+  size_bytes: number;
+  refs: number;
+  updated_at: string;
+}
+
+type Sort = 'name' | 'size' | 'updated';
+
+async function* rows(
+  { core, principal, granted }: Context,
+  { pattern, namespace }: { pattern: string | undefined; namespace: string | undefined },
+): AsyncGenerator<Row> {
+  const owner = namespace === undefined ? undefined : await core.store.names.find(namespace);
+  if (namespace !== undefined && owner === undefined) {
+    throw new UserError('not_found', `${namespace}: no such user or organization`);
+  }
+  const everything = granted.standing.kind === 'operator' || granted.standing.siteAdmin;
+  const viewer =
+    principal.kind === 'user' && !everything
+      ? ({ kind: 'user', id: principal.id } as const)
+      : ({ kind: 'all' } as const);
+  const repositories = paged<Repository>((after) =>
+    core.store.repositories.page(viewer, {
+      after: { namespace: after?.namespace ?? '', name: after?.name ?? '' },
+      limit: pageRows,
+      namespaceId: owner?.ownerId,
+    }),
+  );
+  for await (const repo of repositories) {
+    if (pattern !== undefined && !matchesGlob(pattern, repo.fullName)) continue;
+    const { right } = await core.access.rightOn(principal, granted.standing, repo);
+    if (!reaches(right, 'read')) continue;
+    yield {
+      name: repo.fullName,
+      id: repo.id,
+      description: repo.description,
+      visibility: repo.visibility,
+      default_branch: repo.defaultBranch,
+      right,
+      archived: repo.archived,
+      size_bytes: repo.sizeBytes,
+      refs: repo.refs,
+      updated_at: repo.updatedAt,
+    };
+  }
+}
+
+/** By size or time: the largest and the newest first. */
+async function* sorted(source: AsyncIterable<Row>, sort: Sort): AsyncGenerator<Row> {
+  if (sort === 'name') {
+    yield* source;
+    return;
+  }
+  const all: Row[] = [];
+  for await (const row of source) all.push(row);
+  const compare = {
+    size: (a: Row, b: Row) => b.size_bytes - a.size_bytes,
+    updated: (a: Row, b: Row) => (a.updated_at < b.updated_at ? 1 : -1),
+  };
+  yield* all.sort(compare[sort]);
+}
+
+export const list = listCommand({
+  words: 'list',
+  summary: 'The repositories that you may read',
+  examples: ['list', 'list "acme/*" --sort updated', 'list --namespace acme --json'],
+  args: {
+    pattern: { type: 'string', format: 'pattern', description: 'a glob on the full name' },
+    namespace: { type: 'string', format: 'name', description: "one user's or organization's only" },
+    sort: { type: 'string', enum: ['name', 'size', 'updated'], description: 'name unless told' },
+    long: { type: 'boolean', description: 'with id, refs and description' },
+  },
+  positions: ['pattern'],
+  row: object({
+    name: string,
+    id: string,
+    description: string,
+    visibility: string,
+    default_branch: string,
+    right: string,
+    archived: boolean,
+    size_bytes: integer,
+    refs: integer,
+    updated_at: time,
+  }),
+  columns: ['NAME', 'VISIBILITY', 'RIGHT', 'SIZE', 'UPDATED', 'DESCRIPTION'],
+  needs: () => ({ need: 'account' }),
+  run: async (context, { pattern, namespace, sort = 'name' }) =>
+    sorted(rows(context, { pattern, namespace }), sort as Sort),
+  cells: (row) => [
+    row.name,
+    row.visibility,
+    row.right,
+    sizeText(row.size_bytes),
+    row.updated_at.slice(0, 16).replace('T', ' '),
+    row.description,
+  ],
+});

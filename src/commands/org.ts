@@ -1,0 +1,188 @@
+import { UserError } from '../model/errors.ts';
+import { type Role, rights, roles } from '../model/right.ts';
+import { array, changed, changedId, object, paged, present, string } from './answers.ts';
+import { type Context, command, list } from './command.ts';
+
+const pageRows = 500;
+const org = { type: 'string', format: 'name', description: "the organization's name" } as const;
+const user = { type: 'string', format: 'name', description: "the user's name" } as const;
+
+const create = command({
+  words: 'org create',
+  summary: 'Create an organization; you are its first owner',
+  examples: ['org create acme --description "All of ACME"'],
+  args: {
+    name: { type: 'string', format: 'namespace', description: 'its name' },
+    description: { type: 'string', format: 'description', description: 'one line about it' },
+    'exist-ok': { type: 'boolean', description: 'an existing organization is no fault' },
+  },
+  positions: ['name'],
+  required: ['name'],
+  answer: changedId,
+  changes: true,
+  needs: () => ({ need: 'org-create' }),
+  target: ({ name }) => name,
+  run: async ({ core, by, principal }, { name, description = '', ...flags }) => {
+    const ownerId = principal.kind === 'user' ? principal.id : undefined;
+    try {
+      return { changed: true, id: await core.store.orgs.add({ name, description, ownerId }, by) };
+    } catch (error) {
+      const taken = error instanceof UserError && error.code === 'conflict';
+      const held = taken ? await core.store.orgs.byName(name) : undefined;
+      if (held === undefined || flags['exist-ok'] !== true) throw error;
+      return { changed: false, id: held.id };
+    }
+  },
+  text: (answer) => (answer.changed ? 'Created.' : 'There already.'),
+});
+
+const listOrgs = list({
+  words: 'org list',
+  summary: 'All organizations',
+  examples: ['org list'],
+  args: {},
+  row: object({ name: string, description: string }),
+  columns: ['NAME', 'DESCRIPTION'],
+  needs: () => ({ need: 'account' }),
+  run: async ({ core }) =>
+    paged<{ name: string; description: string }>((after) =>
+      core.store.orgs.page(after?.name ?? '', pageRows),
+    ),
+  cells: ({ name, description }) => [name, description],
+});
+
+const show = command({
+  words: 'org show',
+  summary: 'One organization: members and teams',
+  examples: ['org show acme'],
+  args: { org },
+  positions: ['org'],
+  required: ['org'],
+  answer: object({
+    name: string,
+    id: string,
+    description: string,
+    member_right: { type: 'string', enum: rights },
+    members: array(object({ user: string, role: string })),
+    teams: array(object({ name: string, users: array(string) })),
+  }),
+  needs: (args) => ({ need: 'org', org: args.org, role: undefined }),
+  target: (args) => args.org,
+  run: async ({ core, granted }) => {
+    const { id, name, description, memberRight } = present(granted.org);
+    const members = await core.store.orgs.members(id);
+    const teams = await core.store.orgs.teams(id);
+    return { name, id, description, member_right: memberRight, members, teams };
+  },
+  text: (answer) =>
+    [
+      `${answer.name}  ${answer.description}`.trimEnd(),
+      `members have: ${answer.member_right}`,
+      ...answer.members.map((member) => `${member.role.padEnd(8)}${member.user}`),
+      ...answer.teams.map((team) => `team ${team.name}: ${team.users.join(', ')}`),
+    ].join('\n'),
+});
+
+async function changeRole(
+  { core, by, granted }: Context,
+  to: Role | undefined,
+): Promise<{ changed: boolean }> {
+  const from = granted.from as Role | undefined;
+  const done = await core.store.orgs.setRole(
+    present(granted.org),
+    present(granted.user),
+    { from, to },
+    by,
+  );
+  return { changed: done };
+}
+
+const memberAdd = command({
+  words: 'org member add',
+  summary: 'Make a user a member',
+  examples: ['org member add acme ana', 'org member add acme bo --role admin'],
+  args: { org, user, role: { type: 'string', enum: roles, description: 'member unless told' } },
+  positions: ['org', 'user'],
+  required: ['org', 'user'],
+  answer: changed,
+  changes: true,
+  needs: (args) => ({ need: 'role', org: args.org, user: args.user, to: args.role ?? 'member' }),
+  target: (args) => args.org,
+  run: async (context, args) => {
+    const held = context.granted.from;
+    const to = args.role ?? 'member';
+    if (held !== undefined && held !== to) {
+      throw new UserError('conflict', `${args.user} has the role ${held} in ${args.org} already`, {
+        hint: `change it with: org member role ${args.org} ${args.user} ${to}`,
+      });
+    }
+    return changeRole(context, to);
+  },
+  text: (answer) => (answer.changed ? 'Added.' : 'A member already.'),
+});
+
+const memberRole = command({
+  words: 'org member role',
+  summary: "Change a member's role",
+  examples: ['org member role acme ana owner'],
+  args: { org, user, role: { type: 'string', enum: roles, description: 'the new role' } },
+  positions: ['org', 'user', 'role'],
+  required: ['org', 'user', 'role'],
+  answer: changed,
+  changes: true,
+  needs: (args) => ({ need: 'role', org: args.org, user: args.user, to: args.role }),
+  target: (args) => args.org,
+  run: async (context, args) => {
+    if (context.granted.from === undefined) {
+      throw new UserError('not_found', `${args.user} is no member of ${args.org}`, {
+        hint: `add the user with: org member add ${args.org} ${args.user} --role ${args.role}`,
+      });
+    }
+    return changeRole(context, args.role);
+  },
+  text: (answer) => (answer.changed ? 'Changed.' : 'That role already.'),
+});
+
+const memberRemove = command({
+  words: 'org member remove',
+  summary: 'Take a membership away, or leave',
+  examples: ['org member remove acme ana'],
+  args: { org, user },
+  positions: ['org', 'user'],
+  required: ['org', 'user'],
+  answer: changed,
+  changes: true,
+  needs: (args) => ({ need: 'role', org: args.org, user: args.user, to: undefined }),
+  target: (args) => args.org,
+  run: async (context) => changeRole(context, undefined),
+  text: (answer) => (answer.changed ? 'Removed.' : 'Not a member.'),
+});
+
+const memberList = list({
+  words: 'org member list',
+  summary: 'The members and their roles',
+  examples: ['org member list acme'],
+  args: { org },
+  positions: ['org'],
+  required: ['org'],
+  row: object({ user: string, role: string }),
+  columns: ['USER', 'ROLE'],
+  needs: (args) => ({ need: 'org', org: args.org, role: undefined }),
+  target: (args) => args.org,
+  run: async ({ core, granted }) => memberRows(core, present(granted.org).id),
+  cells: (member) => [member.user, member.role],
+});
+
+async function* memberRows(core: Context['core'], orgId: string) {
+  yield* await core.store.orgs.members(orgId);
+}
+
+export const orgCommands = [
+  create,
+  listOrgs,
+  show,
+  memberAdd,
+  memberRole,
+  memberRemove,
+  memberList,
+];

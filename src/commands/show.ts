@@ -1,0 +1,70 @@
+import { parseRepoPath } from '../model/repo.ts';
+import { reaches } from '../model/right.ts';
+import { sizeText } from '../model/units.ts';
+import { allRefs } from '../programs/refs.ts';
+import { sizeOfTree } from '../programs/size.ts';
+import { array, boolean, integer, object, present, string, time } from './answers.ts';
+import { command } from './command.ts';
+
+const shownRefs = 20;
+
+export const show = command({
+  words: 'show',
+  summary: 'One repository: refs, size, your right, clone URL',
+  examples: ['show acme/app', 'show acme/app --json'],
+  args: { repo: { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } },
+  positions: ['repo'],
+  required: ['repo'],
+  answer: object({
+    name: string,
+    id: string,
+    description: string,
+    visibility: string,
+    default_branch: string,
+    right: string,
+    archived: boolean,
+    size_bytes: integer,
+    refs: array(object({ name: string, oid: string })),
+    updated_at: time,
+    clone_url: string,
+    sync: array(object({})),
+  }),
+  needs: ({ repo }) => ({ need: 'repo', path: parseRepoPath(repo), right: 'read' }),
+  target: ({ repo }) => repo,
+  run: async ({ core, granted }) => {
+    const repo = present(granted.repo);
+    const { right } = granted.decision;
+    const directory = core.repos.directory(repo);
+    const refs = await allRefs(directory);
+    const archive = refs.filter(({ name }) => name.startsWith('refs/cpm/'));
+    return {
+      name: repo.fullName,
+      id: repo.id,
+      description: repo.description,
+      visibility: repo.visibility,
+      default_branch: repo.defaultBranch,
+      right,
+      archived: repo.archived,
+      size_bytes: await sizeOfTree(directory),
+      refs: refs.filter(({ name }) => !name.startsWith('refs/cpm/')),
+      archived_tips: archive.length,
+      updated_at: repo.updatedAt,
+      clone_url: core.cloneUrl(repo.fullName),
+      sync: [],
+      // Who else has rights is for admins (S18).
+      ...(reaches(right, 'admin') ? { grants: await core.store.access.list(repo) } : {}),
+    };
+  },
+  text: (repo) => {
+    const lines = [
+      `${repo.name}  ${repo.visibility}${repo.archived ? ', archived' : ''}, you have: ${repo.right}`,
+      ...(repo.description === '' ? [] : [repo.description]),
+      `clone: ${repo.clone_url}`,
+      `size: ${sizeText(repo.size_bytes)}, refs: ${repo.refs.length}, archived tips: ${repo.archived_tips}`,
+      ...repo.refs.slice(0, shownRefs).map(({ name, oid }) => `  ${oid.slice(0, 12)} ${name}`),
+    ];
+    if (repo.refs.length > shownRefs) lines.push(`  … and ${repo.refs.length - shownRefs} more`);
+    for (const { who, right } of repo.grants ?? []) lines.push(`grant: ${who} ${right}`);
+    return lines.join('\n');
+  },
+});

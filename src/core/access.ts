@@ -1,0 +1,260 @@
+import { noSuchRepository, UserError } from '../model/errors.ts';
+import { askerText, type Principal } from '../model/principal.ts';
+import { type RepoPath, repoPathText } from '../model/repo.ts';
+import {
+  type Decision,
+  decide,
+  type Need,
+  type RepoStanding,
+  type Right,
+  reaches,
+  type Standing,
+} from '../model/right.ts';
+import type { Key } from '../store/keys.ts';
+import type { Repository } from '../store/repositories.ts';
+import type { Store } from '../store/store.ts';
+import type { Ask, Granted } from './ask.ts';
+import type { Lookup } from './lookup.ts';
+
+/** May this principal do this, and why? It loads what `model/right.ts` decides on, anew for every question. */
+export class AccessControl {
+  readonly #store: Store;
+  readonly #lookup: Lookup;
+  readonly #orgCreate: 'users' | 'admins';
+
+  /** @param orgCreate - who may create organizations, of the configuration */
+  constructor(store: Store, lookup: Lookup, orgCreate: 'users' | 'admins') {
+    this.#store = store;
+    this.#lookup = lookup;
+    this.#orgCreate = orgCreate;
+  }
+
+  /** Who this is at this moment (S2): key and user as the store has them now. */
+  async standing(principal: Principal): Promise<Standing> {
+    const { kind } = principal;
+    if (kind !== 'user') {
+      const ended = kind === 'operator' || kind === 'anonymous' ? undefined : 'not in this version';
+      return { kind, ended, siteAdmin: false };
+    }
+    const user = await this.#store.users.byId(principal.id);
+    const key = await this.#store.keys.byId(principal.keyId);
+    if (user === undefined || user.state === 'deleted') {
+      return { kind, ended: `${principal.name} is no user here any more`, siteAdmin: false };
+    }
+    const ended =
+      user.state === 'disabled' ? `the account ${user.name} is disabled` : keyFault(key, user.id);
+    return { kind, ended, siteAdmin: user.admin };
+  }
+
+  /**
+   * Looks up what is asked for and decides.
+   *
+   * @throws UserError `denied`; `not_found` where the principal may not even know
+   */
+  async authorize(principal: Principal, ask: Ask): Promise<Granted> {
+    const standing = await this.standing(principal);
+    if (standing.ended !== undefined) throw new UserError('denied', standing.ended);
+    switch (ask.need) {
+      case 'repo':
+        return this.#repo(principal, standing, ask.path, ask.right);
+      case 'create':
+        return this.#create(principal, standing, ask.path);
+      case 'grant':
+        return this.#grant(principal, standing, ask);
+      case 'org':
+      case 'role':
+        return this.#org(principal, standing, ask);
+      case 'self':
+        return this.#self(principal, standing, ask.user);
+      case 'org-create': {
+        const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
+        return this.#site(standing, { kind }, 'create organizations');
+      }
+      default:
+        return this.#site(standing, { kind: ask.need }, 'do this');
+    }
+  }
+
+  /** The right that a principal in good standing has on a repository, for lists. */
+  async rightOn(principal: Principal, standing: Standing, repo: Repository): Promise<Decision> {
+    const on = await this.#standingOn(principal, repo);
+    return decide(standing, { kind: 'repo', right: 'read', on });
+  }
+
+  async #standingOn(principal: Principal, repo: Repository): Promise<RepoStanding> {
+    const nothing = {
+      orgRole: undefined,
+      orgName: undefined,
+      memberRight: 'none',
+      grants: [],
+    } as const;
+    const held =
+      principal.kind === 'user' ? await this.#store.access.holdings(principal.id, repo) : nothing;
+    const ownNamespace = principal.kind === 'user' && repo.namespaceId === principal.id;
+    return { visibility: repo.visibility, archived: repo.archived, ownNamespace, ...held };
+  }
+
+  async #repo(
+    principal: Principal,
+    standing: Standing,
+    path: RepoPath,
+    right: Right,
+  ): Promise<Granted> {
+    const repo = await this.#lookup.find(principal, path);
+    const hidden = noSuchRepository(repoPathText(path), askerText(principal));
+    if (repo === undefined) throw hidden;
+    const on = await this.#standingOn(principal, repo);
+    const decision = decide(standing, { kind: 'repo', right, on });
+    if (decision.allowed) return { standing, decision, repo };
+    if (!reaches(decision.right, 'read')) throw hidden;
+    throw await this.#tooLittle(principal, repo, decision, right);
+  }
+
+  async #tooLittle(
+    principal: Principal,
+    repo: Repository,
+    held: Decision,
+    right: Right,
+  ): Promise<UserError> {
+    if (reaches(held.right, right)) {
+      return new UserError('denied', `${repo.fullName}: ${held.why}, nobody may write to it`, {
+        hint: `an admin takes it out of the archive with: repo unarchive ${repo.fullName}`,
+      });
+    }
+    const name = principal.kind === 'user' ? principal.name : principal.kind;
+    const rank = right === 'read' || right === 'write' ? right : `act as its ${right}`;
+    const verb = { read: 'read it', write: 'read and write it', admin: 'administer it' } as const;
+    const may = verb[held.right as keyof typeof verb] ?? 'own it';
+    const admins = await this.#store.access.adminsOf(repo);
+    const ask = admins.length === 0 ? 'ask its admin' : `ask ${admins.join(' or ')}`;
+    const command =
+      right === 'owner' ? '' : `: repo access grant ${repo.fullName} ${name} ${right}`;
+    return new UserError(
+      'denied',
+      `${repo.fullName}: you may ${may}, not ${rank} (${name}, ${held.why})`,
+      {
+        hint: `${ask}${command}`,
+      },
+    );
+  }
+
+  async #create(principal: Principal, standing: Standing, path: RepoPath): Promise<Granted> {
+    const name = path.namespace ?? (await this.#lookup.ownNamespace(principal));
+    const namespace = await this.#store.names.find(name);
+    if (namespace === undefined) {
+      throw new UserError('not_found', `${name}: no such user or organization`, {
+        hint: `create the organization first: org create ${name}`,
+      });
+    }
+    const isUser = principal.kind === 'user';
+    const orgRole = isUser
+      ? await this.#store.orgs.role(namespace.ownerId, principal.id)
+      : undefined;
+    const ownNamespace = isUser && namespace.ownerId === principal.id;
+    const decision = decide(standing, { kind: 'create', ownNamespace, orgRole });
+    if (decision.allowed) return { standing, decision, namespace };
+    const hint =
+      namespace.kind === 'org'
+        ? `ask an owner of ${name}: org member role ${name} USER admin`
+        : 'leave the namespace out to create it in your own';
+    throw new UserError(
+      'denied',
+      `${name}: you may not create repositories there (${askerText(principal)})`,
+      {
+        hint,
+      },
+    );
+  }
+
+  async #grant(
+    principal: Principal,
+    standing: Standing,
+    ask: Extract<Ask, { need: 'grant' }>,
+  ): Promise<Granted> {
+    const { repo } = await this.#repo(principal, standing, ask.path, 'admin');
+    if (repo === undefined) throw new Error('a repository was decided on and is not there');
+    const who = await this.#lookup.grantee(ask.who);
+    const from = await this.#store.access.granted(repo.id, who.id);
+    const on = await this.#standingOn(principal, repo);
+    const decision = decide(standing, { kind: 'grant', on, from, to: ask.to });
+    if (decision.allowed) return { standing, decision, repo, who, from };
+    throw new UserError(
+      'denied',
+      `${repo.fullName}: ${who.text} has ${from}, and you have ${decision.right}: only a right below your own is yours to change`,
+      { hint: 'ask an owner of the repository' },
+    );
+  }
+
+  async #org(
+    principal: Principal,
+    standing: Standing,
+    ask: Extract<Ask, { need: 'org' | 'role' }>,
+  ): Promise<Granted> {
+    const org = await this.#lookup.org(ask.org);
+    const held =
+      principal.kind === 'user' ? await this.#store.orgs.role(org.id, principal.id) : undefined;
+    if (ask.need === 'org') {
+      const need: Need =
+        ask.role === undefined ? { kind: 'account' } : { kind: 'org', role: ask.role, held };
+      const decision = decide(standing, need);
+      if (decision.allowed) return { standing, decision, org };
+      throw new UserError(
+        'denied',
+        `${org.name}: it takes the role ${ask.role ?? 'member'} (${askerText(principal)})`,
+      );
+    }
+    const user = await this.#lookup.user(ask.user);
+    const from = await this.#store.orgs.role(org.id, user.id);
+    const isSelf = principal.kind === 'user' && principal.id === user.id;
+    const decision = decide(standing, { kind: 'role', held, isSelf, from, to: ask.to });
+    if (decision.allowed) return { standing, decision, org, user, from };
+    throw new UserError(
+      'denied',
+      `${org.name}: your role there is ${held ?? 'none'}: you may not change ${user.name} from ${from ?? 'none'} to ${ask.to ?? 'none'}`,
+      { hint: `ask an owner of ${org.name}` },
+    );
+  }
+
+  async #self(
+    principal: Principal,
+    standing: Standing,
+    name: string | undefined,
+  ): Promise<Granted> {
+    const own = principal.kind === 'user' ? principal : undefined;
+    if (name === undefined && own === undefined) {
+      throw new UserError('usage', 'whose? you are not signed in as a user', {
+        hint: 'add --user NAME',
+      });
+    }
+    const isSelf = own !== undefined && (name === undefined || name === own.name);
+    const decision = decide(standing, { kind: 'self', isSelf });
+    if (!decision.allowed) {
+      throw new UserError(
+        'denied',
+        `only ${name} and a site admin may do this (${askerText(principal)})`,
+      );
+    }
+    const user =
+      isSelf && own ? await this.#store.users.byId(own.id) : await this.#lookup.user(name ?? '');
+    if (user === undefined) throw new UserError('not_found', `${name}: no such user`);
+    return { standing, decision, user };
+  }
+
+  #site(standing: Standing, need: Need, what: string): Granted {
+    const decision = decide(standing, need);
+    if (decision.allowed) return { standing, decision };
+    const who: Readonly<Record<string, string>> = {
+      'site-admin': 'a site admin',
+      operator: 'the operator, on the machine itself,',
+    };
+    throw new UserError('denied', `only ${who[need.kind] ?? 'a user'} may ${what}`);
+  }
+}
+
+function keyFault(key: Key | undefined, userId: string): string | undefined {
+  if (key === undefined || key.userId !== userId) return 'this key is not known any more';
+  if (key.state === 'active') return undefined;
+  if (key.state === 'expired')
+    return `key ${key.fingerprint} ended on ${key.expiresAt?.slice(0, 10)}`;
+  return `key ${key.fingerprint} is ${key.state}`;
+}

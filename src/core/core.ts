@@ -1,0 +1,82 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Config, publicUrl } from '../config.ts';
+import type { Log } from '../log.ts';
+import { initBare } from '../programs/bare.ts';
+import { type Git, openGit } from '../programs/git.ts';
+import { openStore, type Store } from '../store/store.ts';
+import { AccessControl } from './access.ts';
+import { Audit } from './audit.ts';
+import { ensureScratch } from './house.ts';
+import { Locks } from './locks.ts';
+import { Lookup } from './lookup.ts';
+import { recover } from './recovery.ts';
+import { Repos } from './repos.ts';
+import { Sessions } from './sessions.ts';
+import { SignIns } from './sign-ins.ts';
+
+/** Everything that acts on one data directory. One process has it at a time. */
+export interface Core {
+  readonly config: Config;
+  readonly log: Log;
+  readonly store: Store;
+  readonly access: AccessControl;
+  readonly audit: Audit;
+  readonly repos: Repos;
+  readonly git: Git;
+  readonly sessions: Sessions;
+  readonly signIns: SignIns;
+  /** An empty bare repository: what a push to a missing one is advertised. */
+  readonly emptyRepository: string;
+  /** The base of clone URLs, without a slash at its end. */
+  cloneUrl(fullName: string): string;
+  /** The door's real port, once it is known. */
+  setPort(port: number): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a complete data directory that this process has locked, and cleans up after a crash.
+ *
+ * @param seen - hears every SQL text that runs
+ */
+export async function openCore(
+  config: Config,
+  log: Log,
+  seen?: (sql: string) => void,
+): Promise<Core> {
+  const { dataDir, values } = config;
+  const emptyHome = await ensureScratch(dataDir);
+  const store = await openStore(config.databasePath, seen);
+  const git = await openGit({ houseId: store.houseId, emptyHome });
+  const audit = new Audit(store, log);
+  const repos = new Repos(store, new Locks(), dataDir);
+  await recover({ store, repos, git }, { dataDir, audit, log });
+  const emptyRepository = join(dataDir, 'run', 'empty.git');
+  await rm(emptyRepository, { recursive: true, force: true });
+  await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
+  const lookup = new Lookup(store, values.default_namespace);
+  const signIns = new SignIns(store, log);
+  let port = values.listen[0]?.port ?? 0;
+  return {
+    config,
+    log,
+    store,
+    access: new AccessControl(store, lookup, values.org_create),
+    audit,
+    repos,
+    git,
+    sessions: new Sessions(),
+    signIns,
+    emptyRepository,
+    cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,
+    setPort: (real) => {
+      port = real;
+    },
+    close: async () => {
+      await signIns.flush();
+      await audit.stop();
+      await store.close();
+    },
+  };
+}

@@ -1,0 +1,36 @@
+import type { Principal } from '../model/principal.ts';
+import { checkBlob, fingerprint, type PublicKey } from '../model/sshkey.ts';
+import type { Store } from '../store/store.ts';
+
+/** Whose key a blob is now. */
+export interface Identified extends PublicKey {
+  readonly principal: Principal;
+  /** What connections are counted by. */
+  readonly user: string;
+  /** When the key ends, in milliseconds since 1970. */
+  readonly endsAt?: number;
+}
+
+/**
+ * Finds who may sign in with a key: by its fingerprint, then its bytes.
+ *
+ * @returns undefined for a key that is unknown, pending, revoked or ended, or whose owner is not active
+ */
+export async function identifyKey(store: Store, blob: Buffer): Promise<Identified | undefined> {
+  const key = await store.keys.inForce(fingerprint(blob), blob);
+  if (key?.userId === undefined) return undefined;
+  const user = await store.users.byId(key.userId);
+  if (user?.state !== 'active') return undefined;
+  return {
+    ...checkBlob(key.blob),
+    principal: {
+      kind: 'user',
+      id: user.id,
+      name: user.name,
+      keyId: key.id,
+      fingerprint: key.fingerprint,
+    },
+    user: user.id,
+    ...(key.expiresAt === undefined ? {} : { endsAt: Date.parse(key.expiresAt) }),
+  };
+}

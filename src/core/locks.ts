@@ -1,0 +1,108 @@
+import { UserError } from '../model/errors.ts';
+
+interface Waiter {
+  readonly exclusive: boolean;
+  start(): void;
+}
+
+interface Lock {
+  shared: number;
+  exclusive: boolean;
+  readonly waiting: Waiter[];
+}
+
+/**
+ * Shared and exclusive locks by repository id, first come first served (S11). They live in the memory of the one
+ * process that owns the data directory, so that they end with it, whatever ends it.
+ */
+export class Locks {
+  readonly #locks = new Map<string, Lock>();
+
+  /** @returns the function that lets go of it. @throws the signal's reason, or an AbortError */
+  async shared(id: string, signal: AbortSignal): Promise<() => void> {
+    return this.#take(id, false, signal);
+  }
+
+  /**
+   * @param waitMs - 30 s by rule S11
+   * @throws UserError `unavailable` when others still hold it by then
+   */
+  async exclusive(id: string, what: string, waitMs = 30_000): Promise<() => void> {
+    const timeout = AbortSignal.timeout(waitMs);
+    try {
+      return await this.#take(id, true, timeout);
+    } catch (cause) {
+      throw new UserError(
+        'unavailable',
+        `${what}: in use by other requests for ${waitMs / 1000} s`,
+        {
+          hint: 'try again when the running pushes and clones are through',
+          cause,
+        },
+      );
+    }
+  }
+
+  /** Takes it only if that needs no waiting. */
+  tryExclusive(id: string): (() => void) | undefined {
+    const lock = this.#of(id);
+    if (lock.shared > 0 || lock.exclusive || lock.waiting.length > 0) return undefined;
+    lock.exclusive = true;
+    return this.#release(id, lock, true);
+  }
+
+  #of(id: string): Lock {
+    const held = this.#locks.get(id);
+    if (held !== undefined) return held;
+    const lock: Lock = { shared: 0, exclusive: false, waiting: [] };
+    this.#locks.set(id, lock);
+    return lock;
+  }
+
+  async #take(id: string, exclusive: boolean, signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    const lock = this.#of(id);
+    await new Promise<void>((resolve, reject) => {
+      const abort = () => {
+        lock.waiting.splice(lock.waiting.indexOf(waiter), 1);
+        this.#wake(id, lock);
+        reject(signal.reason);
+      };
+      const waiter: Waiter = {
+        exclusive,
+        start: () => {
+          signal.removeEventListener('abort', abort);
+          if (exclusive) lock.exclusive = true;
+          else lock.shared += 1;
+          resolve();
+        },
+      };
+      signal.addEventListener('abort', abort, { once: true });
+      lock.waiting.push(waiter);
+      this.#wake(id, lock);
+    });
+    return this.#release(id, lock, exclusive);
+  }
+
+  #release(id: string, lock: Lock, exclusive: boolean): () => void {
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      if (exclusive) lock.exclusive = false;
+      else lock.shared -= 1;
+      this.#wake(id, lock);
+    };
+  }
+
+  #wake(id: string, lock: Lock): void {
+    for (;;) {
+      const next = lock.waiting[0];
+      if (next === undefined || lock.exclusive || (next.exclusive && lock.shared > 0)) break;
+      lock.waiting.shift();
+      next.start();
+    }
+    const idle = lock.shared === 0 && !lock.exclusive && lock.waiting.length === 0;
+    if (idle && this.#locks.get(id) === lock) this.#locks.delete(id);
+  }
+}

@@ -1,0 +1,72 @@
+import { UserError } from '../model/errors.ts';
+import type { Principal } from '../model/principal.ts';
+import type { RepoPath } from '../model/repo.ts';
+import type { Grantee } from '../store/access.ts';
+import type { Org } from '../store/orgs.ts';
+import type { Repository } from '../store/repositories.ts';
+import type { Store } from '../store/store.ts';
+import type { User } from '../store/users.ts';
+
+/** What names mean to whom; says nothing of rights. Names of users and orgs are no secret. */
+export class Lookup {
+  readonly #store: Store;
+  readonly #defaultNamespace: string;
+
+  /** @param defaultNamespace - of the configuration; empty for the first site admin's name */
+  constructor(store: Store, defaultNamespace: string) {
+    this.#store = store;
+    this.#defaultNamespace = defaultNamespace;
+  }
+
+  /** The repository that a path means to this principal, whether or not it may see it. */
+  async find(principal: Principal, path: RepoPath): Promise<Repository | undefined> {
+    for (const name of await this.#namespaces(principal, path)) {
+      const namespace = await this.#store.names.find(name);
+      if (namespace === undefined) continue;
+      const repo = await this.#store.repositories.byName(namespace.ownerId, path.name);
+      if (repo !== undefined) return repo;
+    }
+    return undefined;
+  }
+
+  /** The namespace that a bare name means when something is created: the principal's own; the operator's default. */
+  async ownNamespace(principal: Principal): Promise<string> {
+    if (principal.kind === 'user') return principal.name;
+    if (this.#defaultNamespace !== '') return this.#defaultNamespace;
+    return (await this.#store.users.firstAdmin())?.name ?? '';
+  }
+
+  async #namespaces(principal: Principal, path: RepoPath): Promise<readonly string[]> {
+    if (path.namespace !== undefined) return [path.namespace];
+    const own = await this.ownNamespace(principal);
+    return [own, await this.ownNamespace({ kind: 'operator' })];
+  }
+
+  /** @throws UserError `not_found` */
+  async grantee(who: string): Promise<Grantee> {
+    const [, prefix, name = ''] = /^(?:(org|team):)?(.*)$/.exec(who) ?? [];
+    if (prefix === 'org') {
+      const org = await this.org(name);
+      return { kind: 'org', id: org.id, text: `org:${org.name}` };
+    }
+    if (prefix === 'team') throw new UserError('not_found', `${who}: no such team`);
+    const user = await this.user(name);
+    return { kind: 'user', id: user.id, text: user.name };
+  }
+
+  /** @throws UserError `not_found` */
+  async user(name: string): Promise<User> {
+    const user = await this.#store.users.byName(name);
+    if (user !== undefined) return user;
+    throw new UserError('not_found', `${name}: no such user`, { hint: 'see them with: user list' });
+  }
+
+  /** @throws UserError `not_found` */
+  async org(name: string): Promise<Org> {
+    const org = await this.#store.orgs.byName(name);
+    if (org !== undefined) return org;
+    throw new UserError('not_found', `${name}: no such organization`, {
+      hint: 'see them with: org list',
+    });
+  }
+}

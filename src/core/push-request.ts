@@ -1,0 +1,206 @@
+import type { Principal } from '../model/principal.ts';
+import { nullOid, type RefCommand } from '../model/ref.ts';
+import type { RepoPath } from '../model/repo.ts';
+import type { Git } from '../programs/git.ts';
+import { readRefsOf, syncRefs } from '../programs/refs.ts';
+import { archiveTips, notReachable } from '../programs/tips.ts';
+import type { Actor } from '../store/changes.ts';
+import type { Repository } from '../store/repositories.ts';
+import type { Store } from '../store/store.ts';
+import type { AccessControl } from './access.ts';
+import type { Push, RefResult } from './push.ts';
+import type { Repos } from './repos.ts';
+
+export interface PushParts {
+  readonly store: Store;
+  readonly access: AccessControl;
+  readonly repos: Repos;
+  readonly git: Git;
+  readonly limits: Push['limits'];
+}
+
+/** A push to `path`: decided, journaled, and what came of it recorded. @see Push */
+export class PushRequest implements Push {
+  readonly limits: Push['limits'];
+  readonly #parts: PushParts;
+  readonly #principal: Principal;
+  readonly #path: RepoPath;
+  readonly #by: Actor;
+  readonly #signal: AbortSignal;
+  #repo: Repository | undefined;
+  #created = false;
+  #release: (() => void) | undefined;
+  #done: readonly RefCommand[] = [];
+  #refused = false;
+  /** The commands that git was given and whose outcome is not written down yet. */
+  #admitted: readonly RefCommand[] = [];
+
+  /** @param repo - undefined where the push may create it */
+  constructor(
+    parts: PushParts,
+    request: { principal: Principal; path: RepoPath; by: Actor; signal: AbortSignal },
+    repo: Repository | undefined,
+  ) {
+    this.limits = parts.limits;
+    this.#parts = parts;
+    this.#principal = request.principal;
+    this.#path = request.path;
+    this.#by = request.by;
+    this.#signal = request.signal;
+    this.#repo = repo;
+  }
+
+  /** What changed, for the record. */
+  get done(): readonly RefCommand[] {
+    return this.#done;
+  }
+
+  /** Whether nothing changed because some refusal of ours or of git's stood against it. */
+  get refused(): boolean {
+    return this.#refused && this.#done.length === 0;
+  }
+
+  /** The repository's id, once there is one. */
+  get repoId(): string | undefined {
+    return this.#repo?.id;
+  }
+
+  async decide(commands: readonly RefCommand[]): Promise<readonly (string | undefined)[]> {
+    const repo = await this.#authorize();
+    const main = `refs/heads/${repo?.defaultBranch}`;
+    const reasons = commands.map(({ ref, new: next }) =>
+      next === nullOid && ref === main ? 'the default branch can not be deleted' : undefined,
+    );
+    this.#refused ||= reasons.some((reason) => reason !== undefined);
+    return reasons;
+  }
+
+  async #authorize(): Promise<Repository | undefined> {
+    const { access } = this.#parts;
+    const path = this.#path;
+    if (this.#repo === undefined) {
+      await access.authorize(this.#principal, { need: 'create', path });
+      return undefined;
+    }
+    const named = { namespace: this.#repo.namespace, name: this.#repo.name };
+    const ask = { need: 'repo', path: named, right: 'write' } as const;
+    const { repo } = await access.authorize(this.#principal, ask);
+    return repo;
+  }
+
+  async admit(commands: readonly RefCommand[]): Promise<string> {
+    const repo = this.#repo ?? (await this.#create(commands));
+    const { store, repos, git } = this.#parts;
+    await store.pushes.journal(repo.id, 'git-receive-pack', this.#created, commands, this.#by);
+    this.#admitted = commands;
+    const directory = repos.directory(repo);
+    const deleted = commands.filter(
+      (command) => command.new === nullOid && command.old !== nullOid,
+    );
+    const olds = deleted.map(({ old }) => old);
+    if (olds.length > 0) await archiveTips(git, directory, olds);
+    return directory;
+  }
+
+  async #create(commands: readonly RefCommand[]): Promise<Repository> {
+    const { store, access, repos } = this.#parts;
+    const ask = { need: 'create', path: this.#path } as const;
+    const { namespace } = await access.authorize(this.#principal, ask);
+    if (namespace === undefined) throw new Error('a namespace was decided on and is not there');
+    const branches = commands.flatMap(({ ref }) => /^refs\/heads\/(.+)$/.exec(ref)?.[1] ?? []);
+    const defaultBranch = branches.includes('main') ? 'main' : (branches[0] ?? 'main');
+    const held = await store.repositories.byName(namespace.ownerId, this.#path.name);
+    const id =
+      held?.id ??
+      (await repos.create({ namespace, name: this.#path.name, defaultBranch }, this.#by));
+    const repo = await store.repositories.byId(id);
+    if (repo === undefined) throw new Error('a repository was created and is not there');
+    this.#created = held === undefined;
+    this.#repo = repo;
+    this.#release = await repos.hold(repo, this.#signal);
+    return repo;
+  }
+
+  async settle(results: readonly RefResult[]): Promise<readonly string[]> {
+    const repo = this.#repo;
+    if (repo === undefined) throw new Error('a push was settled before it was admitted');
+    const done = results.flatMap(({ command, refused }) =>
+      refused === undefined ? [command] : [],
+    );
+    await settlePush(this.#parts, repo, done, this.#by);
+    this.#admitted = [];
+    this.#done = done;
+    this.#refused ||= done.length < results.length;
+    return [];
+  }
+
+  /** After git is gone: writes down what a broken-off push did, and takes back a creation that nothing came of. */
+  async close(): Promise<void> {
+    if (this.#repo !== undefined && this.#admitted.length > 0) {
+      await this.settle(await resultsOf(this.#parts.repos.directory(this.#repo), this.#admitted));
+    }
+    this.#release?.();
+    this.#release = undefined;
+    if (this.#repo === undefined || !this.#created || this.#done.length > 0) return;
+    await this.#parts.repos.removeEmpty(this.#repo.id, this.#by);
+  }
+}
+
+/** Makes what git did durable, archives what it overwrote, and moves it from the journal into history. */
+export async function settlePush(
+  { store, repos, git }: Pick<PushParts, 'store' | 'repos' | 'git'>,
+  repo: Repository,
+  done: readonly RefCommand[],
+  by: Actor,
+): Promise<void> {
+  const directory = repos.directory(repo);
+  await syncRefs(
+    directory,
+    done.map(({ ref }) => ref),
+  );
+  const deleted = done.filter((command) => command.new === nullOid);
+  const moved = done.filter((command) => command.new !== nullOid && command.old !== nullOid);
+  const lost = new Set(
+    moved.length === 0
+      ? []
+      : await notReachable(git, directory, {
+          olds: moved.map(({ old }) => old),
+          news: moved.map((command) => command.new),
+        }),
+  );
+  if (lost.size > 0) await archiveTips(git, directory, [...lost]);
+  const archived = [...deleted, ...moved.filter(({ old }) => lost.has(old))].map(
+    ({ old, ref }) => ({
+      oid: old,
+      ref,
+    }),
+  );
+  await store.pushes.settle(repo.id, 'git-receive-pack', { done, archived }, by);
+}
+
+async function resultsOf(
+  directory: string,
+  commands: readonly RefCommand[],
+): Promise<readonly RefResult[]> {
+  const done = new Set(await carriedOut(directory, commands));
+  return commands.map((command) => ({
+    command,
+    refused: done.has(command) ? undefined : 'the push broke off',
+  }));
+}
+
+/** Which of a cut-off push's commands git had carried out: those whose ref is where they wanted it. */
+export async function carriedOut(
+  directory: string,
+  commands: readonly RefCommand[],
+): Promise<readonly RefCommand[]> {
+  const values = await readRefsOf(
+    directory,
+    commands.map(({ ref }) => ref),
+  );
+  return commands.filter((command) => {
+    const value = values.get(command.ref);
+    const oid = value !== undefined && 'oid' in value ? value.oid : nullOid;
+    return oid === command.new;
+  });
+}

@@ -1,0 +1,96 @@
+import { randomUUID } from 'node:crypto';
+import { createInterface } from 'node:readline/promises';
+import type { Command } from '../../commands/command.ts';
+import { commands, help, later } from '../../commands/index.ts';
+import { version } from '../../commands/version.ts';
+import { UserError } from '../../model/errors.ts';
+import type { Stdio } from '../../model/stdio.ts';
+import type { Globals } from '../../shell/flags.ts';
+import { parse } from '../../shell/parse.ts';
+import { printAnswer, printError } from '../../shell/print.ts';
+import type { Request, Terminal } from '../../shell/request.ts';
+
+/** What `cpm …` was asked, read on the person's side before anything is opened. */
+export interface Invocation {
+  readonly globals: Globals;
+  readonly command: Command;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+/** @throws UserError `usage` */
+export function readInvocation(words: readonly string[]): Invocation {
+  const { globals, command, args } = parse(words, { commands, later }, false);
+  if (globals.version) return { globals, command: version, args: {} };
+  if (globals.help || command === undefined) {
+    return { globals, command: help, args: { command: command?.words.split(' ') ?? [] } };
+  }
+  return { globals, command, args };
+}
+
+/** Answers what needs no data directory. @returns undefined for all else */
+export async function answerOffline(
+  { globals, command, args }: Invocation,
+  stdio: Stdio,
+): Promise<number | undefined> {
+  if (command.offline === undefined) return undefined;
+  const answer = await command.offline(args);
+  await printAnswer(stdio, { command, answer }, { json: globals.json, terminal: terminalOf() });
+  return 0;
+}
+
+/** The terminal that this process writes to; undefined where its output goes elsewhere. */
+export function terminalOf(): Terminal | undefined {
+  if (!process.stdout.isTTY) return undefined;
+  return { columns: process.stdout.columns, colour: (process.stdout.getColorDepth?.() ?? 1) > 1 };
+}
+
+/** A question to the person at the terminal; undefined without one. */
+export function askerOf(): ((question: string) => Promise<boolean>) | undefined {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
+  return async (question) => {
+    const lines = createInterface({ input: process.stdin, output: process.stderr });
+    const answer = await lines.question(`${question} [y/N] `);
+    lines.close();
+    return /^y(es)?$/i.test(answer.trim());
+  };
+}
+
+/**
+ * Words with the person's confirmation in them, where the command needs one and there is a terminal to ask at.
+ *
+ * @throws UserError `usage` when the person says no
+ */
+export async function confirmed(
+  words: readonly string[],
+  { globals, command }: Invocation,
+): Promise<readonly string[]> {
+  const confirm = askerOf();
+  if (!command.asks || globals.yes || globals.dryRun || confirm === undefined) return words;
+  if (await confirm(`${command.words} can't be taken back. Do it?`)) return ['--yes', ...words];
+  throw new UserError('usage', 'not confirmed: nothing was done');
+}
+
+/** The operator's request, for when this process carries it out itself. */
+export function localRequest(words: readonly string[], stdio: Stdio, signal: AbortSignal): Request {
+  return {
+    id: randomUUID(),
+    door: 'local',
+    principal: { kind: 'operator' },
+    address: undefined,
+    words,
+    gitProtocol: undefined,
+    stdio,
+    signal,
+    terminal: terminalOf(),
+    directory: process.cwd(),
+  };
+}
+
+/** Tells what went wrong before a request could be made. @returns the exit status */
+export async function tell(
+  stdio: Stdio,
+  error: unknown,
+  words: readonly string[],
+): Promise<number> {
+  return printError(stdio, error, { json: words.includes('--json'), requestId: randomUUID() });
+}

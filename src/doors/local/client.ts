@@ -1,0 +1,62 @@
+import { connect, type Socket } from 'node:net';
+import type { Stdio } from '../../model/stdio.ts';
+import { send } from '../../shell/send.ts';
+import { frame, type LocalRequest, readFrames } from './frames.ts';
+
+/**
+ * Lets a running server carry a request out.
+ *
+ * @returns the exit status; undefined when no server listens there
+ * @throws Error when the server goes away before it answered
+ */
+export async function askServer(
+  path: string,
+  request: LocalRequest,
+  stdio: Stdio,
+): Promise<number | undefined> {
+  const socket = await reach(path);
+  if (socket === undefined) return undefined;
+  const interrupt = () => void send(socket, frame('interrupt'));
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  await send(socket, frame('request', JSON.stringify(request)));
+  void forward(stdio.stdin, socket);
+  try {
+    for await (const { kind, payload } of readFrames(socket)) {
+      if (kind === 'exit') return Number(String(payload));
+      await send(kind === 'stderr' ? stdio.stderr : stdio.stdout, payload);
+    }
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+    stdio.stdin.pause();
+    stdio.stdin.destroy();
+    socket.destroy();
+  }
+  throw new Error('the server went away before it answered');
+}
+
+async function reach(path: string): Promise<Socket | undefined> {
+  const socket = connect({ path, allowHalfOpen: true });
+  return new Promise((resolve, reject) => {
+    socket.once('connect', () => {
+      // Errors from now on end the loop that reads.
+      socket.on('error', () => socket.destroy());
+      resolve(socket);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      const absent = error.code === 'ENOENT' || error.code === 'ECONNREFUSED';
+      if (absent) resolve(undefined);
+      else reject(error);
+    });
+  });
+}
+
+async function forward(stdin: Stdio['stdin'], socket: Socket): Promise<void> {
+  try {
+    for await (const chunk of stdin) await send(socket, frame('stdin', chunk as Buffer));
+    await send(socket, frame('stdin'));
+  } catch {
+    // Reading was cut short because the answer is complete.
+  }
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env node
+import { checkHouse, socketPath, startApp, withCore } from './app.ts';
+import { type Config, loadConfig } from './config.ts';
+import { firstStartLines, listeningLine } from './doors/local/announce.ts';
+import {
+  answerOffline,
+  askerOf,
+  confirmed,
+  localRequest,
+  readInvocation,
+  tell,
+  terminalOf,
+} from './doors/local/cli.ts';
+import { askServer } from './doors/local/client.ts';
+import { createRun } from './shell/run.ts';
+
+/** @returns the exit status of `cpm WORDS` */
+async function main(words: readonly string[]): Promise<number> {
+  const stdio = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  process.umask(0o077);
+  try {
+    const invocation = readInvocation(words);
+    const offline = await answerOffline(invocation, stdio);
+    if (offline !== undefined) return offline;
+    const { globals, command, args } = invocation;
+    const listen = (args['listen'] as readonly string[] | undefined)?.join(',');
+    const config = await loadConfig({
+      flags: {
+        ...(globals.dataDir === undefined ? {} : { data_dir: globals.dataDir }),
+        ...(listen === undefined ? {} : { listen }),
+      },
+      file: globals.config,
+    });
+    if (command.words === 'serve') return await serve(config);
+    return await runLocally(config, await confirmed(words, invocation));
+  } catch (error) {
+    return tell(stdio, error, words);
+  }
+}
+
+/** A running server carries a command out; without one, this process does. */
+async function runLocally(config: Config, words: readonly string[]): Promise<number> {
+  await checkHouse(config);
+  const stdio = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+  const asked = { words, directory: process.cwd(), terminal: terminalOf() };
+  const status = await askServer(socketPath(config.dataDir), asked, stdio);
+  if (status !== undefined) return status;
+  const abort = new AbortController();
+  process.once('SIGINT', () => abort.abort());
+  process.once('SIGTERM', () => abort.abort());
+  return withCore(config, (core) => createRun(core)(localRequest(words, stdio, abort.signal)));
+}
+
+async function serve(config: Config): Promise<number> {
+  const confirm = askerOf();
+  const app = await startApp(config, { confirm }, (text) =>
+    process.stderr.write(`warning: ${text}\n`),
+  );
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+  process.on('SIGHUP', () => {
+    loadConfig({ flags: {}, file: config.file }).then(
+      () => app.core.log.info('configuration is valid; what changed counts from the next start on'),
+      (error) => app.core.log.error({ err: error }, 'configuration not reloaded'),
+    );
+  });
+  const lines = app.addresses.map(listeningLine);
+  if (app.firstAdmin !== undefined) {
+    const port = app.addresses[0]?.port ?? 0;
+    const hostKey = app.fingerprints.join(', ');
+    lines.push(...firstStartLines(app.firstAdmin, { port, hostKey, dataDir: config.dataDir }));
+  }
+  process.stdout.write(`${lines.join('\n')}\n`);
+  await stopped;
+  await app.close();
+  return 0;
+}
+
+void main(process.argv.slice(2)).then((status) => {
+  // Exit only once what was written has left; a stuck child or socket must not keep a finished program alive.
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(status)));
+});

@@ -1,0 +1,153 @@
+import { UserError } from '../model/errors.ts';
+import { type Collected, type CollectOptions, collect, type Program, start } from './run.ts';
+
+/** What every git of one data directory has in common. */
+export interface GitSettings {
+  /** The data directory's id: marks each child, so that a later start finds those that were left over. */
+  readonly houseId: string;
+  /** An empty directory: git's HOME. */
+  readonly emptyHome: string;
+}
+
+/** Configuration for one spawn, over that of every spawn: `{ 'receive.denyNonFastForwards': 'true' }`. */
+export type GitConfig = Readonly<Record<string, string>>;
+
+export interface GitStart {
+  readonly cwd: string;
+  /** The client's `GIT_PROTOCOL`; dropped unless it is well-formed. */
+  readonly protocol?: string | undefined;
+  readonly config?: GitConfig;
+}
+
+/** The real git, always in the same clean environment. */
+export interface Git {
+  /** git's own version, `2.39.5`. */
+  readonly version: string;
+  start(args: readonly string[], options: GitStart): Program;
+  /** Runs a short command to its end; a non-zero status is an answer. @see collect */
+  run(args: readonly string[], options: GitStart & CollectOptions): Promise<Collected>;
+}
+
+/** The environment variable that marks a child with the id of the data directory it works for. */
+export const houseVariable = 'CPM_HOUSE';
+
+const oldest = [2, 39] as const;
+
+const config: GitConfig = {
+  'safe.directory': '*',
+  'core.hooksPath': '/dev/null',
+  'core.fsync': 'committed',
+  'core.fsyncMethod': 'fsync',
+  'core.logAllRefUpdates': 'false',
+  'core.packedRefsTimeout': '10000',
+  'core.filesRefLockTimeout': '1000',
+  'gc.auto': '0',
+  'receive.autogc': 'false',
+  'gc.cruftPacks': 'true',
+  'receive.unpackLimit': '100',
+  'receive.fsckObjects': 'true',
+  // Faults that old, honest histories carry.
+  'receive.fsck.zeroPaddedFilemode': 'ignore',
+  'receive.fsck.badTimezone': 'ignore',
+  'receive.fsck.missingSpaceBeforeDate': 'ignore',
+  'receive.maxInputSize': '2147483648',
+  'receive.advertisePushOptions': 'true',
+  'receive.advertiseAtomic': 'true',
+  'receive.denyDeleteCurrent': 'refuse',
+  'receive.denyCurrentBranch': 'ignore',
+  'receive.keepAlive': '5',
+  'transfer.hideRefs': 'refs/cpm',
+  'uploadpack.allowFilter': 'true',
+  'uploadpack.allowAnySHA1InWant': 'true',
+  // With it git 2.39 answers `clone --depth` in an order that its own client refuses.
+  'uploadpack.allowRefInWant': 'false',
+  'uploadpack.keepAlive': '5',
+  'pack.threads': '1',
+  'pack.allowPackReuse': 'true',
+  'pack.writeReverseIndex': 'true',
+  'pack.writeBitmapHashCache': 'true',
+  'pack.writeBitmapLookupTable': 'true',
+  'repack.writeBitmaps': 'true',
+  'core.multiPackIndex': 'true',
+  'core.commitGraph': 'true',
+};
+
+/**
+ * Finds git and checks that it is new enough.
+ *
+ * @throws UserError `unavailable` when it is missing or older than 2.39
+ */
+export async function openGit(settings: GitSettings): Promise<Git> {
+  const env = (protocol: string | undefined, extra: GitConfig = {}): Record<string, string> => ({
+    ...environment(settings),
+    ...configPairs({ ...config, ...extra }),
+    ...(isProtocol(protocol) ? { GIT_PROTOCOL: protocol } : {}),
+  });
+  const version = await findVersion(settings);
+  return {
+    version,
+    start: (args, options) =>
+      start({
+        argv: ['git', ...args],
+        cwd: options.cwd,
+        env: env(options.protocol, options.config),
+      }),
+    run: (args, options) =>
+      collect(
+        { argv: ['git', ...args], cwd: options.cwd, env: env(options.protocol, options.config) },
+        options,
+      ),
+  };
+}
+
+/** Whether a client's `GIT_PROTOCOL` is one that git's own clients send. */
+export function isProtocol(value: string | undefined): value is string {
+  if (value === undefined || value.length > 128) return false;
+  return /^version=[0-2](:[a-z][a-z0-9-]*(=[A-Za-z0-9._-]+)?)*$/.test(value);
+}
+
+function environment({ houseId, emptyHome }: GitSettings): Record<string, string> {
+  return {
+    LC_ALL: 'C',
+    PATH: '/usr/bin:/bin',
+    HOME: emptyHome,
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_NO_REPLACE_OBJECTS: '1',
+    [houseVariable]: houseId,
+  };
+}
+
+function configPairs(settings: GitConfig): Record<string, string> {
+  const pairs = Object.entries(settings);
+  const env: Record<string, string> = { GIT_CONFIG_COUNT: String(pairs.length) };
+  for (const [at, [key, value]] of pairs.entries()) {
+    env[`GIT_CONFIG_KEY_${at}`] = key;
+    env[`GIT_CONFIG_VALUE_${at}`] = value;
+  }
+  return env;
+}
+
+async function findVersion(settings: GitSettings): Promise<string> {
+  const hint = 'install git 2.39 or newer, on Debian and Ubuntu: apt install git';
+  const command = { argv: ['git', '--version'], cwd: '/', env: environment(settings) } as const;
+  let said: string;
+  try {
+    said = (await collect(command, { timeoutMs: 30_000 })).stdout.toString();
+  } catch (cause) {
+    throw new UserError('unavailable', 'git was not found in /usr/bin or /bin', { hint, cause });
+  }
+  const [version, major = 0, minor = 0] = versionIn(said);
+  if (major > oldest[0] || (major === oldest[0] && minor >= oldest[1])) return version;
+  throw new UserError('unavailable', `git ${version} is too old: 2.39 is the oldest that works`, {
+    hint,
+  });
+}
+
+/** Reads `git version 2.39.5 (…)`. @returns the version and its first two numbers; zeros when it can't be read */
+export function versionIn(text: string): [string, number, number] {
+  const [, version = 'of unknown version', major = '0', minor = '0'] =
+    /^git version ((\d+)\.(\d+)[^\s]*)/.exec(text) ?? [];
+  return [version, Number(major), Number(minor)];
+}

@@ -1,0 +1,136 @@
+import { createInterface } from 'node:readline';
+import { UserError } from '../model/errors.ts';
+import { nullOid, type RefCommand } from '../model/ref.ts';
+import type { Git } from './git.ts';
+import { syncRefs } from './refs.ts';
+
+/** Where the values that refs once had are kept; never advertised. */
+export const archivePrefix = 'refs/cpm/archive/';
+
+/**
+ * Which old values would be lost: those that can't be reached from any of the new ones. An annotated tag, or
+ * anything else that is no commit, counts as lost unless it is itself among the new values.
+ *
+ * @param olds - oids; null oids are left out, objects that are missing are not lost but gone
+ * @throws Error when git fails
+ */
+export async function notReachable(
+  git: Git,
+  directory: string,
+  { olds, news }: { readonly olds: readonly string[]; readonly news: readonly string[] },
+): Promise<string[]> {
+  const kept = new Set(news.filter((oid) => oid !== nullOid));
+  const asked = [...new Set(olds)].filter((oid) => oid !== nullOid && !kept.has(oid));
+  if (asked.length === 0 || kept.size === 0) return asked;
+  const [types, apart] = await Promise.all([
+    typesOf(git, directory, asked),
+    apartFrom(git, directory, { asked, kept: [...kept] }),
+  ]);
+  return asked.filter((oid) => {
+    const type = types.get(oid);
+    return type !== undefined && (type !== 'commit' || apart.has(oid));
+  });
+}
+
+async function typesOf(
+  git: Git,
+  directory: string,
+  oids: readonly string[],
+): Promise<Map<string, string>> {
+  const { status, stdout, stderr } = await git.run(['cat-file', '--batch-check'], {
+    cwd: directory,
+    input: lines(oids),
+  });
+  if (status !== 0) throw new Error(`git cat-file ended with ${status}: ${stderr}`);
+  const types = new Map<string, string>();
+  for (const line of stdout.toString().split('\n')) {
+    const [oid = '', type = 'missing'] = line.split(' ');
+    if (type !== 'missing') types.set(oid, type);
+  }
+  return types;
+}
+
+/** The commits among `asked` that git lists when it leaves out all that `kept` reach. Stops once it has seen all. */
+async function apartFrom(
+  git: Git,
+  directory: string,
+  { asked, kept }: { readonly asked: readonly string[]; readonly kept: readonly string[] },
+): Promise<Set<string>> {
+  const child = git.start(['rev-list', '--ignore-missing', '--stdin'], { cwd: directory });
+  child.stdin.end(lines([...asked, ...kept.map((oid) => `^${oid}`)]));
+  const waiting = new Set(asked);
+  const found = new Set<string>();
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    stderr = `${stderr}${chunk}`.slice(0, 4096);
+  });
+  for await (const oid of createInterface({ input: child.stdout })) {
+    if (waiting.delete(oid)) found.add(oid);
+    if (waiting.size === 0) break;
+  }
+  if (waiting.size === 0) child.end();
+  const { status } = await child.exited;
+  if (waiting.size > 0 && status !== 0) {
+    throw new Error(`git rev-list ended with ${status}: ${stderr}`);
+  }
+  return found;
+}
+
+/**
+ * Keeps objects from ever being pruned: each gets a ref of its own under `refs/cpm/archive/`. Durable when it
+ * returns; doing it again changes nothing.
+ *
+ * @throws Error when git fails, as for an oid that is not in the repository
+ */
+export async function archiveTips(
+  git: Git,
+  directory: string,
+  oids: readonly string[],
+): Promise<void> {
+  const tips = [...new Set(oids)].filter((oid) => oid !== nullOid);
+  if (tips.length === 0) return;
+  const refs = tips.map((oid) => `${archivePrefix}${oid}`);
+  const { status, stderr } = await git.run(['update-ref', '--stdin'], {
+    cwd: directory,
+    input: lines(tips.map((oid) => `update ${archivePrefix}${oid} ${oid}`)),
+  });
+  if (status !== 0) throw new Error(`git update-ref ended with ${status}: ${stderr}`);
+  await syncRefs(directory, refs);
+}
+
+/**
+ * Moves refs in one transaction, each only from its old value; durable when it returns.
+ *
+ * @throws UserError `conflict` when a ref is not at its old value any more, or its name is in another's way; then
+ *   nothing has changed
+ */
+export async function updateRefs(
+  git: Git,
+  directory: string,
+  commands: readonly RefCommand[],
+): Promise<void> {
+  if (commands.length === 0) return;
+  const moves = commands.map((command) =>
+    command.new === nullOid
+      ? `delete ${command.ref} ${command.old}`
+      : `update ${command.ref} ${command.new} ${command.old}`,
+  );
+  const { status, stderr } = await git.run(['update-ref', '--no-deref', '--stdin'], {
+    cwd: directory,
+    input: lines(['start', ...moves, 'prepare', 'commit']),
+  });
+  if (status !== 0) {
+    throw new UserError('conflict', 'the refs changed meanwhile; nothing was done', {
+      hint: 'look at them again, then repeat',
+      cause: new Error(`git update-ref ended with ${status}: ${stderr}`),
+    });
+  }
+  await syncRefs(
+    directory,
+    commands.map(({ ref }) => ref),
+  );
+}
+
+function lines(texts: readonly string[]): string {
+  return texts.map((text) => `${text}\n`).join('');
+}

@@ -1,0 +1,68 @@
+import type { Command } from '../commands/command.ts';
+import { greeting } from '../commands/greeting.ts';
+import { help, later } from '../commands/index.ts';
+import { version } from '../commands/version.ts';
+import { repoPathText } from '../model/repo.ts';
+import { transfers } from '../transfer/index.ts';
+import type { Plan } from '../transfer/transfer.ts';
+import type { Globals } from './flags.ts';
+import { parse } from './parse.ts';
+import type { Request } from './request.ts';
+
+/** What a request's words mean: a git transfer, or a command with its checked arguments. */
+export type Resolved =
+  | {
+      readonly kind: 'transfer';
+      readonly plan: Plan;
+      readonly action: string;
+      readonly target: string;
+    }
+  | {
+      readonly kind: 'command';
+      readonly command: Command;
+      readonly args: Readonly<Record<string, unknown>>;
+      readonly globals: Globals;
+      readonly action: string;
+      readonly target: string | undefined;
+      readonly habit: string | undefined;
+    };
+
+/** @throws UserError `usage`; looks nothing up */
+export function resolve(request: Request, tree: { commands: readonly Command[] }): Resolved {
+  const plan = request.door === 'local' ? undefined : planOf(request.words);
+  if (plan !== undefined) {
+    return { kind: 'transfer', plan, action: plan.action, target: repoPathText(plan.path) };
+  }
+  const { globals, command, args, habit } = parse(
+    request.words,
+    { commands: tree.commands, later },
+    request.directory === undefined,
+  );
+  const chosen = choose(globals, command, args);
+  return {
+    kind: 'command',
+    ...chosen,
+    globals,
+    action: chosen.command.words,
+    target: chosen.command.target(chosen.args),
+    habit,
+  };
+}
+
+function choose(
+  globals: Globals,
+  command: Command | undefined,
+  args: Readonly<Record<string, unknown>>,
+): { command: Command; args: Readonly<Record<string, unknown>> } {
+  if (globals.version) return { command: version, args: {} };
+  if (globals.help) return { command: help, args: { command: command?.words.split(' ') ?? [] } };
+  return { command: command ?? greeting, args };
+}
+
+/** `git-upload-pack PATH` and `git upload-pack PATH` are one. */
+function planOf(words: readonly string[]): Plan | undefined {
+  const [first = '', second = ''] = words;
+  const dashed = first === 'git' ? `git-${second}` : first;
+  const rest = words.slice(first === 'git' ? 2 : 1);
+  return transfers.find(({ program }) => program === dashed)?.plan(rest);
+}

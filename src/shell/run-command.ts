@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises';
+import { resolve as resolvePath } from 'node:path';
+import type { Context } from '../commands/command.ts';
+import type { Core } from '../core/core.ts';
+import { UserError } from '../model/errors.ts';
+import { principalText } from '../model/principal.ts';
+import { quoted } from '../model/repo.ts';
+import { printAnswer } from './print.ts';
+import type { Request } from './request.ts';
+import type { Resolved } from './resolve.ts';
+import type { Done } from './run.ts';
+import { send } from './send.ts';
+
+const largestFileBytes = 1024 * 1024;
+
+/** Runs a command for whoever may: decided first, then done, then printed. */
+export async function runCommand(
+  core: Core,
+  request: Request,
+  { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
+): Promise<Done> {
+  if (command.asks && !globals.yes && !globals.dryRun) {
+    throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
+      hint: 'look first with --dry-run, then repeat with --yes',
+    });
+  }
+  const granted = await core.access.authorize(request.principal, command.needs(args));
+  const { stdio, terminal } = request;
+  const notes: string[] = [];
+  const context: Context = {
+    core,
+    principal: request.principal,
+    by: {
+      principal: principalText(request.principal),
+      keyId: 'keyId' in request.principal ? request.principal.keyId : undefined,
+      request: request.id,
+      dryRun: globals.dryRun,
+    },
+    granted,
+    signal: request.signal,
+    local: request.door === 'local',
+    readFile: (file) => readFileArgument(request, file),
+    resolvePath: (path) => resolvePath(request.directory ?? '/', path),
+    note: (line) => notes.push(line),
+  };
+  const answer = await command.run(context, args);
+  await printAnswer(stdio, { command, answer }, { json: globals.json, terminal });
+  if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
+  if (globals.dryRun) notes.push('dry run: nothing was changed');
+  if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
+  const { repo, org, user } = granted;
+  const status = statusOf(answer);
+  return {
+    status,
+    targetId: (repo ?? org ?? user)?.id,
+    ...(status === 0 ? {} : { outcome: 'failed' as const }),
+  };
+}
+
+/** `audit verify` answers with what it found, and fails when that is a broken chain. */
+function statusOf(answer: unknown): number {
+  const failed =
+    typeof answer === 'object' && answer !== null && 'ok' in answer && answer.ok === false;
+  return failed ? new UserError('corrupt', '').status : 0;
+}
+
+async function readFileArgument(request: Request, file: string): Promise<Buffer> {
+  if (file === '-') return readAll(request);
+  if (request.directory === undefined) throw new UserError('usage', 'a file can only be "-" here');
+  const path = resolvePath(request.directory, file);
+  const content = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new UserError('usage', `${quoted(file)} can't be read: ${cause.code ?? 'unknown'}`, {
+      cause,
+    });
+  });
+  return checkSize(content, file);
+}
+
+async function readAll({ stdio, signal }: Request): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stdio.stdin) {
+    signal.throwIfAborted();
+    bytes += (chunk as Buffer).length;
+    chunks.push(chunk as Buffer);
+    if (bytes > largestFileBytes) break;
+  }
+  return checkSize(Buffer.concat(chunks), 'standard input');
+}
+
+function checkSize(content: Buffer, what: string): Buffer {
+  if (content.length <= largestFileBytes) return content;
+  throw new UserError('usage', `${what} is larger than 1 MB`);
+}

@@ -1,0 +1,107 @@
+import { commands } from '../commands/index.ts';
+import type { OpenRecord, Outcome } from '../core/audit.ts';
+import type { Core } from '../core/core.ts';
+import type { UserError } from '../model/errors.ts';
+import { printError, toUserError } from './print.ts';
+import type { Request, Run } from './request.ts';
+import { type Resolved, resolve } from './resolve.ts';
+import { runCommand } from './run-command.ts';
+import { refuseTransfer, runTransfer } from './run-transfer.ts';
+
+/** What a request came to: its exit status, and what the record keeps of it. */
+export interface Done {
+  readonly status: number;
+  readonly outcome?: Outcome;
+  readonly targetId?: string | undefined;
+  readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+/** The only gate: record opened, words resolved, right decided, run, record closed, exit status. */
+export function createRun(core: Core): Run {
+  return async (request) => {
+    const log = core.log.child({ request: request.id, door: request.door });
+    const resolved = tryResolve(request);
+    let record: OpenRecord | undefined;
+    try {
+      record = await core.audit.open(
+        {
+          request: request.id,
+          principal: request.principal,
+          address: request.address,
+          door: request.door,
+          action: resolved.action,
+          target: resolved.target,
+        },
+        resolved.durable,
+      );
+      const done = await carryOut(core, request, resolved);
+      const outcome = request.signal.aborted ? 'interrupted' : (done.outcome ?? 'ok');
+      const { durable } = resolved;
+      await record.close(outcome, done.detail ?? {}, { durable, targetId: done.targetId });
+      return done.status;
+    } catch (error) {
+      const known = toUserError(error, request.id);
+      if (known.code === 'internal')
+        log.error({ err: error, words: request.words }, 'request failed');
+      return await fail(request, { resolved, record, error: known });
+    }
+  };
+}
+
+type Attempt =
+  | Resolved
+  | { readonly kind: 'faulty'; readonly action: string; readonly error: unknown };
+
+type Attempted = Attempt & { readonly target?: string | undefined; readonly durable: boolean };
+
+function tryResolve(request: Request): Attempted {
+  try {
+    const resolved = resolve(request, { commands });
+    return { ...resolved, durable: changes(resolved) };
+  } catch (error) {
+    const action = request.words.slice(0, 2).join(' ').slice(0, 80);
+    return { kind: 'faulty', action, error, durable: false };
+  }
+}
+
+function changes(resolved: Resolved): boolean {
+  if (resolved.kind === 'transfer') return resolved.plan.right === 'write';
+  return resolved.command.changes && !resolved.globals.dryRun;
+}
+
+async function carryOut(core: Core, request: Request, resolved: Attempted): Promise<Done> {
+  if (resolved.kind === 'faulty') throw resolved.error;
+  if (resolved.kind === 'transfer') return runTransfer(core, request, resolved.plan);
+  return runCommand(core, request, resolved);
+}
+
+async function fail(
+  request: Request,
+  {
+    resolved,
+    record,
+    error,
+  }: { resolved: Attempted; record: OpenRecord | undefined; error: UserError },
+): Promise<number> {
+  const outcome = request.signal.aborted ? 'interrupted' : outcomeOf(error);
+  // A record that can't be closed now stays open in the database, and the next start closes it.
+  await record
+    ?.close(outcome, { code: error.code, message: error.message }, { durable: resolved.durable })
+    .catch(() => undefined);
+  if (resolved.kind === 'transfer') return refuseTransfer(request, error);
+  const json =
+    resolved.kind === 'command' ? resolved.globals.json : request.words.includes('--json');
+  return printError(request.stdio, error, { json, requestId: request.id });
+}
+
+function outcomeOf({ code }: UserError): Outcome {
+  switch (code) {
+    case 'denied':
+    case 'not_found':
+    case 'usage':
+    case 'conflict':
+      return code;
+    default:
+      return 'failed';
+  }
+}

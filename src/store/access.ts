@@ -1,0 +1,195 @@
+import type { Grantable, Right, Role } from '../model/right.ts';
+import { type Actor, newId, write } from './changes.ts';
+import type { Database } from './sqlite.ts';
+
+/** Who may be granted a right. */
+export interface Grantee {
+  readonly kind: 'user' | 'org' | 'team';
+  readonly id: string;
+  /** As the command line writes it: `ana`, `org:acme`, `team:acme/devs`. */
+  readonly text: string;
+}
+
+/** What a user holds that bears on one repository; the pure rules turn it into a right. */
+export interface Holdings {
+  readonly orgRole: Role | undefined;
+  readonly orgName: string | undefined;
+  readonly memberRight: Right;
+  readonly grants: readonly { readonly right: Right; readonly via: string }[];
+}
+
+export interface GrantRow {
+  readonly who: string;
+  readonly right: Grantable;
+  readonly on: 'repo' | 'org';
+}
+
+interface RepoRef {
+  readonly id: string;
+  readonly namespaceId: string;
+  readonly namespaceKind: 'user' | 'org';
+}
+
+/** Grants and roles. Every look-up starts from the asker's own ids, so that its cost grows with neither users nor grants. */
+export class Access {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async holdings(userId: string, repo: RepoRef): Promise<Holdings> {
+    const org =
+      repo.namespaceKind === 'org'
+        ? await this.#db
+            .selectFrom('org')
+            .leftJoin('org_member', (join) =>
+              join.onRef('org_member.org_id', '=', 'org.id').on('org_member.user_id', '=', userId),
+            )
+            .select(['org.name', 'org.member_right', 'org_member.role'])
+            .where('org.id', '=', repo.namespaceId)
+            .executeTakeFirst()
+        : undefined;
+    return {
+      orgRole: org?.role ?? undefined,
+      orgName: org?.name,
+      memberRight: org?.member_right ?? 'none',
+      grants: await this.#grants(userId, repo),
+    };
+  }
+
+  async #grants(userId: string, repo: RepoRef): Promise<{ right: Right; via: string }[]> {
+    const rows = await this.#db
+      .selectFrom('access_grant')
+      .leftJoin('org', 'org.id', 'access_grant.who_id')
+      .leftJoin('team', 'team.id', 'access_grant.who_id')
+      .select(['access_grant.right', 'who_kind', 'on_kind', 'org.name as org', 'team.name as team'])
+      .where('on_id', 'in', [repo.id, repo.namespaceId])
+      .where((eb) =>
+        eb(
+          'who_id',
+          'in',
+          eb
+            .selectFrom('user')
+            .select('id')
+            .where('id', '=', userId)
+            .unionAll(
+              eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', userId),
+            )
+            .unionAll(
+              eb.selectFrom('team_member').select('team_id as id').where('user_id', '=', userId),
+            ),
+        ),
+      )
+      .execute();
+    return rows.map(({ right, who_kind, on_kind, org, team }) => {
+      const on = on_kind === 'org' ? ' on the org' : '';
+      const to = who_kind === 'user' ? '' : ` to ${who_kind} ${org ?? team}`;
+      return { right, via: `${right} by a grant${on}${to}` };
+    });
+  }
+
+  /** Users who could give a right to the repository, for a hint: three names at the most. */
+  async adminsOf(repo: RepoRef): Promise<readonly string[]> {
+    const owner = this.#db
+      .selectFrom('user')
+      .select('name')
+      .where('id', '=', repo.namespaceId)
+      .where('state', '=', 'active');
+    const byRole = this.#db
+      .selectFrom('org_member')
+      .innerJoin('user', 'user.id', 'org_member.user_id')
+      .select('user.name')
+      .where('org_member.org_id', '=', repo.namespaceId)
+      .where('org_member.role', '<>', 'member')
+      .where('user.state', '=', 'active')
+      .limit(3);
+    const names = [...(await owner.execute()), ...(await byRole.execute())].map(({ name }) => name);
+    return names.slice(0, 3);
+  }
+
+  /** The right that a grant gives now; `none` without one. */
+  async granted(onId: string, whoId: string): Promise<Right> {
+    const row = await this.#db
+      .selectFrom('access_grant')
+      .select('right')
+      .where('on_id', '=', onId)
+      .where('who_id', '=', whoId)
+      .executeTakeFirst();
+    return row?.right ?? 'none';
+  }
+
+  /** @returns whether anything changed */
+  async grant(
+    on: { kind: 'repo' | 'org'; id: string; name: string },
+    who: Grantee,
+    right: Grantable,
+    by: Actor,
+  ): Promise<boolean> {
+    return write(this.#db, by, async (w) => {
+      const held = await w.trx
+        .selectFrom('access_grant')
+        .select(['id', 'right'])
+        .where('on_id', '=', on.id)
+        .where('who_id', '=', who.id)
+        .executeTakeFirst();
+      if (held?.right === right) return false;
+      if (held !== undefined) {
+        await w.trx.deleteFrom('access_grant').where('id', '=', held.id).execute();
+      }
+      const grant = { on_kind: on.kind, on_id: on.id, who_kind: who.kind, who_id: who.id, right };
+      await w.trx
+        .insertInto('access_grant')
+        .values({ id: newId(), ...grant, granted_by: by.principal, granted_at: w.now })
+        .execute();
+      await w.log({ type: 'access-granted', ...subject(on), detail: { who: who.text, right } });
+      return true;
+    });
+  }
+
+  /** @returns whether anything changed */
+  async revoke(
+    on: { kind: 'repo' | 'org'; id: string; name: string },
+    who: Grantee,
+    by: Actor,
+  ): Promise<boolean> {
+    return write(this.#db, by, async (w) => {
+      const result = await w.trx
+        .deleteFrom('access_grant')
+        .where('on_id', '=', on.id)
+        .where('who_id', '=', who.id)
+        .executeTakeFirst();
+      if (result.numDeletedRows === 0n) return false;
+      await w.log({ type: 'access-revoked', ...subject(on), detail: { who: who.text } });
+      return true;
+    });
+  }
+
+  /** Grants on the repository and on its org, in the order of names. */
+  async list(repo: RepoRef): Promise<readonly GrantRow[]> {
+    const rows = await this.#db
+      .selectFrom('access_grant')
+      .leftJoin('user', 'user.id', 'access_grant.who_id')
+      .leftJoin('org', 'org.id', 'access_grant.who_id')
+      .leftJoin('team', 'team.id', 'access_grant.who_id')
+      .leftJoin('org as parent', 'parent.id', 'team.org_id')
+      .select(['access_grant.right', 'on_kind', 'user.name as user', 'org.name as org'])
+      .select(['team.name as team', 'parent.name as parent'])
+      .where('on_id', 'in', [repo.id, repo.namespaceId])
+      .execute();
+    return rows
+      .map(({ right, on_kind, user, org, team, parent }) => ({
+        who: user ?? (org === null ? `team:${parent}/${team}` : `org:${org}`),
+        right,
+        on: on_kind,
+      }))
+      .sort((a, b) => (a.who < b.who ? -1 : 1));
+  }
+}
+
+function subject(on: { kind: 'repo' | 'org'; id: string }): {
+  repoId?: string;
+  subjectId?: string;
+} {
+  return on.kind === 'repo' ? { repoId: on.id } : { subjectId: on.id };
+}

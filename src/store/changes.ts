@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto';
+import type { Transaction } from 'kysely';
+import type { Database } from './sqlite.ts';
+import type { Tables } from './tables.ts';
+
+/** Who changes something, and in which request; written into the change log with the fact. */
+export interface Actor {
+  /** The contract's text: `user:ana`, `operator`. */
+  readonly principal: string;
+  /** The key that signed the request. */
+  readonly keyId: string | undefined;
+  readonly request: string;
+  /** Everything is checked and done, and then taken back. */
+  readonly dryRun: boolean;
+}
+
+export interface Change {
+  readonly type: string;
+  readonly repoId?: string;
+  /** The id of the user, org, key or grant concerned. */
+  readonly subjectId?: string;
+  readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+/** A transaction that can also write to the change log. */
+export interface Write {
+  readonly trx: Transaction<Tables>;
+  readonly now: string;
+  log(change: Change): Promise<void>;
+}
+
+class Rehearsed extends Error {
+  readonly result: unknown;
+
+  constructor(result: unknown) {
+    super('dry run');
+    this.result = result;
+  }
+}
+
+/**
+ * Runs `work` in one transaction, in which it writes facts and their change rows together.
+ * In a dry run the transaction is rolled back after `work` succeeded, and its result returned all the same.
+ */
+export async function write<T>(
+  db: Database,
+  by: Actor,
+  work: (write: Write) => Promise<T>,
+): Promise<T> {
+  try {
+    return await db.transaction().execute(async (trx) => {
+      const now = new Date().toISOString();
+      const result = await work({ trx, now, log: (change) => logChange(trx, by, now, change) });
+      if (by.dryRun) throw new Rehearsed(result);
+      return result;
+    });
+  } catch (error) {
+    if (error instanceof Rehearsed) return error.result as T;
+    throw error;
+  }
+}
+
+async function logChange(
+  trx: Transaction<Tables>,
+  by: Actor,
+  at: string,
+  change: Change,
+): Promise<void> {
+  await trx
+    .insertInto('change')
+    .values({
+      at,
+      type: change.type,
+      principal: by.principal,
+      request: by.request,
+      repo_id: change.repoId ?? null,
+      subject_id: change.subjectId ?? null,
+      detail: JSON.stringify(change.detail ?? {}),
+    })
+    .execute();
+}
+
+/** Ids are random and never reused (S5). */
+export function newId(): string {
+  return randomUUID();
+}

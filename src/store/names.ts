@@ -1,0 +1,68 @@
+import { UserError } from '../model/errors.ts';
+import type { Write } from './changes.ts';
+import type { Database } from './sqlite.ts';
+
+export interface Namespace {
+  readonly name: string;
+  readonly kind: 'user' | 'org';
+  /** The id of the user or org. */
+  readonly ownerId: string;
+}
+
+/** Takes a name for a user or org. Names once used stay taken (S6). @throws UserError `conflict` */
+export async function takeName(
+  { trx }: Write,
+  name: string,
+  kind: 'user' | 'org',
+  ownerId: string,
+): Promise<void> {
+  const held = await trx
+    .selectFrom('namespace')
+    .selectAll()
+    .where('name', '=', name)
+    .executeTakeFirst();
+  if (held?.current === 1) {
+    throw new UserError('conflict', `${held.kind} ${name} exists already`, {
+      hint: `see it with: ${held.kind} show ${name}`,
+    });
+  }
+  if (held !== undefined) {
+    throw new UserError(
+      'conflict',
+      `the name ${name} belonged to a ${held.kind} before and stays reserved`,
+      {
+        hint: 'choose another name',
+      },
+    );
+  }
+  await trx.insertInto('namespace').values({ name, kind, owner_id: ownerId, current: 1 }).execute();
+}
+
+/** Keeps the name reserved after its owner is gone. */
+export async function retireName({ trx }: Write, ownerId: string): Promise<void> {
+  await trx
+    .updateTable('namespace')
+    .set({ current: 0 })
+    .where('owner_id', '=', ownerId)
+    .where('current', '=', 1)
+    .execute();
+}
+
+/** Look-ups of the one set of names that users and orgs share. */
+export class Names {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async find(name: string): Promise<Namespace | undefined> {
+    const row = await this.#db
+      .selectFrom('namespace')
+      .selectAll()
+      .where('name', '=', name)
+      .where('current', '=', 1)
+      .executeTakeFirst();
+    return row && { name: row.name, kind: row.kind, ownerId: row.owner_id };
+  }
+}

@@ -1,0 +1,193 @@
+import { UserError } from '../model/errors.ts';
+import type { Right, Role } from '../model/right.ts';
+import { type Actor, newId, type Write, write } from './changes.ts';
+import { takeName } from './names.ts';
+import type { Database } from './sqlite.ts';
+
+export interface Org {
+  readonly id: string;
+  readonly name: string;
+  readonly description: string;
+  /** What the role `member` gives on the org's repositories. */
+  readonly memberRight: Right;
+  readonly createdAt: string;
+}
+
+export interface Member {
+  readonly user: string;
+  readonly role: Role;
+}
+
+export class Orgs {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /**
+   * @param ownerId - the user who becomes its first owner; undefined where the operator creates it
+   * @throws UserError `conflict` when the name is taken
+   */
+  async add(
+    org: { name: string; description: string; ownerId: string | undefined },
+    by: Actor,
+  ): Promise<string> {
+    return write(this.#db, by, async (w) => {
+      const id = newId();
+      const { name, description } = org;
+      await takeName(w, name, 'org', id);
+      await w.trx
+        .insertInto('org')
+        .values({ id, name, description, member_right: 'read', created_at: w.now })
+        .execute();
+      await w.log({ type: 'org-added', subjectId: id, detail: { name } });
+      if (org.ownerId !== undefined) await putMember(w, id, org.ownerId, 'owner');
+      return id;
+    });
+  }
+
+  async byName(name: string): Promise<Org | undefined> {
+    const row = await this.#db
+      .selectFrom('org')
+      .selectAll()
+      .where('name', '=', name)
+      .executeTakeFirst();
+    return (
+      row && {
+        id: row.id,
+        name: row.name,
+        description: row.description,
+        memberRight: row.member_right,
+        createdAt: row.created_at,
+      }
+    );
+  }
+
+  async page(
+    after: string,
+    limit: number,
+  ): Promise<readonly { name: string; description: string }[]> {
+    return this.#db
+      .selectFrom('org')
+      .select(['name', 'description'])
+      .where('name', '>', after)
+      .orderBy('name')
+      .limit(limit)
+      .execute();
+  }
+
+  async members(orgId: string): Promise<readonly Member[]> {
+    return this.#db
+      .selectFrom('org_member')
+      .innerJoin('user', 'user.id', 'org_member.user_id')
+      .select(['user.name as user', 'org_member.role'])
+      .where('org_member.org_id', '=', orgId)
+      .orderBy('user.name')
+      .execute();
+  }
+
+  async teams(orgId: string): Promise<readonly { name: string; users: readonly string[] }[]> {
+    const rows = await this.#db
+      .selectFrom('team')
+      .leftJoin('team_member', 'team_member.team_id', 'team.id')
+      .leftJoin('user', 'user.id', 'team_member.user_id')
+      .select(['team.name', 'user.name as user'])
+      .where('team.org_id', '=', orgId)
+      .orderBy('team.name')
+      .execute();
+    const teams = new Map<string, string[]>();
+    for (const { name, user } of rows) {
+      const users = teams.get(name) ?? [];
+      if (user !== null) users.push(user);
+      teams.set(name, users);
+    }
+    return [...teams].map(([name, users]) => ({ name, users }));
+  }
+
+  async role(orgId: string, userId: string): Promise<Role | undefined> {
+    const row = await this.#db
+      .selectFrom('org_member')
+      .select('role')
+      .where('org_id', '=', orgId)
+      .where('user_id', '=', userId)
+      .executeTakeFirst();
+    return row?.role;
+  }
+
+  /**
+   * Gives a user a role, or takes the membership when `role` is undefined.
+   *
+   * @param expected - the role the decision was made on; anything else by now is a `conflict`
+   * @returns whether anything changed
+   * @throws UserError `conflict` when it would leave the org without an owner
+   */
+  async setRole(
+    org: Org,
+    user: { id: string; name: string },
+    change: { from: Role | undefined; to: Role | undefined },
+    by: Actor,
+  ): Promise<boolean> {
+    if (change.from === change.to) return false;
+    return write(this.#db, by, async (w) => {
+      await refuseStale(w, org, user, change.from);
+      if (change.from === 'owner') await refuseLastOwner(w, org, user);
+      await putMember(w, org.id, user.id, change.to);
+      const detail = { org: org.name, user: user.name, role: change.to ?? null };
+      await w.log({ type: 'member-changed', subjectId: org.id, detail });
+      return true;
+    });
+  }
+}
+
+async function putMember(
+  { trx }: Write,
+  orgId: string,
+  userId: string,
+  role: Role | undefined,
+): Promise<void> {
+  await trx
+    .deleteFrom('org_member')
+    .where('org_id', '=', orgId)
+    .where('user_id', '=', userId)
+    .execute();
+  if (role === undefined) return;
+  await trx.insertInto('org_member').values({ org_id: orgId, user_id: userId, role }).execute();
+}
+
+async function refuseStale(
+  { trx }: Write,
+  org: Org,
+  user: { id: string; name: string },
+  from: Role | undefined,
+): Promise<void> {
+  const row = await trx
+    .selectFrom('org_member')
+    .select('role')
+    .where('org_id', '=', org.id)
+    .where('user_id', '=', user.id)
+    .executeTakeFirst();
+  if (row?.role === from) return;
+  throw new UserError('conflict', `${org.name}: the role of ${user.name} changed meanwhile`, {
+    hint: `look again with: org member list ${org.name}`,
+  });
+}
+
+async function refuseLastOwner(
+  { trx }: Write,
+  org: Org,
+  user: { id: string; name: string },
+): Promise<void> {
+  const other = await trx
+    .selectFrom('org_member')
+    .select('user_id')
+    .where('org_id', '=', org.id)
+    .where('role', '=', 'owner')
+    .where('user_id', '<>', user.id)
+    .limit(1)
+    .executeTakeFirst();
+  if (other !== undefined) return;
+  throw new UserError('conflict', `${user.name} is the last owner of ${org.name}`, {
+    hint: `make somebody else owner first: org member role ${org.name} USER owner`,
+  });
+}

@@ -1,0 +1,110 @@
+import type { RefCommand } from '../model/ref.ts';
+import { type Actor, write } from './changes.ts';
+import type { Database } from './sqlite.ts';
+
+/** A push that was handed to git and whose outcome is not written down yet. */
+export interface JournaledPush {
+  readonly request: string;
+  readonly repoId: string;
+  readonly principal: string;
+  readonly keyId: string | undefined;
+  readonly action: string;
+  /** Whether this push created the repository. */
+  readonly creates: boolean;
+  readonly commands: readonly RefCommand[];
+}
+
+/** What pushes did to refs: the journal of those under way, every ref's history, and the tips kept in the archive. */
+export class Pushes {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** Durable before git learns of the commands, so that a crash leaves nothing unrecorded. */
+  async journal(
+    repoId: string,
+    action: string,
+    creates: boolean,
+    commands: readonly RefCommand[],
+    by: Actor,
+  ): Promise<void> {
+    await this.#db.transaction().execute(async (trx) => {
+      for (const { ref, old, new: next } of commands) {
+        await trx
+          .insertInto('push_journal')
+          .values({
+            request: by.request,
+            ref,
+            repo_id: repoId,
+            old_oid: old,
+            new_oid: next,
+            principal: by.principal,
+            key_id: by.keyId ?? null,
+            action,
+            creates: Number(creates),
+          })
+          .execute();
+      }
+    });
+  }
+
+  /** Moves a push from the journal into history: the refs that changed, the tips that were archived. */
+  async settle(
+    repoId: string,
+    action: string,
+    outcome: { done: readonly RefCommand[]; archived: readonly { oid: string; ref: string }[] },
+    by: Actor,
+  ): Promise<void> {
+    await write(this.#db, by, async (w) => {
+      for (const { ref, old, new: next } of outcome.done) {
+        await w.trx
+          .insertInto('ref_update')
+          .values({
+            repo_id: repoId,
+            ref,
+            old_oid: old,
+            new_oid: next,
+            at: w.now,
+            principal: by.principal,
+            key_id: by.keyId ?? null,
+            action,
+            request: by.request,
+          })
+          .execute();
+        await w.log({ type: 'ref-updated', repoId, detail: { ref, old, new: next } });
+      }
+      for (const { oid, ref } of outcome.archived) {
+        await w.trx
+          .insertInto('archived_tip')
+          .values({ repo_id: repoId, oid, ref, archived_at: w.now })
+          .onConflict((on) =>
+            on.columns(['repo_id', 'oid']).doUpdateSet({ ref, archived_at: w.now }),
+          )
+          .execute();
+      }
+      await w.trx.deleteFrom('push_journal').where('request', '=', by.request).execute();
+    });
+  }
+
+  /** The pushes that a crash cut off. */
+  async unsettled(): Promise<readonly JournaledPush[]> {
+    const rows = await this.#db.selectFrom('push_journal').selectAll().orderBy('request').execute();
+    const pushes = new Map<string, JournaledPush & { commands: RefCommand[] }>();
+    for (const row of rows) {
+      const push = pushes.get(row.request) ?? {
+        request: row.request,
+        repoId: row.repo_id,
+        principal: row.principal,
+        keyId: row.key_id ?? undefined,
+        action: row.action,
+        creates: row.creates === 1,
+        commands: [],
+      };
+      push.commands.push({ ref: row.ref, old: row.old_oid, new: row.new_oid });
+      pushes.set(row.request, push);
+    }
+    return [...pushes.values()];
+  }
+}

@@ -1,0 +1,263 @@
+import type { Kysely, SelectQueryBuilder } from 'kysely';
+import { UserError } from '../model/errors.ts';
+import type { Visibility } from '../model/repo.ts';
+import { type Actor, write } from './changes.ts';
+import type { Namespace } from './names.ts';
+import type { Database } from './sqlite.ts';
+import type { Tables } from './tables.ts';
+
+export interface Repository {
+  readonly id: string;
+  readonly namespaceId: string;
+  readonly namespaceKind: 'user' | 'org';
+  readonly namespace: string;
+  readonly name: string;
+  /** `namespace/name` as it is now. */
+  readonly fullName: string;
+  readonly description: string;
+  readonly visibility: Visibility;
+  readonly defaultBranch: string;
+  readonly archived: boolean;
+  readonly sizeBytes: number;
+  readonly refs: number;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}
+
+export interface NewRepository {
+  readonly id: string;
+  readonly namespace: Namespace;
+  readonly name: string;
+  readonly description: string;
+  readonly visibility: Visibility;
+  readonly defaultBranch: string;
+}
+
+export interface RepositorySettings {
+  readonly description?: string | undefined;
+  readonly visibility?: Visibility | undefined;
+  readonly defaultBranch?: string | undefined;
+}
+
+/** Whose repositories a list is about: everybody's, or those that something gives this user a right to. */
+export type Viewer = { readonly kind: 'all' } | { readonly kind: 'user'; readonly id: string };
+
+/** A place in the order of full names. */
+export interface After {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+function select(db: Kysely<Tables>) {
+  return db
+    .selectFrom('repository')
+    .innerJoin('namespace', (join) =>
+      join
+        .onRef('namespace.owner_id', '=', 'repository.namespace_id')
+        .on('namespace.current', '=', 1),
+    )
+    .selectAll('repository')
+    .select(['namespace.name as namespace', 'namespace.kind as kind']);
+}
+
+type Row =
+  ReturnType<typeof select> extends SelectQueryBuilder<Tables, infer _T, infer O> ? O : never;
+
+export class Repositories {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async byName(namespaceId: string, name: string): Promise<Repository | undefined> {
+    const row = await select(this.#db)
+      .where('repository.namespace_id', '=', namespaceId)
+      .where('repository.name', '=', name)
+      .executeTakeFirst();
+    return row && toRepository(row);
+  }
+
+  async byId(id: string): Promise<Repository | undefined> {
+    const row = await select(this.#db).where('repository.id', '=', id).executeTakeFirst();
+    return row && toRepository(row);
+  }
+
+  /**
+   * Writes the row of a repository; `place` then puts its directory there, in the same transaction,
+   * so that a failure of either leaves neither.
+   *
+   * @throws UserError `conflict` when the name is taken, `unavailable` over `limit`
+   */
+  async add(repo: NewRepository, by: Actor, place: () => Promise<void>): Promise<void> {
+    await write(this.#db, by, async (w) => {
+      const held = await w.trx
+        .selectFrom('repository')
+        .select('id')
+        .where('namespace_id', '=', repo.namespace.ownerId)
+        .where('name', '=', repo.name)
+        .executeTakeFirst();
+      const fullName = `${repo.namespace.name}/${repo.name}`;
+      if (held !== undefined) {
+        throw new UserError('conflict', `${fullName}: this repository exists already`, {
+          hint: `see it with: show ${fullName}`,
+        });
+      }
+      await w.trx
+        .insertInto('repository')
+        .values({
+          id: repo.id,
+          namespace_id: repo.namespace.ownerId,
+          name: repo.name,
+          description: repo.description,
+          visibility: repo.visibility,
+          default_branch: repo.defaultBranch,
+          archived: 0,
+          size_bytes: 0,
+          ref_count: 0,
+          created_at: w.now,
+          updated_at: w.now,
+        })
+        .execute();
+      const { visibility } = repo;
+      await w.log({ type: 'repo-added', repoId: repo.id, detail: { name: fullName, visibility } });
+      if (!by.dryRun) await place();
+    });
+  }
+
+  /** Takes the row away; `displace` takes the directory away in the same transaction. */
+  async remove(repo: Repository, by: Actor, displace: () => Promise<void>): Promise<void> {
+    await write(this.#db, by, async (w) => {
+      await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
+      await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
+      await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
+      if (!by.dryRun) await displace();
+    });
+  }
+
+  /** @returns whether anything changed */
+  async set(
+    repo: Repository,
+    settings: RepositorySettings,
+    by: Actor,
+    apply: () => Promise<void>,
+  ): Promise<boolean> {
+    const next = {
+      description: settings.description ?? repo.description,
+      visibility: settings.visibility ?? repo.visibility,
+      default_branch: settings.defaultBranch ?? repo.defaultBranch,
+    };
+    const same =
+      next.description === repo.description &&
+      next.visibility === repo.visibility &&
+      next.default_branch === repo.defaultBranch;
+    if (same) return false;
+    await write(this.#db, by, async (w) => {
+      await w.trx
+        .updateTable('repository')
+        .set({ ...next, updated_at: w.now })
+        .where('id', '=', repo.id)
+        .execute();
+      await w.log({ type: 'repo-set', repoId: repo.id, detail: next });
+      if (!by.dryRun) await apply();
+    });
+    return true;
+  }
+
+  /** Notes what a push left: the repository's size on disk and its number of refs. */
+  async measured(id: string, sizeBytes: number, refs: number, updatedAt: string): Promise<void> {
+    await this.#db
+      .updateTable('repository')
+      .set({ size_bytes: sizeBytes, ref_count: refs, updated_at: updatedAt })
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** A page in the order of full names; for a user, of what might be readable: the caller decides row by row. */
+  async page(
+    viewer: Viewer,
+    options: { after: After; limit: number; namespaceId?: string | undefined },
+  ): Promise<readonly Repository[]> {
+    let query = select(this.#db);
+    if (options.namespaceId !== undefined) {
+      query = query.where('repository.namespace_id', '=', options.namespaceId);
+    }
+    if (viewer.kind === 'user') query = query.where(reachableBy(viewer.id));
+    const { namespace, name } = options.after;
+    const rows = await query
+      .where((eb) =>
+        eb(eb.refTuple('namespace.name', 'repository.name'), '>', eb.tuple(namespace, name)),
+      )
+      .orderBy('namespace.name')
+      .orderBy('repository.name')
+      .limit(options.limit)
+      .execute();
+    return rows.map(toRepository);
+  }
+}
+
+/** The repositories that a user's namespace, orgs, grants or their visibility may give a right to: each part by an index. */
+function reachableBy(userId: string) {
+  return (eb: import('kysely').ExpressionBuilder<Tables, 'repository'>) => {
+    const orgs = eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', userId);
+    const teams = eb
+      .selectFrom('team_member')
+      .select('team_id as id')
+      .where('user_id', '=', userId);
+    const granted = (kind: 'repo' | 'org') =>
+      eb
+        .selectFrom('access_grant')
+        .select('on_id as id')
+        .where('on_kind', '=', kind)
+        .where((g) =>
+          g(
+            'who_id',
+            'in',
+            g
+              .selectFrom('user')
+              .select('id')
+              .where('id', '=', userId)
+              .unionAll(orgs)
+              .unionAll(teams),
+          ),
+        );
+    return eb(
+      'repository.id',
+      'in',
+      eb
+        .selectFrom('repository as own')
+        .select('own.id')
+        .where('own.namespace_id', '=', userId)
+        .union(eb.selectFrom('repository as o').select('o.id').where('o.namespace_id', 'in', orgs))
+        .union(granted('repo'))
+        .union(
+          eb
+            .selectFrom('repository as g')
+            .select('g.id')
+            .where('g.namespace_id', 'in', granted('org')),
+        )
+        .union(
+          eb.selectFrom('repository as v').select('v.id').where('v.visibility', '<>', 'private'),
+        ),
+    );
+  };
+}
+
+function toRepository(row: Row): Repository {
+  return {
+    id: row.id,
+    namespaceId: row.namespace_id,
+    namespaceKind: row.kind,
+    namespace: row.namespace,
+    name: row.name,
+    fullName: `${row.namespace}/${row.name}`,
+    description: row.description,
+    visibility: row.visibility,
+    defaultBranch: row.default_branch,
+    archived: row.archived === 1,
+    sizeBytes: row.size_bytes,
+    refs: row.ref_count,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}

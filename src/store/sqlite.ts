@@ -1,0 +1,84 @@
+import { chmodSync, existsSync } from 'node:fs';
+import Sqlite from 'better-sqlite3';
+import { Kysely, SqliteDialect } from 'kysely';
+import { foundation } from './migrations/001-foundation.ts';
+import type { Tables } from './tables.ts';
+
+export type Database = Kysely<Tables>;
+
+const migrations = [foundation];
+
+export interface OpenDatabase {
+  readonly db: Database;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the database, creating and migrating it as needed. Each migration runs in one transaction, after a copy of
+ * the file as it was (`cpm.db.before-N`). WAL with `synchronous=FULL`: a commit is on disk before it returns, which
+ * measured 0.4 ms a commit here against 0.03 ms with NORMAL, and NORMAL may lose acknowledged commits at a power cut.
+ *
+ * @param path - absolute; the file becomes 0600
+ * @param seen - hears every SQL text that runs, for the test of query plans
+ */
+export function openDatabase(path: string, seen?: (sql: string) => void): OpenDatabase {
+  const sqlite = new Sqlite(path);
+  chmodSync(path, 0o600);
+  sqlite.pragma('journal_mode = WAL');
+  sqlite.pragma('synchronous = FULL');
+  sqlite.pragma('foreign_keys = ON');
+  sqlite.pragma('busy_timeout = 5000');
+  sqlite.pragma('cache_size = -4000');
+  sqlite.pragma('trusted_schema = OFF');
+  migrate(sqlite, path);
+  const db = new Kysely<Tables>({
+    dialect: new SqliteDialect({ database: sqlite }),
+    ...(seen === undefined ? {} : { log: (event) => seen(event.query.sql) }),
+  });
+  return { db, close: () => db.destroy() };
+}
+
+function migrate(sqlite: Sqlite.Database, path: string): void {
+  const at = sqlite.pragma('user_version', { simple: true }) as number;
+  const known = migrations.at(-1)?.number ?? 0;
+  if (at > known) {
+    throw new Error(`the database is at schema ${at}, this version of cpm knows up to ${known}`);
+  }
+  for (const { number, sql } of migrations.slice(at)) {
+    if (at > 0) backUp(sqlite, `${path}.before-${number}`);
+    sqlite.transaction(() => {
+      sqlite.exec(sql);
+      sqlite.pragma(`user_version = ${number}`);
+    })();
+  }
+}
+
+function backUp(sqlite: Sqlite.Database, copy: string): void {
+  if (existsSync(copy)) return;
+  sqlite.prepare('VACUUM INTO ?').run(copy);
+  chmodSync(copy, 0o600);
+}
+
+/** Held by one process at a time for as long as it lives; the kernel lets go of it when the process ends, however it ends. */
+export interface HouseLock {
+  release(): void;
+}
+
+/**
+ * Takes the data directory for this process: an exclusive transaction on a small database of its own, so that the lock
+ * is the operating system's and needs no native code of ours.
+ *
+ * @returns undefined while another process holds it
+ */
+export function lockHouse(path: string, waitMs: number): HouseLock | undefined {
+  const lock = new Sqlite(path, { timeout: waitMs });
+  chmodSync(path, 0o600);
+  try {
+    lock.exec('BEGIN EXCLUSIVE');
+    return { release: () => lock.close() };
+  } catch (error) {
+    lock.close();
+    if (error instanceof Sqlite.SqliteError && error.code === 'SQLITE_BUSY') return undefined;
+    throw error;
+  }
+}

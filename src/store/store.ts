@@ -1,0 +1,59 @@
+import { Access } from './access.ts';
+import { AuditLog } from './audit.ts';
+import { newId } from './changes.ts';
+import { Keys } from './keys.ts';
+import { Names } from './names.ts';
+import { Orgs } from './orgs.ts';
+import { Pushes } from './pushes.ts';
+import { Repositories } from './repositories.ts';
+import { type Database, openDatabase } from './sqlite.ts';
+import { Users } from './users.ts';
+
+/** Everything cpm knows, by subject. Each method is one fact: atomic, and durable when it returns. */
+export interface Store {
+  readonly users: Users;
+  readonly keys: Keys;
+  readonly orgs: Orgs;
+  readonly names: Names;
+  readonly repositories: Repositories;
+  readonly access: Access;
+  readonly pushes: Pushes;
+  readonly audit: AuditLog;
+  /** The data directory's own id, made once; children carry it in their environment. */
+  readonly houseId: string;
+  close(): Promise<void>;
+}
+
+/**
+ * @param path - the database file, absolute
+ * @param seen - hears every SQL text that runs
+ */
+export async function openStore(path: string, seen?: (sql: string) => void): Promise<Store> {
+  const { db, close } = openDatabase(path, seen);
+  return {
+    users: new Users(db),
+    keys: new Keys(db),
+    orgs: new Orgs(db),
+    names: new Names(db),
+    repositories: new Repositories(db),
+    access: new Access(db),
+    pushes: new Pushes(db),
+    audit: new AuditLog(db),
+    houseId: await ensureHouseId(db),
+    close,
+  };
+}
+
+async function ensureHouseId(db: Database): Promise<string> {
+  await db
+    .insertInto('meta')
+    .values({ key: 'house_id', value: newId() })
+    .onConflict((on) => on.column('key').doNothing())
+    .execute();
+  const row = await db
+    .selectFrom('meta')
+    .select('value')
+    .where('key', '=', 'house_id')
+    .executeTakeFirstOrThrow();
+  return row.value;
+}

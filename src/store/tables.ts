@@ -1,0 +1,114 @@
+import type { Generated } from 'kysely';
+import type { Visibility } from '../model/repo.ts';
+import type { Grantable, Right, Role } from '../model/right.ts';
+
+/** Booleans are 0 and 1, times ISO 8601 UTC, ids UUIDs; `migrations/` says the rest. */
+export interface Tables {
+  meta: { key: string; value: string };
+  namespace: { name: string; kind: 'user' | 'org'; owner_id: string; current: number };
+  user: {
+    id: string;
+    name: string;
+    state: 'active' | 'disabled' | 'deleted';
+    admin: number;
+    email: string | null;
+    created_at: string;
+    last_seen_at: string | null;
+  };
+  ssh_key: {
+    id: string;
+    fingerprint: string;
+    type: string;
+    blob: Buffer;
+    title: string;
+    kind: 'user' | 'deploy';
+    user_id: string | null;
+    verified: number;
+    challenge: string | null;
+    expires_at: string | null;
+    added_at: string;
+    added_by: string;
+    added_by_key: string | null;
+    last_used_at: string | null;
+    revoked_at: string | null;
+  };
+  org: { id: string; name: string; description: string; member_right: Right; created_at: string };
+  org_member: { org_id: string; user_id: string; role: Role };
+  team: { id: string; org_id: string; name: string };
+  team_member: { team_id: string; user_id: string };
+  repository: {
+    id: string;
+    namespace_id: string;
+    name: string;
+    description: string;
+    visibility: Visibility;
+    default_branch: string;
+    archived: number;
+    size_bytes: number;
+    ref_count: number;
+    created_at: string;
+    updated_at: string;
+  };
+  access_grant: {
+    id: string;
+    on_kind: 'repo' | 'org';
+    on_id: string;
+    who_kind: 'user' | 'team' | 'org' | 'server' | 'key';
+    who_id: string;
+    right: Grantable;
+    granted_by: string;
+    granted_at: string;
+  };
+  change: {
+    seq: Generated<number>;
+    at: string;
+    type: string;
+    principal: string;
+    request: string;
+    repo_id: string | null;
+    subject_id: string | null;
+    detail: string;
+  };
+  ref_update: {
+    id: Generated<number>;
+    repo_id: string;
+    ref: string;
+    old_oid: string;
+    new_oid: string;
+    at: string;
+    principal: string;
+    key_id: string | null;
+    action: string;
+    request: string;
+  };
+  push_journal: {
+    request: string;
+    ref: string;
+    repo_id: string;
+    old_oid: string;
+    new_oid: string;
+    principal: string;
+    key_id: string | null;
+    action: string;
+    creates: number;
+  };
+  archived_tip: { repo_id: string; oid: string; ref: string; archived_at: string };
+  audit: {
+    seq: number;
+    at: string;
+    phase: 'open' | 'close' | 'note';
+    request: string;
+    principal: string;
+    principal_id: string | null;
+    key: string | null;
+    address: string | null;
+    door: string;
+    action: string;
+    target: string | null;
+    target_id: string | null;
+    outcome: string;
+    detail: string;
+    hash: string;
+  };
+  open_request: { request: string; seq: number };
+}

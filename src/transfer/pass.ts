@@ -1,0 +1,90 @@
+import { constants } from 'node:os';
+import type { Writable } from 'node:stream';
+import { type Exit, type Program, send } from '../programs/run.ts';
+import { type ClientInput, clientInput, endReason, writeTo } from './client.ts';
+import type { Talk } from './transfer.ts';
+
+/**
+ * Runs a git program whose streams are the client's, until it ends; a client's end of input is passed on, and a
+ * client that is gone ends it.
+ *
+ * @param first - bytes for the program before what the client sends; the client's own input is then not read
+ * @returns git's exit status; 128 + n when signal n ended it
+ * @throws UserError when the client is gone or may no longer be here
+ */
+export async function pass(talk: Talk, args: readonly string[], first?: Buffer): Promise<number> {
+  const { git, directory, protocol, signal, stdio } = talk;
+  if (signal.aborted) throw endReason(signal);
+  const child = git.start(args, { cwd: directory, protocol });
+  const onAbort = (): void => child.end();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    const ended = Promise.all([
+      child.exited,
+      copy(child, stdio.stdout, talk),
+      copyErrors(child, stdio.stderr, talk),
+    ]);
+    const input = first === undefined ? clientInput(stdio.stdin, signal) : only(first);
+    // Not awaited: a client may keep its side open long after git has said all.
+    void feed(child, input).catch(() => child.end());
+    const [exit] = await ended;
+    if (signal.aborted) throw endReason(signal);
+    return statusOf(exit);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function feed(child: Program, input: Pick<ClientInput, 'chunk'>): Promise<void> {
+  for (;;) {
+    const chunk = await input.chunk();
+    if (chunk === undefined) break;
+    if (!(await send(child, chunk))) return;
+  }
+  child.stdin.end();
+}
+
+function only(bytes: Buffer): Pick<ClientInput, 'chunk'> {
+  let left: Buffer | undefined = bytes;
+  return {
+    async chunk() {
+      const next = left;
+      left = undefined;
+      return next;
+    },
+  };
+}
+
+/** A program whose output nobody takes any more is ended: it would work for nothing. */
+async function copy(child: Program, to: Writable, { signal }: Talk): Promise<void> {
+  try {
+    for await (const chunk of child.stdout) {
+      await writeTo(to, chunk, signal);
+      if (!to.writable) child.end();
+    }
+  } catch {
+    // The pipe of a program that was killed: its exit tells.
+  }
+}
+
+async function copyErrors(child: Program, to: Writable, talk: Talk): Promise<void> {
+  try {
+    for await (const chunk of child.stderr) {
+      await writeTo(to, withoutPath(chunk, talk.directory), talk.signal);
+    }
+  } catch {
+    // As above.
+  }
+}
+
+/** Where a repository lies on the server is no client's business. */
+export function withoutPath(text: Buffer, directory: string): Buffer {
+  if (!text.includes(directory)) return text;
+  return Buffer.from(text.toString('latin1').replaceAll(directory, '.'), 'latin1');
+}
+
+/** How a shell would tell an exit. */
+export function statusOf({ status, signal }: Exit): number {
+  if (status !== undefined) return status;
+  return 128 + (signal === undefined ? 0 : (constants.signals[signal] ?? 0));
+}

@@ -1,0 +1,25 @@
+/**
+ * `npm run bench`: cpm against this machine's own sshd with git-shell, both started here and ended again.
+ *
+ * Each case is done by both in turns, round after round, with one key, one repository, and key exchange and cipher
+ * pinned alike. Shown are the client's wall time (smallest, median, largest), the server's processor time with all
+ * that it started, the most resident memory of the server's own processes (git's not counted), and the ratio
+ * cpm/sshd, taken pair by pair. Where the refs of the two differ, the bench refuses to go on.
+ *
+ *   npm run bench                            everything, with a generated repository of about 140 MB
+ *   npm run bench -- --repo PATH             with the branches and tags of a repository of yours
+ *   npm run bench -- --only 'push of one'    only cases whose name has these words in it
+ *   npm run bench -- --rounds 20             more pairs for each case
+ *   npm run bench -- --small                 a quick look: 9 MB, three pairs
+ */
+import { spawnSync } from 'node:child_process';
+import { bundle, prepare, root } from '../../src/prepare.mjs';
+
+if (prepare({ forTests: true, forBench: true })) {
+  const args = ['--import', 'tsx', 'test/bench/bench.ts', ...process.argv.slice(2)];
+  const env = { ...process.env, CPM_TEST_PROGRAM: bundle };
+  process.exitCode =
+    spawnSync(process.execPath, args, { cwd: root, env, stdio: 'inherit' }).status ?? 1;
+} else {
+  process.exitCode = 1;
+}

@@ -1,0 +1,88 @@
+import { join } from 'node:path';
+import { House } from '../support/house.ts';
+import { type Person, quoteWords } from '../support/person.ts';
+import { must } from '../support/process.ts';
+import { startSshd } from './sshd.ts';
+
+/** One of the two servers under comparison. */
+export interface Side {
+  readonly name: 'cpm' | 'sshd';
+  readonly pid: number;
+  /** What /proc calls its processes. */
+  readonly process: string;
+  readonly port: number;
+  readonly user: string;
+  /** Makes an empty repository. @param repo - a name */
+  create(repo: string): Promise<void>;
+  url(repo: string): string;
+  /** Runs the git client against this side. @returns its stdout. @throws when it fails */
+  git(args: readonly string[], cwd?: string): Promise<string>;
+  /** The ssh client's words up to the command. */
+  readonly ssh: readonly string[];
+}
+
+export const algorithms = { kex: 'curve25519-sha256', cipher: 'aes128-gcm@openssh.com' };
+
+/** Where both servers live, and who ends them. */
+export interface Sides {
+  readonly cpm: Side;
+  readonly sshd: Side;
+  readonly folder: string;
+}
+
+/**
+ * Starts both servers, each for the same person with the same key.
+ *
+ * @param closing - takes what ends them again
+ * @param branch - the default branch of repositories that `create` makes
+ */
+export async function startSides(
+  closing: { teardown(close: () => unknown): void },
+  branch: string,
+): Promise<Sides> {
+  const house = await House.open(closing);
+  const { admin, folder } = house;
+  const sshd = await startSshd(join(folder, 'sshd'), admin.key, algorithms);
+  closing.teardown(sshd.stop);
+  const plain = (repo: string) => join(folder, 'plain', `${repo}.git`);
+  const common = (user: string, port: number) => ({ user, port, ...client(admin, user, port) });
+  return {
+    folder,
+    cpm: {
+      name: 'cpm',
+      pid: house.pid,
+      process: 'node',
+      ...common('cpm', house.port),
+      url: (repo) => `ssh://cpm@127.0.0.1:${house.port}/${admin.name}/${repo}`,
+      create: async (repo) => {
+        const words = ['init', `${admin.name}/${repo}`, '--default-branch', branch];
+        const answer = await house.operator(words);
+        if (answer.status !== 0) throw new Error(answer.stderr);
+      },
+    },
+    sshd: {
+      name: 'sshd',
+      pid: sshd.pid,
+      process: 'sshd',
+      ...common(sshd.user, sshd.port),
+      url: (repo) => `ssh://${sshd.user}@127.0.0.1:${sshd.port}${plain(repo)}`,
+      create: async (repo) => {
+        await must('git', ['init', '-q', '--bare', '-b', branch, plain(repo)]);
+        // Housekeeping behind a push would be measured in whatever runs next.
+        await must('git', ['-C', plain(repo), 'config', 'receive.autogc', 'false']);
+      },
+    },
+  };
+}
+
+function client(person: Person, user: string, port: number): Pick<Side, 'git' | 'ssh'> {
+  const pinned = [`KexAlgorithms=${algorithms.kex}`, `Ciphers=${algorithms.cipher}`];
+  const ssh = ['ssh', ...person.sshOptions(), ...pinned.flatMap((setting) => ['-o', setting])];
+  return {
+    ssh: [...ssh, '-p', String(port), `${user}@127.0.0.1`],
+    git: async (args, cwd = person.home) => {
+      const env = { ...person.gitEnv(), GIT_SSH_COMMAND: quoteWords(ssh) };
+      return (await must('git', args, { cwd, env })).stdout;
+    },
+  };
+}
