@@ -27,8 +27,8 @@ const installCommand = 'apt-get install --yes --no-install-recommends';
 
 /** @type {Readonly<Record<string, string>>} a program, and the Debian package that brings it */
 const compilers = { 'g++': 'g++', make: 'make', python3: 'python3' };
+const serverPrograms = { git: 'git', ssh: 'openssh-client' };
 const testPrograms = {
-  ssh: 'openssh-client',
   'ssh-keygen': 'openssh-client',
   rsync: 'rsync',
   strace: 'strace',
@@ -61,7 +61,7 @@ export function prepare({ forTests = false, forBench = false } = {}) {
     const development = forTests || forBench || existsSync(join(packages, 'tap'));
     const complete = areInstalled(development);
     needPrograms({
-      git: 'git',
+      ...serverPrograms,
       ...(forTests && testPrograms),
       ...(forBench && benchPrograms),
       ...(!complete && compilers),

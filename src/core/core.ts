@@ -14,6 +14,7 @@ import { recover } from './recovery.ts';
 import { Repos } from './repos.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
+import { Sizes } from './sizes.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
 export interface Core {
@@ -26,6 +27,7 @@ export interface Core {
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
+  readonly sizes: Sizes;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** The base of clone URLs, without a slash at its end. */
@@ -56,6 +58,7 @@ export async function openCore(
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
   const lookup = new Lookup(store, values.default_namespace);
+  const sizes = new Sizes(store, log);
   const signIns = new SignIns(store, log);
   let port = values.listen[0]?.port ?? 0;
   return {
@@ -68,12 +71,14 @@ export async function openCore(
     git,
     sessions: new Sessions(),
     signIns,
+    sizes,
     emptyRepository,
     cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,
     setPort: (real) => {
       port = real;
     },
     close: async () => {
+      await sizes.flush();
       await signIns.flush();
       await audit.stop();
       await store.close();

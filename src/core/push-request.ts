@@ -10,6 +10,7 @@ import type { Store } from '../store/store.ts';
 import type { AccessControl } from './access.ts';
 import type { Push, RefResult } from './push.ts';
 import type { Repos } from './repos.ts';
+import type { Sizes } from './sizes.ts';
 
 export interface PushParts {
   readonly store: Store;
@@ -63,6 +64,12 @@ export class PushRequest implements Push {
   /** The repository's id, once there is one. */
   get repoId(): string | undefined {
     return this.#repo?.id;
+  }
+
+  /** Has the repository measured, if the push changed it. */
+  noteSize(sizes: Sizes): void {
+    if (this.#repo === undefined || this.#done.length === 0) return;
+    sizes.changed(this.#repo, this.#parts.repos.directory(this.#repo));
   }
 
   async decide(commands: readonly RefCommand[]): Promise<readonly (string | undefined)[]> {

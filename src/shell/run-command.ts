@@ -5,10 +5,10 @@ import type { Core } from '../core/core.ts';
 import { UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
+import type { Done } from './outcome.ts';
 import { printAnswer } from './print.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
-import type { Done } from './run.ts';
 import { send } from './send.ts';
 
 const largestFileBytes = 1024 * 1024;

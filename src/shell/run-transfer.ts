@@ -1,12 +1,13 @@
 import type { Core } from '../core/core.ts';
 import { PushRequest } from '../core/push-request.ts';
-import { UserError } from '../model/errors.ts';
+import { statuses, UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
 import type { Repository } from '../store/repositories.ts';
-import type { Plan, ReadPlan, WritePlan } from '../transfer/transfer.ts';
-import { errorText } from './print.ts';
+import { ClientGone } from '../transfer/client.ts';
+import type { Plan, ReadPlan, Talk, WritePlan } from '../transfer/transfer.ts';
+import { type Done, outcomeOf } from './outcome.ts';
+import { errorText, printError, toUserError } from './print.ts';
 import type { Request } from './request.ts';
-import type { Done } from './run.ts';
 import { send } from './send.ts';
 
 /** How many refs of one push the record names; the history has them all. */
@@ -56,14 +57,9 @@ async function read(
   request: Request,
   { plan, repo }: { plan: ReadPlan; repo: Repository },
 ): Promise<Done> {
-  const status = await plan.talk({
-    git: core.git,
-    directory: core.repos.directory(repo),
-    protocol: request.gitProtocol,
-    stdio: request.stdio,
-    signal: request.signal,
-  });
-  return { status, targetId: repo.id, outcome: status === 0 ? 'ok' : 'failed' };
+  const talk = talkOf(core, request, core.repos.directory(repo));
+  const ended = await converse(core, request, () => plan.talk(talk));
+  return { outcome: ended.status === 0 ? 'ok' : 'failed', ...ended, targetId: repo.id };
 }
 
 async function push(
@@ -82,22 +78,48 @@ async function push(
   const { store, access, repos, git } = core;
   const parts = { store, access, repos, git, limits };
   const act = new PushRequest(parts, { principal, path: plan.path, by, signal }, repo);
+  const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
+  const talk = talkOf(core, request, directory);
+  const ended = await converse(core, request, async () => {
+    try {
+      return await plan.talk(talk, act);
+    } finally {
+      await act.close();
+    }
+  });
+  act.noteSize(core.sizes);
+  const refs = act.done.slice(0, refsInRecord);
+  const more = act.done.length - refs.length;
+  return {
+    outcome: act.refused ? 'denied' : ended.status === 0 ? 'ok' : 'failed',
+    ...ended,
+    ...(refs.length > 0 ? { outcome: 'ok', acted: true } : {}),
+    targetId: act.repoId,
+    detail: { ...ended.detail, refs, ...(more > 0 ? { more_refs: more } : {}) },
+  };
+}
+
+function talkOf(core: Core, request: Request, directory: string): Talk {
+  const { gitProtocol: protocol, stdio, signal } = request;
+  return { git: core.git, directory, protocol, stdio, signal };
+}
+
+/** Runs a talk to its end. What it throws is told on stderr: stdout is in the middle of git's protocol by then. */
+async function converse(
+  core: Core,
+  request: Request,
+  talk: () => Promise<number>,
+): Promise<Pick<Done, 'status' | 'outcome' | 'detail'> & { status: number }> {
   try {
-    const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
-    const status = await plan.talk(
-      { git, directory, protocol: request.gitProtocol, stdio: request.stdio, signal },
-      act,
-    );
-    const refs = act.done.slice(0, refsInRecord);
-    const more = act.done.length - refs.length;
-    return {
-      status,
-      targetId: act.repoId,
-      outcome: act.refused ? 'denied' : status === 0 ? 'ok' : 'failed',
-      detail: { refs, ...(more > 0 ? { more_refs: more } : {}) },
-    };
-  } finally {
-    await act.close();
+    const status = await talk();
+    return status === statuses.denied ? { status, outcome: 'denied' } : { status };
+  } catch (error) {
+    const known = toUserError(error, request.id);
+    const { code, message, status } = known;
+    if (code === 'internal') core.log.error({ err: error, request: request.id }, 'transfer failed');
+    if (error instanceof ClientGone) return { status, outcome: 'interrupted' };
+    await printError(request.stdio, known, { json: false, requestId: request.id });
+    return { status, outcome: outcomeOf(known), detail: { code, message } };
   }
 }
 

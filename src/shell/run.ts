@@ -1,20 +1,13 @@
 import { commands } from '../commands/index.ts';
-import type { OpenRecord, Outcome } from '../core/audit.ts';
+import type { OpenRecord } from '../core/audit.ts';
 import type { Core } from '../core/core.ts';
 import type { UserError } from '../model/errors.ts';
+import { type Done, outcomeOf } from './outcome.ts';
 import { printError, toUserError } from './print.ts';
 import type { Request, Run } from './request.ts';
 import { type Resolved, resolve } from './resolve.ts';
 import { runCommand } from './run-command.ts';
 import { refuseTransfer, runTransfer } from './run-transfer.ts';
-
-/** What a request came to: its exit status, and what the record keeps of it. */
-export interface Done {
-  readonly status: number;
-  readonly outcome?: Outcome;
-  readonly targetId?: string | undefined;
-  readonly detail?: Readonly<Record<string, unknown>>;
-}
 
 /** The only gate: record opened, words resolved, right decided, run, record closed, exit status. */
 export function createRun(core: Core): Run {
@@ -35,7 +28,8 @@ export function createRun(core: Core): Run {
         resolved.durable,
       );
       const done = await carryOut(core, request, resolved);
-      const outcome = request.signal.aborted ? 'interrupted' : (done.outcome ?? 'ok');
+      const cutOff = request.signal.aborted && done.acted !== true;
+      const outcome = cutOff ? 'interrupted' : (done.outcome ?? 'ok');
       const { durable } = resolved;
       await record.close(outcome, done.detail ?? {}, { durable, targetId: done.targetId });
       return done.status;
@@ -92,16 +86,4 @@ async function fail(
   const json =
     resolved.kind === 'command' ? resolved.globals.json : request.words.includes('--json');
   return printError(request.stdio, error, { json, requestId: request.id });
-}
-
-function outcomeOf({ code }: UserError): Outcome {
-  switch (code) {
-    case 'denied':
-    case 'not_found':
-    case 'usage':
-    case 'conflict':
-      return code;
-    default:
-      return 'failed';
-  }
 }

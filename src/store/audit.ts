@@ -127,8 +127,9 @@ export class AuditLog {
     }));
   }
 
-  /** Newest first. */
+  /** Newest first; with `targetId`, those that have ended, by their end. */
   async list(filter: AuditFilter): Promise<readonly AuditEntry[]> {
+    const { principal, targetId, key, address, action, since, until } = filter;
     let query = this.#db
       .selectFrom('audit')
       .leftJoin('audit as end', (join) =>
@@ -137,9 +138,11 @@ export class AuditLog {
       .selectAll('audit')
       .select(['end.outcome as end_outcome', 'end.detail as end_detail'])
       .where('audit.phase', '<>', 'close');
-    const { principal, targetId, key, address, action, since, until } = filter;
+    // A request's target is known by its id only once it has been looked up: the closing row has it.
+    if (targetId !== undefined) {
+      query = query.where('end.target_id', '=', targetId).orderBy('end.seq', 'desc');
+    }
     if (principal !== undefined) query = query.where('audit.principal', '=', principal);
-    if (targetId !== undefined) query = query.where('audit.target_id', '=', targetId);
     if (key !== undefined) query = query.where('audit.key', '=', key);
     if (address !== undefined) query = query.where('audit.address', '=', address);
     if (action !== undefined) query = query.where('audit.action', '=', action);

@@ -1,5 +1,5 @@
-import type { RefCommand } from '../model/ref.ts';
-import { type Actor, write } from './changes.ts';
+import { nullOid, type RefCommand } from '../model/ref.ts';
+import { type Actor, type Write, write } from './changes.ts';
 import type { Database } from './sqlite.ts';
 
 /** A push that was handed to git and whose outcome is not written down yet. */
@@ -75,6 +75,7 @@ export class Pushes {
           .execute();
         await w.log({ type: 'ref-updated', repoId, detail: { ref, old, new: next } });
       }
+      if (outcome.done.length > 0) await countRefs(w, repoId, outcome.done);
       for (const { oid, ref } of outcome.archived) {
         await w.trx
           .insertInto('archived_tip')
@@ -107,4 +108,15 @@ export class Pushes {
     }
     return [...pushes.values()];
   }
+}
+
+/** Keeps the repository's number of refs, and when it changed last. */
+async function countRefs({ trx, now }: Write, repoId: string, done: readonly RefCommand[]) {
+  const made = done.filter(({ old }) => old === nullOid).length;
+  const gone = done.filter((command) => command.new === nullOid).length;
+  await trx
+    .updateTable('repository')
+    .set((eb) => ({ ref_count: eb('ref_count', '+', made - gone), updated_at: now }))
+    .where('id', '=', repoId)
+    .execute();
 }

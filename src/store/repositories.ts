@@ -164,11 +164,11 @@ export class Repositories {
     return true;
   }
 
-  /** Notes what a push left: the repository's size on disk and its number of refs. */
-  async measured(id: string, sizeBytes: number, refs: number, updatedAt: string): Promise<void> {
+  /** Notes the repository's size on disk. */
+  async measured(id: string, sizeBytes: number): Promise<void> {
     await this.#db
       .updateTable('repository')
-      .set({ size_bytes: sizeBytes, ref_count: refs, updated_at: updatedAt })
+      .set({ size_bytes: sizeBytes })
       .where('id', '=', id)
       .execute();
   }

@@ -175,8 +175,7 @@ CREATE TABLE audit (
 CREATE UNIQUE INDEX audit_request ON audit (request, phase);
 CREATE INDEX audit_head ON audit (seq) WHERE phase <> 'close';
 CREATE INDEX audit_principal ON audit (principal, seq) WHERE phase <> 'close';
-CREATE INDEX audit_target ON audit (target, seq) WHERE phase <> 'close' AND target IS NOT NULL;
-CREATE INDEX audit_target_id ON audit (target_id, seq) WHERE phase <> 'close' AND target_id IS NOT NULL;
+CREATE INDEX audit_target_id ON audit (target_id, seq) WHERE phase = 'close' AND target_id IS NOT NULL;
 CREATE INDEX audit_key ON audit (key, seq) WHERE phase <> 'close' AND key IS NOT NULL;
 CREATE INDEX audit_address ON audit (address, seq) WHERE phase <> 'close' AND address IS NOT NULL;
 CREATE INDEX audit_action ON audit (action, seq) WHERE phase <> 'close';
