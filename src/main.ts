@@ -44,13 +44,24 @@ async function runLocally(config: Config, words: readonly string[]): Promise<num
   await checkHouse(config);
   const stdio = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
   const asked = { words, directory: process.cwd(), terminal: terminalOf() };
-  const status = await askServer(socketPath(config.dataDir), asked, stdio);
-  if (status !== undefined) return status;
   const abort = new AbortController();
-  process.once('SIGINT', () => abort.abort());
-  process.once('SIGTERM', () => abort.abort());
-  return withCore(config, (core) => createRun(core)(localRequest(words, stdio, abort.signal)));
+  let interrupted: number | undefined;
+  for (const [signal, status] of Object.entries(interruptedStatus)) {
+    process.once(signal, () => {
+      interrupted = status;
+      abort.abort();
+    });
+  }
+  const { signal } = abort;
+  const answered = await askServer(socketPath(config.dataDir), asked, { stdio, signal });
+  const status =
+    answered ??
+    (await withCore(config, (core) => createRun(core)(localRequest(words, stdio, signal))));
+  return interrupted ?? status;
 }
+
+/** What a shell expects of a program that a signal ended. */
+const interruptedStatus = { SIGINT: 130, SIGTERM: 143 } as const;
 
 async function serve(config: Config): Promise<number> {
   const confirm = askerOf();

@@ -56,7 +56,6 @@ export const later: readonly string[] = [
   'sshkey rotate',
   'sshkey show',
   'sshkey unused',
-  'sshkey verify',
   'trash',
   'user access',
   'user admin',

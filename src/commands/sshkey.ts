@@ -3,10 +3,14 @@ import { dirname, join } from 'node:path';
 import { generateEd25519 } from '../model/ed25519.ts';
 import { UserError } from '../model/errors.ts';
 import { fingerprint, parsePublicKey } from '../model/sshkey.ts';
+import { verifySshSignature } from '../model/sshsig.ts';
 import { readMoment } from '../model/units.ts';
 import type { Key } from '../store/keys.ts';
-import { boolean, maybeTime, object, present, string, time } from './answers.ts';
+import { boolean, maybe, maybeTime, object, present, string, time } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+
+/** The namespace of the signature that shows possession: a key's other signatures can't stand for it. */
+const namespace = 'cpm-key';
 
 const user = { type: 'string', format: 'name', description: 'whose, instead of your own' } as const;
 
@@ -71,6 +75,50 @@ async function refuseOutliving(
     },
   );
 }
+
+const verify = command({
+  words: 'sshkey verify',
+  summary: 'Put a pending key in force by a signature; without one on stdin, print what to sign',
+  examples: ['sshkey verify SHA256:…', 'sshkey verify SHA256:… < signature'],
+  args: {
+    fingerprint: { type: 'string', format: 'fingerprint', description: 'of the pending key' },
+  },
+  positions: ['fingerprint'],
+  required: ['fingerprint'],
+  answer: object({ changed: boolean, state: string, challenge: maybe }),
+  changes: true,
+  needs: () => ({ need: 'self', user: undefined }),
+  target: (args) => args.fingerprint,
+  run: async (context, args) => {
+    const { core, by, granted } = context;
+    const key = await core.store.keys.ofUser(present(granted.user).id, args.fingerprint);
+    if (key === undefined)
+      throw new UserError('not_found', `${args.fingerprint}: you have no such key`);
+    if (key.state !== 'pending') return { changed: false, state: key.state, challenge: null };
+    const challenge = present(await core.store.keys.challenge(key.id));
+    const signature = String(await context.readFile('-'));
+    if (signature.trim() === '') return { changed: false, state: key.state, challenge };
+    if (!verifySshSignature(signature, { blob: key.blob, namespace, message: challenge })) {
+      throw new UserError(
+        'denied',
+        `this is no signature by ${key.fingerprint} over the text that was asked for`,
+        {
+          hint: `see what to sign with: sshkey verify ${key.fingerprint} < /dev/null`,
+        },
+      );
+    }
+    await core.store.keys.verify(key, by);
+    return { changed: true, state: 'active', challenge: null };
+  },
+  text: ({ state, challenge }) =>
+    challenge === null
+      ? `The key is ${state}.`
+      : [
+          'On the machine that has the private key, sign this text, and send the signature here:',
+          `  printf %s ${challenge} | ssh-keygen -Y sign -n ${namespace} -f PRIVATE-KEY > signature`,
+          '  ssh cpm@server sshkey verify FINGERPRINT < signature',
+        ].join('\n'),
+});
 
 const listKeys = list({
   words: 'sshkey list',
@@ -219,4 +267,4 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
   }
 }
 
-export const sshkeyCommands = [add, listKeys, revoke, generate];
+export const sshkeyCommands = [add, verify, listKeys, revoke, generate];

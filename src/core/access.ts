@@ -101,7 +101,7 @@ export class AccessControl {
     right: Right,
   ): Promise<Granted> {
     const repo = await this.#lookup.find(principal, path);
-    const hidden = noSuchRepository(repoPathText(path), askerText(principal));
+    const hidden = noSuchRepository(repoPathText(path), askerText(principal), repo?.id);
     if (repo === undefined) throw hidden;
     const on = await this.#standingOn(principal, repo);
     const decision = decide(standing, { kind: 'repo', right, on });
@@ -119,6 +119,7 @@ export class AccessControl {
     if (reaches(held.right, right)) {
       return new UserError('denied', `${repo.fullName}: ${held.why}, nobody may write to it`, {
         hint: `an admin takes it out of the archive with: repo unarchive ${repo.fullName}`,
+        aboutId: repo.id,
       });
     }
     const name = principal.kind === 'user' ? principal.name : principal.kind;
@@ -134,6 +135,7 @@ export class AccessControl {
       `${repo.fullName}: you may ${may}, not ${rank} (${name}, ${held.why})`,
       {
         hint: `${ask}${command}`,
+        aboutId: repo.id,
       },
     );
   }

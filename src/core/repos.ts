@@ -101,10 +101,15 @@ export class Repos {
     );
   }
 
-  /** @returns whether anything changed */
+  /**
+   * Visibility and default branch change only while no transfer runs (S11).
+   *
+   * @returns whether anything changed
+   */
   async set(repo: Repository, settings: RepositorySettings, by: Actor): Promise<boolean> {
-    const { defaultBranch } = settings;
-    const release = await this.#locks.exclusive(repo.id, repo.fullName);
+    const { defaultBranch, visibility } = settings;
+    const alone = defaultBranch !== undefined || visibility !== undefined;
+    const release = alone ? await this.#locks.exclusive(repo.id, repo.fullName) : () => undefined;
     try {
       return await this.#store.repositories.set(repo, settings, by, async () => {
         if (defaultBranch !== undefined) await setHead(this.directory(repo), defaultBranch);

@@ -19,12 +19,19 @@ export type ErrorCode = keyof typeof statuses;
 export class UserError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** The id of what it is about, for the record alone: the asker may not even know that it exists. */
+  readonly aboutId: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; cause?: unknown; aboutId?: string | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'UserError';
     this.code = code;
     this.hint = options.hint;
+    this.aboutId = options.aboutId;
   }
 
   /** The process exit status of this error, from the contract's table. */
@@ -34,8 +41,9 @@ export class UserError extends Error {
 }
 
 /** The one answer for a repository that is missing and for one that may not be seen. */
-export function noSuchRepository(name: string, asker: string): UserError {
+export function noSuchRepository(name: string, asker: string, aboutId?: string): UserError {
   return new UserError('not_found', `${name}: no such repository, or not yours to see (${asker})`, {
     hint: 'see what you reach with: list',
+    aboutId,
   });
 }

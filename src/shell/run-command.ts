@@ -52,9 +52,15 @@ export async function runCommand(
   const status = statusOf(answer);
   return {
     status,
-    targetId: (repo ?? org ?? user)?.id,
+    targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     ...(status === 0 ? {} : { outcome: 'failed' as const }),
   };
+}
+
+/** The id of what a command created. */
+function idOf(answer: unknown): string | undefined {
+  const made = typeof answer === 'object' && answer !== null && 'id' in answer;
+  return made && typeof answer.id === 'string' ? answer.id : undefined;
 }
 
 /** `audit verify` answers with what it found, and fails when that is a broken chain. */

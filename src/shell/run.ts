@@ -1,7 +1,9 @@
 import { commands } from '../commands/index.ts';
 import type { OpenRecord } from '../core/audit.ts';
 import type { Core } from '../core/core.ts';
+import type { Log } from '../log.ts';
 import type { UserError } from '../model/errors.ts';
+import { principalText } from '../model/principal.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { printError, toUserError } from './print.ts';
 import type { Request, Run } from './request.ts';
@@ -12,7 +14,10 @@ import { refuseTransfer, runTransfer } from './run-transfer.ts';
 /** The only gate: record opened, words resolved, right decided, run, record closed, exit status. */
 export function createRun(core: Core): Run {
   return async (request) => {
-    const log = core.log.child({ request: request.id, door: request.door });
+    const { id, door, principal, address } = request;
+    const who = principalText(principal);
+    const log = core.log.child({ request: id, door, principal: who, address });
+    const startedAt = performance.now();
     const resolved = tryResolve(request);
     let record: OpenRecord | undefined;
     try {
@@ -32,14 +37,25 @@ export function createRun(core: Core): Run {
       const outcome = cutOff ? 'interrupted' : (done.outcome ?? 'ok');
       const { durable } = resolved;
       await record.close(outcome, done.detail ?? {}, { durable, targetId: done.targetId });
+      logEnd(log, resolved, { outcome, startedAt });
       return done.status;
     } catch (error) {
       const known = toUserError(error, request.id);
       if (known.code === 'internal')
         log.error({ err: error, words: request.words }, 'request failed');
+      logEnd(log, resolved, { outcome: known.code, startedAt });
       return await fail(request, { resolved, record, error: known });
     }
   };
+}
+
+function logEnd(
+  log: Log,
+  { action, target }: Attempted,
+  { outcome, startedAt }: { outcome: string; startedAt: number },
+): void {
+  const ms = Math.round(performance.now() - startedAt);
+  log.info({ action, target, outcome, ms }, 'request');
 }
 
 type Attempt =
@@ -80,7 +96,11 @@ async function fail(
   const outcome = request.signal.aborted ? 'interrupted' : outcomeOf(error);
   // A record that can't be closed now stays open in the database, and the next start closes it.
   await record
-    ?.close(outcome, { code: error.code, message: error.message }, { durable: resolved.durable })
+    ?.close(
+      outcome,
+      { code: error.code, message: error.message },
+      { durable: resolved.durable, targetId: error.aboutId },
+    )
     .catch(() => undefined);
   if (resolved.kind === 'transfer') return refuseTransfer(request, error);
   const json =

@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { UserError } from '../model/errors.ts';
 import { fingerprint as fingerprintOf, type PublicKey } from '../model/sshkey.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
 import type { Database } from './sqlite.ts';
+
+/** What a pending key's owner signs is the hexadecimal text of as many random bytes (S20). */
+const nonceBytes = 32;
 
 export type KeyState = 'active' | 'pending' | 'expired' | 'revoked';
 
@@ -214,7 +218,7 @@ export async function insertKey(
       kind: 'user',
       user_id: userId,
       verified: Number(verified),
-      challenge: verified ? null : newId() + newId(),
+      challenge: verified ? null : randomBytes(nonceBytes).toString('hex'),
       expires_at: expiresAt ?? null,
       added_at: w.now,
       added_by: by.principal,

@@ -6,19 +6,19 @@ import { frame, type LocalRequest, readFrames } from './frames.ts';
 /**
  * Lets a running server carry a request out.
  *
+ * @param signal - its abort is passed on as an interrupt
  * @returns the exit status; undefined when no server listens there
  * @throws Error when the server goes away before it answered
  */
 export async function askServer(
   path: string,
   request: LocalRequest,
-  stdio: Stdio,
+  { stdio, signal }: { stdio: Stdio; signal: AbortSignal },
 ): Promise<number | undefined> {
   const socket = await reach(path);
   if (socket === undefined) return undefined;
   const interrupt = () => void send(socket, frame('interrupt'));
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
+  signal.addEventListener('abort', interrupt, { once: true });
   await send(socket, frame('request', JSON.stringify(request)));
   void forward(stdio.stdin, socket);
   try {
@@ -27,8 +27,7 @@ export async function askServer(
       await send(kind === 'stderr' ? stdio.stderr : stdio.stdout, payload);
     }
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    signal.removeEventListener('abort', interrupt);
     stdio.stdin.pause();
     stdio.stdin.destroy();
     socket.destroy();

@@ -60,6 +60,7 @@ export class Channel implements Stdio {
   #inputDone: (() => void) | undefined;
   #terminal: TerminalInput | undefined;
   #wantsInput = true;
+  #finished: Promise<void> | undefined;
   #sentClose = false;
   #gone = false;
 
@@ -179,7 +180,12 @@ export class Channel implements Stdio {
   /**
    * Tells the exit status once all output is on its way, then closes. Settles also when the client is gone.
    */
-  async finish(status: number): Promise<void> {
+  finish(status: number): Promise<void> {
+    this.#finished ??= this.#finish(status);
+    return this.#finished;
+  }
+
+  async #finish(status: number): Promise<void> {
     await Promise.all([ended(this.stdout), ended(this.stderr)]);
     if (!this.open) return;
     const { transport } = this.#port;

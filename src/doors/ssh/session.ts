@@ -37,6 +37,7 @@ export class Session {
   #terminal: { columns: number; colour: boolean } | undefined;
   #running: Promise<void> | undefined;
   #interrupted: number | undefined;
+  #ended: { readonly why: UserError; readonly errorBytes: number } | undefined;
 
   constructor(channel: Channel, port: SessionPort) {
     this.channel = channel;
@@ -94,12 +95,10 @@ export class Session {
       );
       return this.#running;
     }
-    const before = this.channel.errorBytes;
+    this.#ended ??= { why, errorBytes: this.channel.errorBytes };
     this.#abort.abort(why);
     await within(patienceMs, this.#running);
-    if (!this.channel.open) return;
-    if (this.channel.errorBytes === before) this.#tell(why);
-    await this.channel.finish(why.status);
+    if (this.channel.open) await this.channel.finish(this.#lastWord(why.status));
   }
 
   /** The client is gone, and with it whoever could read an answer. */
@@ -107,16 +106,6 @@ export class Session {
     this.channel.drop();
     this.#abort.abort(new Error('the client is gone'));
     if (this.#running === undefined) this.#port.settled();
-  }
-
-  /** Tells why nothing more can be asked, where nothing was asked yet. */
-  refuse(why: UserError): void {
-    this.#start(
-      () => undefined,
-      () => {
-        throw why;
-      },
-    );
   }
 
   #start(begin: () => void, work: () => Promise<number>): boolean {
@@ -128,8 +117,17 @@ export class Session {
 
   async #execute(work: () => Promise<number>): Promise<void> {
     const status = await this.#outcome(work);
-    await this.channel.finish(this.#interrupted ?? status);
+    await this.channel.finish(this.#interrupted ?? this.#lastWord(status));
     this.#port.settled();
+  }
+
+  /** Says why a request was ended where it didn't say so itself. @returns the status that the client gets */
+  #lastWord(status: number): number {
+    const ended = this.#ended;
+    if (ended === undefined || status === 0) return status;
+    if (this.channel.errorBytes > ended.errorBytes) return status;
+    this.#tell(ended.why);
+    return ended.why.status;
   }
 
   async #outcome(work: () => Promise<number>): Promise<number> {
