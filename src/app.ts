@@ -12,6 +12,7 @@ import {
 import {
   beginHouse,
   checkOperator,
+  clearCutOff,
   finishHouse,
   inspectHouse,
   readPrivateKey,
@@ -64,6 +65,7 @@ export async function startApp(
 
 async function ensureHouse(config: Config, asker: Asker): Promise<FirstAdmin | undefined> {
   const { dataDir, databasePath } = config;
+  await clearCutOff(dataDir, databasePath);
   if ((await inspectHouse(dataDir, databasePath)) === 'complete') return undefined;
   const plan = await planFirstStart(config, asker);
   await beginHouse(dataDir);

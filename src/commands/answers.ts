@@ -8,10 +8,20 @@ export const maybe: AnswerSchema = { type: ['string', 'null'] };
 export const time: AnswerSchema = { type: 'string', format: 'date-time' };
 export const maybeTime: AnswerSchema = { type: ['string', 'null'], format: 'date-time' };
 
-/** An object all of whose properties are always there. */
-export function object(properties: Readonly<Record<string, AnswerSchema>>): AnswerSchema {
-  return { type: 'object', properties, required: Object.keys(properties) };
+/** An object whose properties are always there, but for the optional ones. */
+export function object(
+  properties: Readonly<Record<string, AnswerSchema>>,
+  optional: Readonly<Record<string, AnswerSchema>> = {},
+): AnswerSchema {
+  return {
+    type: 'object',
+    properties: { ...properties, ...optional },
+    required: Object.keys(properties),
+  };
 }
+
+/** An object whose fields depend on what it is about. */
+export const anything: AnswerSchema = { type: 'object', additionalProperties: true };
 
 export function array(items: AnswerSchema): AnswerSchema {
   return { type: 'array', items };

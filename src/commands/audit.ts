@@ -2,7 +2,7 @@ import { UserError } from '../model/errors.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { readMoment } from '../model/units.ts';
 import type { AuditEntry } from '../store/audit.ts';
-import { boolean, integer, maybe, object, string, time } from './answers.ts';
+import { anything, boolean, integer, maybe, object, string, time } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 
 const listAudit = list({
@@ -37,7 +37,7 @@ const listAudit = list({
     action: string,
     target: maybe,
     outcome: string,
-    detail: object({}),
+    detail: anything,
   }),
   columns: ['SEQ', 'AT', 'PRINCIPAL', 'ADDRESS', 'ACTION', 'TARGET', 'OUTCOME'],
   needs: (args) =>

@@ -64,6 +64,8 @@ export interface AnswerSchema {
   readonly items?: AnswerSchema;
   readonly enum?: readonly string[];
   readonly format?: string;
+  /** Whether an object has more fields than those named here; without it, it has none. */
+  readonly additionalProperties?: true;
 }
 
 /** What a handler gets besides its arguments. */
@@ -115,6 +117,8 @@ export interface Command {
   text(answer: unknown): string;
   /** The heads of a list's columns; a list is printed row by row. */
   readonly columns?: readonly string[];
+  /** The columns that these arguments leave out. */
+  hidden?(args: Readonly<Record<string, unknown>>): readonly string[];
   cells?(row: unknown): readonly string[];
 }
 
@@ -161,6 +165,7 @@ export function list<
   definition: Omit<Definition<A, R, Rows<T>>, 'text' | 'answer'> & {
     row: AnswerSchema;
     columns: readonly string[];
+    hidden?(args: Args<A, R>): readonly string[];
     cells(row: T): readonly string[];
   },
 ): Command {

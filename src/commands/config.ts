@@ -44,6 +44,7 @@ const listSettings = list({
   args: { origin: { type: 'boolean', description: 'with flag, environment, file or default' } },
   row: object({ key: string, value: string, origin: string }),
   columns: ['KEY', 'VALUE', 'ORIGIN'],
+  hidden: ({ origin }) => (origin === true ? [] : ['ORIGIN']),
   needs: () => ({ need: 'site-admin' }),
   run: async ({ core }) => entryRows(core),
   cells: (row) => [row.key, row.value, row.origin],

@@ -1,5 +1,5 @@
 import { UserError } from '../model/errors.ts';
-import { array, object, string } from './answers.ts';
+import { anything, array, object, string } from './answers.ts';
 import { type Command, command } from './command.ts';
 import { usageLine } from './usage.ts';
 
@@ -47,7 +47,18 @@ export const createHelp = (tree: () => Tree) =>
       },
     },
     positions: ['command'],
-    answer: array(object({ command: string, summary: string, usage: string })),
+    answer: array(
+      object({
+        command: string,
+        summary: string,
+        usage: string,
+        examples: array(string),
+        args: anything,
+        positions: array(string),
+        required: array(string),
+        answer: anything,
+      }),
+    ),
     needs: () => ({ need: 'signed-in' }),
     run: async (_context, { command: words = [] }) => matching(tree(), words).map(describe),
     offline: async ({ command: words = [] }) => matching(tree(), words).map(describe),
@@ -57,6 +68,7 @@ export const createHelp = (tree: () => Tree) =>
       const width = Math.max(...found.map(({ command: words }) => words.length));
       return [
         'cpm: a git server over SSH. Every command works as "cpm COMMAND" on the machine and as "ssh cpm@server COMMAND".',
+        `Over SSH quote it once more where a word has blanks: ssh cpm@server 'repo set app --description "An app"'`,
         '',
         ...found.map(({ command: words, summary }) => `  ${words.padEnd(width)}  ${summary}`),
         '',

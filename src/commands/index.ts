@@ -66,6 +66,16 @@ export const later: readonly string[] = [
   'user rename',
 ];
 
+/** Flags of commands that are there already, answered likewise. */
+export const laterFlags: Readonly<Record<string, readonly string[]>> = {
+  init: ['from'],
+  list: ['server', 'discover'],
+  'repo access list': ['effective'],
+  serve: ['takeover'],
+  'sshkey add': ['repo', 'org', 'right', 'refs'],
+  'sshkey revoke': ['since'],
+};
+
 export const help: Command = createHelp(() => ({ commands, later }));
 
 /** The command tree, in the order in which help shows it. */

@@ -23,9 +23,10 @@ interface Row {
 
 type Sort = 'name' | 'size' | 'updated';
 
-async function* rows(
+/** The repositories that whoever asks may read, in the order of their names, as far as a glob and a namespace go. */
+export async function* readable(
   { core, principal, granted }: Context,
-  { pattern, namespace }: { pattern: string | undefined; namespace: string | undefined },
+  { pattern, namespace }: { pattern?: string | undefined; namespace?: string | undefined },
 ): AsyncGenerator<Row> {
   const owner = namespace === undefined ? undefined : await core.store.names.find(namespace);
   if (namespace !== undefined && owner === undefined) {
@@ -100,16 +101,19 @@ export const list = listCommand({
     refs: integer,
     updated_at: time,
   }),
-  columns: ['NAME', 'VISIBILITY', 'RIGHT', 'SIZE', 'UPDATED', 'DESCRIPTION'],
+  columns: ['NAME', 'VISIBILITY', 'RIGHT', 'SIZE', 'UPDATED', 'ID', 'REFS', 'DESCRIPTION'],
+  hidden: ({ long }) => (long === true ? [] : ['ID', 'REFS', 'DESCRIPTION']),
   needs: () => ({ need: 'account' }),
   run: async (context, { pattern, namespace, sort = 'name' }) =>
-    sorted(rows(context, { pattern, namespace }), sort as Sort),
+    sorted(readable(context, { pattern, namespace }), sort as Sort),
   cells: (row) => [
     row.name,
     row.visibility,
     row.right,
     sizeText(row.size_bytes),
     row.updated_at.slice(0, 16).replace('T', ' '),
+    row.id,
+    String(row.refs),
     row.description,
   ],
 });

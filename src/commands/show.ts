@@ -3,7 +3,7 @@ import { reaches } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
 import { allRefs } from '../programs/refs.ts';
 import { sizeOfTree } from '../programs/size.ts';
-import { array, boolean, integer, object, present, string, time } from './answers.ts';
+import { anything, array, boolean, integer, object, present, string, time } from './answers.ts';
 import { command } from './command.ts';
 
 const shownRefs = 20;
@@ -15,20 +15,24 @@ export const show = command({
   args: { repo: { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } },
   positions: ['repo'],
   required: ['repo'],
-  answer: object({
-    name: string,
-    id: string,
-    description: string,
-    visibility: string,
-    default_branch: string,
-    right: string,
-    archived: boolean,
-    size_bytes: integer,
-    refs: array(object({ name: string, oid: string })),
-    updated_at: time,
-    clone_url: string,
-    sync: array(object({})),
-  }),
+  answer: object(
+    {
+      name: string,
+      id: string,
+      description: string,
+      visibility: string,
+      default_branch: string,
+      right: string,
+      archived: boolean,
+      size_bytes: integer,
+      refs: array(object({ name: string, oid: string })),
+      archived_tips: integer,
+      updated_at: time,
+      clone_url: string,
+      sync: array(anything),
+    },
+    { grants: array(object({ who: string, right: string, on: string })) },
+  ),
   needs: ({ repo }) => ({ need: 'repo', path: parseRepoPath(repo), right: 'read' }),
   target: ({ repo }) => repo,
   run: async ({ core, granted }) => {

@@ -6,12 +6,14 @@ import { fingerprint, parsePublicKey } from '../model/sshkey.ts';
 import { verifySshSignature } from '../model/sshsig.ts';
 import { readMoment } from '../model/units.ts';
 import type { Key } from '../store/keys.ts';
-import { boolean, maybe, maybeTime, object, present, string, time } from './answers.ts';
+import type { User } from '../store/users.ts';
+import { boolean, maybe, maybeTime, object, paged, present, string, time } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 
 /** The namespace of the signature that shows possession: a key's other signatures can't stand for it. */
 const namespace = 'cpm-key';
 
+const pageRows = 500;
 const user = { type: 'string', format: 'name', description: 'whose, instead of your own' } as const;
 
 const add = command({
@@ -50,8 +52,9 @@ const add = command({
       { key, userId: owner.id, verified, title: args.title, expiresAt },
       by,
     );
-    const state = by.dryRun ? undefined : (await core.store.keys.byId(added.id))?.state;
-    return { ...added, fingerprint: fingerprint(key.blob), state: state ?? 'pending' };
+    const stored = await core.store.keys.byId(added.id);
+    const state = stored?.state ?? (verified ? 'active' : 'pending');
+    return { ...added, fingerprint: fingerprint(key.blob), state };
   },
   text: (answer) =>
     answer.state === 'pending'
@@ -122,7 +125,7 @@ const verify = command({
 
 const listKeys = list({
   words: 'sshkey list',
-  summary: 'Your keys',
+  summary: "Your keys; the operator's list is everybody's",
   examples: ['sshkey list', 'sshkey list --user ana'],
   args: { user },
   row: object({
@@ -136,12 +139,16 @@ const listKeys = list({
     added_by: string,
     last_used_at: maybeTime,
   }),
-  columns: ['FINGERPRINT', 'STATE', 'TITLE', 'ENDS', 'LAST USED'],
-  needs: (args) => ({ need: 'self', user: args.user }),
+  columns: ['FINGERPRINT', 'OWNER', 'STATE', 'TITLE', 'ENDS', 'LAST USED'],
+  needs: ({ user }) => (user === undefined ? { need: 'account' } : { need: 'self', user }),
   target: (args) => args.user,
-  run: async ({ core, granted }) => keyRows(core, present(granted.user)),
+  run: async ({ core, principal, granted }) => {
+    const owner = granted.user ?? (principal.kind === 'user' ? principal : undefined);
+    return owner === undefined ? everybodysKeys(core) : keyRows(core, owner);
+  },
   cells: (key) => [
     key.fingerprint,
+    key.owner,
     key.state,
     key.title,
     key.expires_at ?? 'never',
@@ -151,6 +158,12 @@ const listKeys = list({
 
 async function* keyRows(core: Context['core'], owner: { id: string; name: string }) {
   for (const key of await core.store.keys.listOf(owner.id)) yield keyRow(key, owner.name);
+}
+
+async function* everybodysKeys(core: Context['core']) {
+  const { users } = core.store;
+  const all = paged<User>((after) => users.page(after?.name ?? '', pageRows));
+  for await (const user of all) yield* keyRows(core, user);
 }
 
 function keyRow(key: Key, owner: string) {
@@ -180,13 +193,16 @@ const revoke = command({
   answer: object({ changed: boolean, revoked: { type: 'integer' } }),
   changes: true,
   asks: true,
-  needs: (args) => ({ need: 'self', user: args.user }),
+  needs: ({ fingerprint, all, user }) => {
+    if ((fingerprint === undefined) !== (all === true)) {
+      throw new UserError('usage', 'sshkey revoke takes either a FINGERPRINT or --all');
+    }
+    if (fingerprint === undefined || user !== undefined) return { need: 'self', user };
+    return { need: 'key', fingerprint };
+  },
   target: (args) => args.fingerprint ?? args.user,
   run: async ({ core, by, granted }, args) => {
     const owner = present(granted.user);
-    if ((args.fingerprint === undefined) !== (args.all === true)) {
-      throw new UserError('usage', 'sshkey revoke takes either a FINGERPRINT or --all');
-    }
     const key = args.fingerprint && (await core.store.keys.ofUser(owner.id, args.fingerprint));
     if (key === undefined) {
       throw new UserError('not_found', `${args.fingerprint}: ${owner.name} has no such key`, {

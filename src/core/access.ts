@@ -66,6 +66,8 @@ export class AccessControl {
         return this.#org(principal, standing, ask);
       case 'self':
         return this.#self(principal, standing, ask.user);
+      case 'key':
+        return this.#key(principal, standing, ask.fingerprint);
       case 'org-create': {
         const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
         return this.#site(standing, { kind }, 'create organizations');
@@ -240,6 +242,20 @@ export class AccessControl {
       isSelf && own ? await this.#store.users.byId(own.id) : await this.#lookup.user(name ?? '');
     if (user === undefined) throw new UserError('not_found', `${name}: no such user`);
     return { standing, decision, user };
+  }
+
+  /** A key of one's own; for the operator and site admins, anybody's. */
+  async #key(principal: Principal, standing: Standing, fingerprint: string): Promise<Granted> {
+    const { keys, users } = this.#store;
+    const own =
+      principal.kind === 'user' ? await keys.ofUser(principal.id, fingerprint) : undefined;
+    const decision = decide(standing, { kind: 'self', isSelf: own !== undefined });
+    const key = own ?? (decision.allowed ? await keys.byFingerprint(fingerprint) : undefined);
+    const user = key?.userId === undefined ? undefined : await users.byId(key.userId);
+    if (user !== undefined) return { standing, decision, user };
+    throw new UserError('not_found', `${fingerprint}: no such key (${askerText(principal)})`, {
+      hint: 'see them with: sshkey list',
+    });
   }
 
   #site(standing: Standing, need: Need, what: string): Granted {

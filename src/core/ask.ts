@@ -10,6 +10,7 @@ import type { User } from '../store/users.ts';
 export type Ask =
   | { readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' }
   | { readonly need: 'self'; readonly user: string | undefined }
+  | { readonly need: 'key'; readonly fingerprint: string }
   | { readonly need: 'repo'; readonly path: RepoPath; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }

@@ -69,14 +69,23 @@ export class Audit {
   async open(opening: Opening, durable: boolean): Promise<OpenRecord> {
     const row = openingRow(opening);
     this.#push(row);
-    if (durable) await this.flush();
-    return {
-      close: async (outcome, detail, { durable: now, targetId }) => {
+    let closed = false;
+    const close: OpenRecord['close'] = async (outcome, detail, { durable: now, targetId }) => {
+      // A row that could not be written stays queued: a second one would never fit behind it.
+      if (!closed) {
         const at = new Date().toISOString();
         this.#push({ ...row, at, phase: 'close', outcome, detail, targetId });
-        if (now) await this.flush();
-      },
+      }
+      closed = true;
+      if (now) await this.flush();
     };
+    try {
+      if (durable) await this.flush();
+    } catch (error) {
+      await close('failed', {}, { durable: false });
+      throw error;
+    }
+    return { close };
   }
 
   /** A sign-in by a verified signature. */

@@ -11,17 +11,13 @@ const marker = 'first-start';
 export type HouseState = 'absent' | 'complete';
 
 /**
- * Looks at a data directory without changing it, but for a first start that a crash cut off, which it clears away.
+ * Looks at a data directory without changing it. One whose first start is under way, or was cut off, is `absent`.
  *
  * @param databasePath - absolute; it may lie elsewhere
  * @throws UserError `unavailable` when some of it is there and some is not: a late mount, or a loss (S7)
  */
 export async function inspectHouse(dataDir: string, databasePath: string): Promise<HouseState> {
-  if (await exists(join(dataDir, 'run', marker))) {
-    for (const folder of folders) await rm(join(dataDir, folder), { recursive: true, force: true });
-    for (const end of ['', '-wal', '-shm']) await rm(`${databasePath}${end}`, { force: true });
-    await rm(join(dataDir, 'run', marker));
-  }
+  if (await exists(join(dataDir, 'run', marker))) return 'absent';
   const parts = ['cpm.db', ...folders.map((folder) => `${folder}/`)];
   const paths = [databasePath, ...folders.map((folder) => join(dataDir, folder))];
   const there = await Promise.all(paths.map(exists));
@@ -34,6 +30,14 @@ export async function inspectHouse(dataDir: string, databasePath: string): Promi
     `${dataDir} is half a data directory: ${found.join(', ')} there, ${missing.join(', ')} missing; nothing was created`,
     { hint: 'is a disk not mounted? mount it, restore a backup, or name another --data-dir' },
   );
+}
+
+/** Clears away what a first start made that a crash cut off. Only for the process that has locked the data directory. */
+export async function clearCutOff(dataDir: string, databasePath: string): Promise<void> {
+  if (!(await exists(join(dataDir, 'run', marker)))) return;
+  for (const folder of folders) await rm(join(dataDir, folder), { recursive: true, force: true });
+  for (const end of ['', '-wal', '-shm']) await rm(`${databasePath}${end}`, { force: true });
+  await rm(join(dataDir, 'run', marker));
 }
 
 /** Begins a first start: until `finishHouse`, the next start clears what this one made. */

@@ -18,7 +18,7 @@ interface Lock {
 export class Locks {
   readonly #locks = new Map<string, Lock>();
 
-  /** @returns the function that lets go of it. @throws the signal's reason, or an AbortError */
+  /** @returns the function that lets go of it. @throws UserError when the signal ends the wait: its reason, if it has one */
   async shared(id: string, signal: AbortSignal): Promise<() => void> {
     return this.#take(id, false, signal);
   }
@@ -43,6 +43,11 @@ export class Locks {
     }
   }
 
+  /** Waits for as long as the signal lets it. @returns and throws as `shared` */
+  async alone(id: string, signal: AbortSignal): Promise<() => void> {
+    return this.#take(id, true, signal);
+  }
+
   /** Takes it only if that needs no waiting. */
   tryExclusive(id: string): (() => void) | undefined {
     const lock = this.#of(id);
@@ -60,13 +65,13 @@ export class Locks {
   }
 
   async #take(id: string, exclusive: boolean, signal: AbortSignal): Promise<() => void> {
-    signal.throwIfAborted();
+    if (signal.aborted) throw endOf(signal);
     const lock = this.#of(id);
     await new Promise<void>((resolve, reject) => {
       const abort = () => {
         lock.waiting.splice(lock.waiting.indexOf(waiter), 1);
         this.#wake(id, lock);
-        reject(signal.reason);
+        reject(endOf(signal));
       };
       const waiter: Waiter = {
         exclusive,
@@ -105,4 +110,9 @@ export class Locks {
     const idle = lock.shared === 0 && !lock.exclusive && lock.waiting.length === 0;
     if (idle && this.#locks.get(id) === lock) this.#locks.delete(id);
   }
+}
+
+function endOf({ reason }: AbortSignal): UserError {
+  if (reason instanceof UserError) return reason;
+  return new UserError('unavailable', 'the client went away while it waited', { cause: reason });
 }

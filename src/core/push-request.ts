@@ -4,13 +4,16 @@ import type { RepoPath } from '../model/repo.ts';
 import type { Git } from '../programs/git.ts';
 import { readRefsOf, syncRefs } from '../programs/refs.ts';
 import { archiveTips, notReachable } from '../programs/tips.ts';
-import type { Actor } from '../store/changes.ts';
+import { type Actor, newId } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { AccessControl } from './access.ts';
 import type { Push, RefResult } from './push.ts';
 import type { Repos } from './repos.ts';
 import type { Sizes } from './sizes.ts';
+
+/** What history calls a change by push. */
+const action = 'git-receive-pack';
 
 export interface PushParts {
   readonly store: Store;
@@ -31,6 +34,7 @@ export class PushRequest implements Push {
   #repo: Repository | undefined;
   #created = false;
   #release: (() => void) | undefined;
+  #releaseRefs: (() => void) | undefined;
   #done: readonly RefCommand[] = [];
   #refused = false;
   /** The commands that git was given and whose outcome is not written down yet. */
@@ -73,6 +77,11 @@ export class PushRequest implements Push {
   }
 
   async decide(commands: readonly RefCommand[]): Promise<readonly (string | undefined)[]> {
+    // The second time: git has all but the last bytes.
+    if (this.#repo !== undefined && this.#admitted.length > 0) {
+      const refs = commands.map(({ ref }) => ref);
+      this.#releaseRefs ??= await this.#parts.repos.holdRefs(this.#repo.id, refs, this.#signal);
+    }
     const repo = await this.#authorize();
     const main = `refs/heads/${repo?.defaultBranch}`;
     const reasons = commands.map(({ ref, new: next }) =>
@@ -96,9 +105,11 @@ export class PushRequest implements Push {
   }
 
   async admit(commands: readonly RefCommand[]): Promise<string> {
-    const repo = this.#repo ?? (await this.#create(commands));
     const { store, repos, git } = this.#parts;
-    await store.pushes.journal(repo.id, 'git-receive-pack', this.#created, commands, this.#by);
+    if (this.#repo !== undefined) {
+      await store.pushes.journal(this.#repo.id, action, false, commands, this.#by);
+    }
+    const repo = this.#repo ?? (await this.#create(commands));
     this.#admitted = commands;
     const directory = repos.directory(repo);
     const deleted = commands.filter(
@@ -109,6 +120,7 @@ export class PushRequest implements Push {
     return directory;
   }
 
+  /** Journals the push and creates its repository, in this order: after a crash the journal tells of an empty one. */
   async #create(commands: readonly RefCommand[]): Promise<Repository> {
     const { store, access, repos } = this.#parts;
     const ask = { need: 'create', path: this.#path } as const;
@@ -116,14 +128,21 @@ export class PushRequest implements Push {
     if (namespace === undefined) throw new Error('a namespace was decided on and is not there');
     const branches = commands.flatMap(({ ref }) => /^refs\/heads\/(.+)$/.exec(ref)?.[1] ?? []);
     const defaultBranch = branches.includes('main') ? 'main' : (branches[0] ?? 'main');
-    const held = await store.repositories.byName(namespace.ownerId, this.#path.name);
-    const id =
-      held?.id ??
-      (await repos.create({ namespace, name: this.#path.name, defaultBranch }, this.#by));
+    const { name } = this.#path;
+    const held = await store.repositories.byName(namespace.ownerId, name);
+    const id = held?.id ?? newId();
+    await store.pushes.journal(id, action, held === undefined, commands, this.#by);
+    if (held === undefined) {
+      await repos.create({ id, namespace, name, defaultBranch }, this.#by).catch(async (error) => {
+        await store.pushes.settle(id, action, { done: [], archived: [] }, this.#by);
+        throw error;
+      });
+    }
     const repo = await store.repositories.byId(id);
     if (repo === undefined) throw new Error('a repository was created and is not there');
     this.#created = held === undefined;
     this.#repo = repo;
+    this.#admitted = commands;
     this.#release = await repos.hold(repo, this.#signal);
     return repo;
   }
@@ -134,23 +153,39 @@ export class PushRequest implements Push {
     const done = results.flatMap(({ command, refused }) =>
       refused === undefined ? [command] : [],
     );
-    await settlePush(this.#parts, repo, done, this.#by);
+    // A repository that is to be taken back stays in the journal until it is gone.
+    if (done.length > 0 || !this.#created) await settlePush(this.#parts, repo, done, this.#by);
     this.#admitted = [];
     this.#done = done;
     this.#refused ||= done.length < results.length;
+    this.#releaseRefs?.();
+    this.#releaseRefs = undefined;
     return [];
   }
 
   /** After git is gone: writes down what a broken-off push did, and takes back a creation that nothing came of. */
   async close(): Promise<void> {
-    if (this.#repo !== undefined && this.#admitted.length > 0) {
-      await this.settle(await resultsOf(this.#parts.repos.directory(this.#repo), this.#admitted));
+    try {
+      if (this.#repo !== undefined && this.#admitted.length > 0) {
+        await this.settle(await resultsOf(this.#parts.repos.directory(this.#repo), this.#admitted));
+      }
+    } finally {
+      this.#releaseRefs?.();
+      this.#release?.();
     }
-    this.#release?.();
-    this.#release = undefined;
     if (this.#repo === undefined || !this.#created || this.#done.length > 0) return;
-    await this.#parts.repos.removeEmpty(this.#repo.id, this.#by);
+    await takeBack(this.#parts, this.#repo.id, this.#by);
   }
+}
+
+/** Ends a push that created a repository and then left it empty: the repository first, then its place in the journal. */
+export async function takeBack(
+  { store, repos }: Pick<PushParts, 'store' | 'repos'>,
+  repoId: string,
+  by: Actor,
+): Promise<void> {
+  await repos.removeEmpty(repoId, by);
+  await store.pushes.settle(repoId, action, { done: [], archived: [] }, by);
 }
 
 /** Makes what git did durable, archives what it overwrote, and moves it from the journal into history. */
@@ -182,7 +217,7 @@ export async function settlePush(
       ref,
     }),
   );
-  await store.pushes.settle(repo.id, 'git-receive-pack', { done, archived }, by);
+  await store.pushes.settle(repo.id, action, { done, archived }, by);
 }
 
 async function resultsOf(

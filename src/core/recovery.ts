@@ -4,44 +4,63 @@ import type { Log } from '../log.ts';
 import { endLeftovers } from '../programs/leftovers.ts';
 import { sweepQuarantine } from '../programs/sweep.ts';
 import type { Actor } from '../store/changes.ts';
+import type { JournaledPush } from '../store/pushes.ts';
 import type { Audit } from './audit.ts';
-import { carriedOut, type PushParts, settlePush } from './push-request.ts';
+import { carriedOut, type PushParts, settlePush, takeBack } from './push-request.ts';
+
+type Parts = Pick<PushParts, 'store' | 'repos' | 'git'>;
 
 /**
  * Cleans up after a process that did not end by itself, before any request runs. First its children are ended, so that
- * nobody works any more on what is cleaned then: pushes under way are settled by what their refs say, quarantines and
- * half-made directories removed, open records closed as interrupted.
+ * nobody works any more on what is cleaned then: removals and half-made repositories are put to an end, pushes under
+ * way settled by what their refs say, quarantines removed, open records closed as interrupted. The records come last:
+ * a crash of the cleaning itself leaves them for the next one.
  */
 export async function recover(
-  parts: Pick<PushParts, 'store' | 'repos' | 'git'>,
+  parts: Parts,
   { dataDir, audit, log }: { dataDir: string; audit: Audit; log: Log },
 ): Promise<void> {
-  const children = await endLeftovers(parts.store.houseId);
-  const pushes = await parts.store.pushes.unsettled();
+  const { store, repos } = parts;
+  const children = await endLeftovers(store.houseId);
+  await clearIncoming(parts, join(dataDir, 'incoming'));
+  const pushes = await store.pushes.unsettled();
   for (const push of pushes) {
-    const by: Actor = {
-      principal: push.principal,
-      keyId: push.keyId,
-      request: push.request,
-      dryRun: false,
-    };
-    const repo = await parts.store.repositories.byId(push.repoId);
-    if (repo === undefined) {
-      await parts.store.pushes.settle(push.repoId, push.action, { done: [], archived: [] }, by);
-      continue;
+    try {
+      await settleCutOff(parts, push);
+    } catch (error) {
+      // One repository that can't be read keeps its place in the journal, and nobody from the others.
+      log.error({ err: error, repo: push.repoId }, 'a push that a crash cut off is not settled');
     }
-    const directory = parts.repos.directory(repo);
-    await sweepQuarantine(directory);
-    const done = await carriedOut(directory, push.commands);
-    await settlePush(parts, repo, done, by);
-    if (done.length === 0 && push.creates) await parts.repos.removeEmpty(repo.id, by);
   }
-  for (const entry of await readdir(join(dataDir, 'incoming'))) {
-    if (entry.startsWith('removed-')) await parts.repos.settleRemoval(entry);
-    else await rm(join(dataDir, 'incoming', entry), { recursive: true, force: true });
-  }
+  const open = await store.audit.open();
+  if (open.length > 0) await repos.sweepHalfMade();
+  // No git program moves a default branch.
+  if (open.some(({ action }) => !action.startsWith('git-'))) await repos.settleHeads();
   const interrupted = await audit.closeInterrupted();
   if (children + pushes.length + interrupted > 0) {
     log.warn({ children, pushes: pushes.length, interrupted }, 'cleaned up after a crash');
   }
+}
+
+async function clearIncoming({ repos }: Parts, incoming: string): Promise<void> {
+  for (const entry of await readdir(incoming)) {
+    if (entry.startsWith('removed-')) await repos.settleRemoval(entry);
+    else await rm(join(incoming, entry), { recursive: true, force: true });
+  }
+}
+
+async function settleCutOff(parts: Parts, push: JournaledPush): Promise<void> {
+  const { store, repos } = parts;
+  const { principal, keyId, request } = push;
+  const by: Actor = { principal, keyId, request, dryRun: false };
+  const repo = await store.repositories.byId(push.repoId);
+  if (repo === undefined) {
+    await store.pushes.settle(push.repoId, push.action, { done: [], archived: [] }, by);
+    return;
+  }
+  const directory = repos.directory(repo);
+  await sweepQuarantine(directory);
+  const done = await carriedOut(directory, push.commands);
+  if (done.length === 0 && push.creates) await takeBack(parts, repo.id, by);
+  else await settlePush(parts, repo, done, by);
 }

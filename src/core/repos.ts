@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../model/errors.ts';
 import type { RepoName, Visibility } from '../model/repo.ts';
 import { idFile, initBare, syncDirectory } from '../programs/bare.ts';
 import { setHead } from '../programs/files.ts';
-import { countRefs, readRef } from '../programs/refs.ts';
+import { countRefs, readRef, readRefsOf } from '../programs/refs.ts';
 import { type Actor, newId } from '../store/changes.ts';
 import type { Namespace } from '../store/names.ts';
 import type { Repository, RepositorySettings } from '../store/repositories.ts';
@@ -18,6 +18,8 @@ export interface NewRepo {
   readonly description?: string | undefined;
   readonly visibility?: Visibility | undefined;
   readonly defaultBranch?: string | undefined;
+  /** Chosen by the caller, where it must know it beforehand. */
+  readonly id?: string | undefined;
 }
 
 /** Repositories: the row and the bare repository on disk, always together. */
@@ -42,8 +44,8 @@ export class Repos {
    * @throws UserError `conflict` when it exists
    */
   async create(repo: NewRepo, by: Actor): Promise<string> {
-    const id = newId();
     const {
+      id = newId(),
       namespace,
       name,
       description = '',
@@ -52,34 +54,35 @@ export class Repos {
     } = repo;
     const row = { id, namespace, name, description, visibility, defaultBranch };
     const fullName: RepoName = `${namespace.name}/${name}`;
+    if (!by.dryRun) await this.#moveLeftOverAside(fullName);
     await this.#store.repositories.add(row, by, () => this.#place(fullName, id, defaultBranch));
     return id;
   }
 
   async #place(fullName: RepoName, id: string, defaultBranch: string): Promise<void> {
-    const directory = this.directory({ fullName });
     try {
-      await initBare(directory, { defaultBranch, repoId: id });
-    } catch (error) {
-      if (!(error instanceof UserError && error.code === 'conflict')) throw error;
-      if (!(await this.#isLeftOver(directory))) {
-        throw new UserError(
-          'conflict',
-          `${fullName}: a directory that cpm does not know is in its place`,
-          {
-            hint: `the operator registers it with: cpm repo adopt ${fullName}`,
-          },
-        );
-      }
-      await rename(directory, join(this.#dataDir, 'incoming', `left-over-${randomUUID()}`));
-      await initBare(directory, { defaultBranch, repoId: id });
+      await initBare(this.directory({ fullName }), { defaultBranch, repoId: id });
+    } catch (cause) {
+      if (!(cause instanceof UserError && cause.code === 'conflict')) throw cause;
+      throw new UserError(
+        'conflict',
+        `${fullName}: a directory that cpm does not know is in its place`,
+        { hint: `the operator registers it with: cpm repo adopt ${fullName}`, cause },
+      );
     }
   }
 
-  /** A directory of ours that no row knows: a crash came between its making and the row's commit. */
-  async #isLeftOver(directory: string): Promise<boolean> {
+  /**
+   * Moves an empty repository of ours that no row knows out of the way: a crash came between its making and the row's
+   * commit. It is looked for before the row's transaction, which has the store to itself.
+   */
+  async #moveLeftOverAside(fullName: RepoName): Promise<void> {
+    const directory = this.directory({ fullName });
     const id = await readId(directory);
-    return id !== undefined && (await this.#store.repositories.byId(id)) === undefined;
+    if (id === undefined || (await this.#store.repositories.byId(id)) !== undefined) return;
+    // One with refs is somebody's work, as after the database was restored from an older copy.
+    if ((await countRefs(directory)) > 0) return;
+    await rename(directory, join(this.#dataDir, 'incoming', `left-over-${randomUUID()}`));
   }
 
   /**
@@ -99,6 +102,30 @@ export class Repos {
         hint: 'an admin finds out more with: repo verify',
       },
     );
+  }
+
+  /**
+   * Holds refs against other pushes, from a push's last decision until what came of it is written down: so the history
+   * of a ref is in the order of its values, and of the pushes that a crash cuts off at most one has moved it.
+   *
+   * @returns the function that lets go of them
+   * @throws the signal's reason
+   */
+  async holdRefs(id: string, refs: readonly string[], signal: AbortSignal): Promise<() => void> {
+    const releases: (() => void)[] = [];
+    const release = () => {
+      for (const one of releases) one();
+    };
+    try {
+      // In one order for all, so that no two wait for each other.
+      for (const ref of [...refs].sort()) {
+        releases.push(await this.#locks.alone(`${id} ${ref}`, signal));
+      }
+      return release;
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   /**
@@ -145,10 +172,45 @@ export class Repos {
     else await rename(aside, this.directory(repo));
   }
 
+  /** Removes what the making of repositories left beside them when a crash cut it off. */
+  async sweepHalfMade(): Promise<void> {
+    const top = join(this.#dataDir, 'repositories');
+    for (const namespace of await readdir(top)) await sweepStaged(join(top, namespace));
+  }
+
+  /** Points each HEAD where its row says: a crash came between the writing of the file and the row's commit. */
+  async settleHeads(): Promise<void> {
+    let after = { namespace: '', name: '' };
+    for (;;) {
+      const repos = await this.#store.repositories.page({ kind: 'all' }, { after, limit: 500 });
+      for (const repo of repos) {
+        await settleHead(this.directory(repo), repo);
+        after = repo;
+      }
+      if (repos.length === 0) return;
+    }
+  }
+
   /** The oid that a branch has now; undefined without it. */
   async tip(repo: Repository, branch: string): Promise<string | undefined> {
     return readRef(this.directory(repo), `refs/heads/${branch}`);
   }
+}
+
+async function settleHead(directory: string, repo: Repository): Promise<void> {
+  // Another's, or none, is no business of a clean-up.
+  if ((await readId(directory)) !== repo.id) return;
+  await sweepStaged(directory);
+  const head = await readRefsOf(directory, ['HEAD']).catch(() => undefined);
+  if (head?.get('HEAD')?.symref === `refs/heads/${repo.defaultBranch}`) return;
+  await setHead(directory, repo.defaultBranch);
+}
+
+/** Files and directories that are written beside their place and then renamed into it. */
+async function sweepStaged(directory: string): Promise<void> {
+  const names = await readdir(directory).catch(() => []);
+  const staged = names.filter((name) => /\.new-[0-9a-f]{8}-[0-9a-f-]{27}$/.test(name));
+  for (const name of staged) await rm(join(directory, name), { recursive: true, force: true });
 }
 
 async function readId(directory: string): Promise<string | undefined> {

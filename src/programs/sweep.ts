@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
@@ -12,6 +12,7 @@ export async function sweepQuarantine(directory: string): Promise<string[]> {
     ...(await named(directory, '', isLock)),
     ...(await named(directory, 'objects', (name) => name.startsWith('tmp_'))),
     ...(await named(directory, 'objects/pack', (name) => name.startsWith('tmp_') || isLock(name))),
+    ...(await keptForPushes(directory)),
     ...(await named(directory, 'objects/info', isLock)),
     ...(await named(directory, 'objects/info/commit-graphs', isLock)),
     ...(await locksUnder(directory, 'refs')),
@@ -22,6 +23,15 @@ export async function sweepQuarantine(directory: string): Promise<string[]> {
 
 function isLock(name: string): boolean {
   return name.endsWith('.lock') || name === 'packed-refs.new';
+}
+
+/** A push's pack is kept from repacking until its refs are written; git says in the file that it was a push. */
+async function keptForPushes(directory: string): Promise<string[]> {
+  const kept = await named(directory, 'objects/pack', (name) => name.endsWith('.keep'));
+  const ours = await Promise.all(
+    kept.map((path) => readFile(join(directory, path), 'utf8').catch(() => '')),
+  );
+  return kept.filter((_, at) => ours[at]?.startsWith('receive-pack '));
 }
 
 async function named(

@@ -59,11 +59,18 @@ export function refuseLocalFlags(words: readonly string[]): void {
   }
 }
 
+/** Flags that are taken, and those that are yet to come. */
+export interface Flags {
+  readonly taken: Readonly<Record<string, ArgSchema>>;
+  readonly later: readonly string[];
+}
+
+/** Parts words into flags and the rest, in their order. @throws UserError `usage` */
 export function readFlags(
   words: readonly string[],
-  flags: Readonly<Record<string, ArgSchema>>,
+  { taken: flags, later }: Flags,
 ): { given: Readonly<Record<string, unknown>>; positional: readonly string[] } {
-  refuseUnknownFlags(words, flags);
+  for (const word of flagWords(words)) checkFlag(word, { taken: flags, later });
   const names = Object.keys(flags);
   const takesValue = names.filter((name) => flags[name]?.type !== 'boolean');
   let fault: string | undefined;
@@ -93,7 +100,8 @@ export function readFlags(
     })
     .parseSync([...words]) as Record<string, unknown>;
   if (fault !== undefined) {
-    throw new UserError('usage', `a flag lacks its value: ${fault}`, {
+    const name = /: ([a-z-]+)/.exec(fault)?.[1];
+    throw new UserError('usage', `${name === undefined ? 'a flag' : `--${name}`} lacks its value`, {
       hint: 'a value that begins with "-" is written --flag=VALUE',
     });
   }
@@ -102,19 +110,31 @@ export function readFlags(
   return { given, positional: (argv['_'] as unknown[]).map(String) };
 }
 
-function refuseUnknownFlags(
-  words: readonly string[],
-  flags: Readonly<Record<string, ArgSchema>>,
-): void {
-  for (const word of words) {
-    if (word === '--') return;
-    if (!word.startsWith('-') || word === '-' || word === '-h') continue;
-    const name = flagName(word);
-    if (name !== undefined && Object.hasOwn(flags, name)) continue;
+/** The words that are flags: those with a dash before `--`. */
+function flagWords(words: readonly string[]): readonly string[] {
+  const end = words.indexOf('--');
+  const before = end < 0 ? words : words.slice(0, end);
+  return before.filter((word) => word.startsWith('-') && word !== '-' && word !== '-h');
+}
+
+function checkFlag(word: string, { taken, later }: Flags): void {
+  const name = flagName(word);
+  if (name === undefined || !Object.hasOwn(taken, name)) {
+    if (name !== undefined && later.includes(name)) throw notYet(`--${name}`);
     throw new UserError('usage', `${quoted(word)} is no flag of cpm`, {
-      hint: 'see the flags with: help COMMAND',
+      hint: 'see the flags with: help COMMAND; a value that begins with "-" is written --flag=VALUE, or behind --',
     });
   }
+  if (taken[name]?.type === 'boolean' && word.includes('=')) {
+    throw new UserError('usage', `--${name} takes no value`, {
+      hint: `write --${name}, or leave it out`,
+    });
+  }
+}
+
+/** The answer to words that a later version will know. */
+export function notYet(what: string): UserError {
+  return new UserError('usage', `${what}: not in this version`, { hint: 'see what is: help' });
 }
 
 export function globalsOf(given: Readonly<Record<string, unknown>>): Globals {

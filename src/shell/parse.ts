@@ -3,10 +3,10 @@ import { usageLine } from '../commands/usage.ts';
 import { UserError } from '../model/errors.ts';
 import { quoted } from '../model/repo.ts';
 import {
-  flagName,
   type Globals,
   globalFlags,
   globalsOf,
+  notYet,
   optionsOf,
   readFlags,
   refuseLocalFlags,
@@ -17,17 +17,20 @@ import { respell } from './spellings.ts';
 
 export interface Parsed {
   readonly globals: Globals;
-  /** undefined for no words at all. */
+  /** undefined for no words at all, and where help is asked for about several. */
   readonly command: Command | undefined;
   readonly args: Readonly<Record<string, unknown>>;
+  /** What help is to be about: the command's words, or what was given in their place. */
+  readonly topic: readonly string[];
   /** The cpm spelling of a habit verb. */
   readonly habit: string | undefined;
 }
 
-/** What a parser needs to know: the tree, and the words of what is yet to come. */
+/** What a parser needs to know: the tree, and what is yet to come: words, and flags by the words of their command. */
 export interface Tree {
   readonly commands: readonly Command[];
   readonly later: readonly string[];
+  readonly laterFlags: Readonly<Record<string, readonly string[]>>;
 }
 
 /**
@@ -37,39 +40,37 @@ export interface Tree {
  * @throws UserError `usage`
  */
 export function parse(words: readonly string[], tree: Tree, remote: boolean): Parsed {
-  const flags = optionsOf(tree.commands);
   if (remote) refuseLocalFlags(words);
-  const { habit, words: spelled } = respellCommand(words, flags);
-  const { given, positional } = readFlags(spelled, flags);
+  const { given, positional } = readFlags(words, {
+    taken: optionsOf(tree.commands),
+    later: Object.values(tree.laterFlags).flat(),
+  });
   const globals = globalsOf(given);
-  const found = findCommand(positional, tree);
-  if (found === undefined) {
-    if (positional.length > 0) throw unknown(positional, tree);
-    return { globals, command: undefined, args: {}, habit };
+  const { words: spelled, flags, habit } = respell(positional);
+  const found = findCommand(spelled, tree);
+  const topic = found?.command.words.split(' ') ?? spelled;
+  if (globals.help || globals.version || spelled.length === 0) {
+    return { globals, command: found?.command, args: {}, topic, habit };
   }
+  if (found === undefined) throw unknown(spelled, tree);
   const { command, rest } = found;
-  if (globals.help) return { globals, command, args: {}, habit };
-  const args = bind(command, { given, rest, remote });
+  const later = tree.laterFlags[command.words] ?? [];
+  const args = bind(command, { given: together(given, flags), rest, remote, later });
   if (globals.dryRun && !command.changes) {
     throw new UserError('usage', `${command.words} changes nothing: --dry-run makes no sense`);
   }
-  return { globals, command, args, habit };
+  return { globals, command, args, topic, habit };
 }
 
-/** Puts the words of a habit in their cpm spelling, wherever flags stand between them. */
-function respellCommand(
-  words: readonly string[],
-  flags: Readonly<Record<string, ArgSchema>>,
-): { words: readonly string[]; habit: string | undefined } {
-  const start = words.findIndex((word, index) => {
-    if (word.startsWith('-')) return false;
-    const before = words[index - 1] ?? '';
-    const name = flagName(before);
-    return name === undefined || before.includes('=') || flags[name]?.type === 'boolean';
-  });
-  if (start < 0) return { words, habit: undefined };
-  const spelled = respell(words.slice(start));
-  return { words: [...words.slice(0, start), ...spelled.words], habit: spelled.habit };
+/** Flags as given and those that a habit stands for. @throws UserError `usage` for one that is both */
+function together(
+  given: Readonly<Record<string, unknown>>,
+  meant: Readonly<Record<string, string>>,
+): Readonly<Record<string, unknown>> {
+  for (const name of Object.keys(meant)) {
+    if (given[name] !== undefined) single(name, [given[name], meant[name]]);
+  }
+  return { ...given, ...meant };
 }
 
 function findCommand(
@@ -87,9 +88,7 @@ function findCommand(
 function unknown(words: readonly string[], tree: Tree): UserError {
   for (let length = Math.min(3, words.length); length > 0; length--) {
     const name = words.slice(0, length).join(' ');
-    if (tree.later.includes(name)) {
-      return new UserError('usage', `${name}: not in this version`, { hint: 'see what is: help' });
-    }
+    if (tree.later.includes(name)) return notYet(name);
   }
   const [noun = ''] = words;
   const verbs = tree.commands.filter((each) => each.words.startsWith(`${noun} `));
@@ -107,13 +106,19 @@ function unknown(words: readonly string[], tree: Tree): UserError {
 
 function bind(
   command: Command,
-  input: { given: Readonly<Record<string, unknown>>; rest: readonly string[]; remote: boolean },
+  input: {
+    given: Readonly<Record<string, unknown>>;
+    rest: readonly string[];
+    remote: boolean;
+    later: readonly string[];
+  },
 ): Readonly<Record<string, unknown>> {
   const args: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(input.given)) {
     if (Object.hasOwn(globalFlags, name)) continue;
     const schema = command.args[name];
     if (schema === undefined || command.positions.includes(name)) {
+      if (input.later.includes(name)) throw notYet(`${command.words} --${name}`);
       throw new UserError('usage', `${command.words} has no flag --${name}`, {
         hint: `see its flags with: help ${command.words}`,
       });

@@ -11,18 +11,26 @@ export interface Style {
   readonly terminal: Terminal | undefined;
 }
 
-/** Rows held back to align a table's columns; what comes later keeps their widths. */
+/** Rows held back to align a table's columns on a terminal; what comes later keeps their widths. */
 const alignedRows = 200;
+
+/** What a command was asked, and what it answered. */
+export interface Answered {
+  readonly command: Command;
+  readonly args: Readonly<Record<string, unknown>>;
+  readonly answer: unknown;
+}
 
 /** Prints a command's answer: one JSON document, or text for people. Lists stream. */
 export async function printAnswer(
   { stdout }: Stdio,
-  { command, answer }: { command: Command; answer: unknown },
+  { command, args, answer }: Answered,
   style: Style,
 ): Promise<void> {
   if (command.columns !== undefined && command.cells !== undefined) {
     const rows = answer as AsyncIterable<unknown>;
-    await (style.json ? printJsonRows(stdout, rows) : printTable(stdout, rows, command, style));
+    const table = tableOf(command, args);
+    await (style.json ? printJsonRows(stdout, rows) : printTable(stdout, rows, table, style));
     return;
   }
   const text = style.json ? JSON.stringify(answer) : command.text(answer);
@@ -38,13 +46,31 @@ async function printJsonRows(stdout: Stdio['stdout'], rows: AsyncIterable<unknow
   await send(stdout, separator === '[' ? '[]\n' : ']\n');
 }
 
+interface Table {
+  readonly heads: readonly string[];
+  cellsOf(row: unknown): readonly string[];
+}
+
+function tableOf(command: Command, args: Answered['args']): Table {
+  const { columns = [] } = command;
+  const hidden = command.hidden?.(args) ?? [];
+  const isShown = (_: string, index: number) => !hidden.includes(columns[index] ?? '');
+  return {
+    heads: columns.filter(isShown),
+    cellsOf: (row) => (command.cells?.(row) ?? []).filter(isShown).map(escapeControls),
+  };
+}
+
 async function printTable(
   stdout: Stdio['stdout'],
   rows: AsyncIterable<unknown>,
-  command: Command,
-  style: Style,
+  { heads, cellsOf }: Table,
+  { terminal }: Style,
 ): Promise<void> {
-  const heads = command.columns ?? [];
+  if (terminal === undefined) {
+    for await (const row of rows) await send(stdout, `${cellsOf(row).join('\t')}\n`);
+    return;
+  }
   const held: (readonly string[])[] = [];
   let widths: readonly number[] | undefined;
   const line = (cells: readonly string[]) =>
@@ -54,19 +80,18 @@ async function printTable(
       .trimEnd()}\n`;
   const release = async () => {
     widths = heads.map((head, index) =>
-      Math.max(style.terminal ? head.length : 0, ...held.map((cells) => cells[index]?.length ?? 0)),
+      Math.max(head.length, ...held.map((cells) => cells[index]?.length ?? 0)),
     );
-    const top = style.terminal && held.length > 0 ? paint(line(heads), style.terminal) : '';
+    const top = held.length > 0 ? paint(line(heads), terminal) : '';
     await send(stdout, top + held.map(line).join(''));
     held.length = 0;
   };
   for await (const row of rows) {
-    const cells = (command.cells?.(row) ?? []).map(safe);
     if (widths !== undefined) {
-      await send(stdout, line(cells));
+      await send(stdout, line(cellsOf(row)));
       continue;
     }
-    held.push(cells);
+    held.push(cellsOf(row));
     if (held.length >= alignedRows) await release();
   }
   if (widths === undefined) await release();

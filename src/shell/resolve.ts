@@ -1,12 +1,12 @@
 import type { Command } from '../commands/command.ts';
 import { greeting } from '../commands/greeting.ts';
-import { help, later } from '../commands/index.ts';
+import { help, later, laterFlags } from '../commands/index.ts';
 import { version } from '../commands/version.ts';
 import { repoPathText } from '../model/repo.ts';
 import { transfers } from '../transfer/index.ts';
 import type { Plan } from '../transfer/transfer.ts';
 import type { Globals } from './flags.ts';
-import { parse } from './parse.ts';
+import { type Parsed, parse } from './parse.ts';
 import type { Request } from './request.ts';
 
 /** What a request's words mean: a git transfer, or a command with its checked arguments. */
@@ -33,12 +33,13 @@ export function resolve(request: Request, tree: { commands: readonly Command[] }
   if (plan !== undefined) {
     return { kind: 'transfer', plan, action: plan.action, target: repoPathText(plan.path) };
   }
-  const { globals, command, args, habit } = parse(
+  const parsed = parse(
     request.words,
-    { commands: tree.commands, later },
+    { commands: tree.commands, later, laterFlags },
     request.directory === undefined,
   );
-  const chosen = choose(globals, command, args);
+  const { globals, habit } = parsed;
+  const chosen = choose(parsed);
   return {
     kind: 'command',
     ...chosen,
@@ -49,13 +50,11 @@ export function resolve(request: Request, tree: { commands: readonly Command[] }
   };
 }
 
-function choose(
-  globals: Globals,
-  command: Command | undefined,
-  args: Readonly<Record<string, unknown>>,
-): { command: Command; args: Readonly<Record<string, unknown>> } {
+function choose({ globals, command, args, topic }: Parsed): Pick<Parsed, 'args'> & {
+  command: Command;
+} {
   if (globals.version) return { command: version, args: {} };
-  if (globals.help) return { command: help, args: { command: command?.words.split(' ') ?? [] } };
+  if (globals.help) return { command: help, args: { command: topic } };
   return { command: command ?? greeting, args };
 }
 

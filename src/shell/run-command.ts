@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import type { Context } from '../commands/command.ts';
 import type { Core } from '../core/core.ts';
 import { UserError } from '../model/errors.ts';
@@ -19,7 +20,8 @@ export async function runCommand(
   request: Request,
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
-  if (command.asks && !globals.yes && !globals.dryRun) {
+  const asks = command.asks && !globals.yes && !globals.dryRun;
+  if (asks && !(await confirmed(request, command.words))) {
     throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
       hint: 'look first with --dry-run, then repeat with --yes',
     });
@@ -44,7 +46,7 @@ export async function runCommand(
     note: (line) => notes.push(line),
   };
   const answer = await command.run(context, args);
-  await printAnswer(stdio, { command, answer }, { json: globals.json, terminal });
+  await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
   if (globals.dryRun) notes.push('dry run: nothing was changed');
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
@@ -70,6 +72,18 @@ function statusOf(answer: unknown): number {
   return failed ? new UserError('corrupt', '').status : 0;
 }
 
+/** Asks the person at a remote terminal. At a local one `cpm` itself has asked, before it sent the words. */
+async function confirmed(request: Request, words: string): Promise<boolean> {
+  if (request.door === 'local' || request.terminal === undefined) return false;
+  await send(request.stdio.stderr, `${words} can't be taken back. Do it? [y/N] `);
+  let line = '';
+  for await (const chunk of input(request)) {
+    line += String(chunk);
+    if (line.includes('\n')) break;
+  }
+  return /^y(es)?\s*$/i.test(line);
+}
+
 async function readFileArgument(request: Request, file: string): Promise<Buffer> {
   if (file === '-') return readAll(request);
   if (request.directory === undefined) throw new UserError('usage', 'a file can only be "-" here');
@@ -82,13 +96,22 @@ async function readFileArgument(request: Request, file: string): Promise<Buffer>
   return checkSize(content, file);
 }
 
-async function readAll({ stdio, signal }: Request): Promise<Buffer> {
+/** What stands on standard input, until its end or the request's. @throws UserError `unavailable` for the latter */
+async function* input({ stdio, signal }: Request): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of addAbortSignal(signal, stdio.stdin)) yield chunk as Buffer;
+  } catch (cause) {
+    if (!signal.aborted) throw cause;
+    throw new UserError('unavailable', 'interrupted: nothing was done', { cause });
+  }
+}
+
+async function readAll(request: Request): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of stdio.stdin) {
-    signal.throwIfAborted();
-    bytes += (chunk as Buffer).length;
-    chunks.push(chunk as Buffer);
+  for await (const chunk of input(request)) {
+    bytes += chunk.length;
+    chunks.push(chunk);
     if (bytes > largestFileBytes) break;
   }
   return checkSize(Buffer.concat(chunks), 'standard input');

@@ -87,6 +87,17 @@ export class Orgs {
       .execute();
   }
 
+  /** The orgs that a user is a member of, in the order of their names. */
+  async rolesOf(userId: string): Promise<readonly { org: string; role: Role }[]> {
+    return this.#db
+      .selectFrom('org_member')
+      .innerJoin('org', 'org.id', 'org_member.org_id')
+      .select(['org.name as org', 'org_member.role'])
+      .where('org_member.user_id', '=', userId)
+      .orderBy('org.name')
+      .execute();
+  }
+
   async teams(orgId: string): Promise<readonly { name: string; users: readonly string[] }[]> {
     const rows = await this.#db
       .selectFrom('team')

@@ -142,17 +142,23 @@ export class Repositories {
     by: Actor,
     apply: () => Promise<void>,
   ): Promise<boolean> {
-    const next = {
-      description: settings.description ?? repo.description,
-      visibility: settings.visibility ?? repo.visibility,
-      default_branch: settings.defaultBranch ?? repo.defaultBranch,
-    };
-    const same =
-      next.description === repo.description &&
-      next.visibility === repo.visibility &&
-      next.default_branch === repo.defaultBranch;
-    if (same) return false;
-    await write(this.#db, by, async (w) => {
+    return write(this.#db, by, async (w) => {
+      // Read here: what the caller knows may be older than a change that it waited for.
+      const now = await w.trx
+        .selectFrom('repository')
+        .select(['description', 'visibility', 'default_branch'])
+        .where('id', '=', repo.id)
+        .executeTakeFirstOrThrow();
+      const next = {
+        description: settings.description ?? now.description,
+        visibility: settings.visibility ?? now.visibility,
+        default_branch: settings.defaultBranch ?? now.default_branch,
+      };
+      const same =
+        next.description === now.description &&
+        next.visibility === now.visibility &&
+        next.default_branch === now.default_branch;
+      if (same) return false;
       await w.trx
         .updateTable('repository')
         .set({ ...next, updated_at: w.now })
@@ -160,8 +166,8 @@ export class Repositories {
         .execute();
       await w.log({ type: 'repo-set', repoId: repo.id, detail: next });
       if (!by.dryRun) await apply();
+      return true;
     });
-    return true;
   }
 
   /** Notes the repository's size on disk. */

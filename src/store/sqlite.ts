@@ -1,4 +1,4 @@
-import { chmodSync, existsSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import Sqlite from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { foundation } from './migrations/001-foundation.ts';
@@ -53,10 +53,17 @@ function migrate(sqlite: Sqlite.Database, path: string): void {
   }
 }
 
+/** The copy gets its name only once it is whole: a crash in between must not leave half of one that passes for it. */
 function backUp(sqlite: Sqlite.Database, copy: string): void {
   if (existsSync(copy)) return;
-  sqlite.prepare('VACUUM INTO ?').run(copy);
-  chmodSync(copy, 0o600);
+  const staged = `${copy}.new`;
+  rmSync(staged, { force: true });
+  sqlite.prepare('VACUUM INTO ?').run(staged);
+  chmodSync(staged, 0o600);
+  const file = openSync(staged, 'r');
+  fsyncSync(file);
+  closeSync(file);
+  renameSync(staged, copy);
 }
 
 /** Held by one process at a time for as long as it lives; the kernel lets go of it when the process ends, however it ends. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from '../../commands/command.ts';
-import { commands, help, later } from '../../commands/index.ts';
+import { commands, help, later, laterFlags } from '../../commands/index.ts';
 import { version } from '../../commands/version.ts';
 import { UserError } from '../../model/errors.ts';
 import type { Stdio } from '../../model/stdio.ts';
@@ -19,10 +19,10 @@ export interface Invocation {
 
 /** @throws UserError `usage` */
 export function readInvocation(words: readonly string[]): Invocation {
-  const { globals, command, args } = parse(words, { commands, later }, false);
+  const { globals, command, args, topic } = parse(words, { commands, later, laterFlags }, false);
   if (globals.version) return { globals, command: version, args: {} };
   if (globals.help || command === undefined) {
-    return { globals, command: help, args: { command: command?.words.split(' ') ?? [] } };
+    return { globals, command: help, args: { command: topic } };
   }
   return { globals, command, args };
 }
@@ -34,7 +34,11 @@ export async function answerOffline(
 ): Promise<number | undefined> {
   if (command.offline === undefined) return undefined;
   const answer = await command.offline(args);
-  await printAnswer(stdio, { command, answer }, { json: globals.json, terminal: terminalOf() });
+  await printAnswer(
+    stdio,
+    { command, args, answer },
+    { json: globals.json, terminal: terminalOf() },
+  );
   return 0;
 }
 

@@ -5,6 +5,7 @@ import { Authentication } from './auth.ts';
 import type { Census } from './census.ts';
 import { Channels } from './channels.ts';
 import type { KeyOwner, SshDoorOptions } from './door.ts';
+import { FirstOffer } from './first-offer.ts';
 import { type DisconnectReason, messages } from './messages.ts';
 import { within } from './patience.ts';
 import { endSoftly, lastWordMs, refusalLine } from './refusal.ts';
@@ -37,6 +38,7 @@ export class Connection {
   readonly #authentication: Authentication;
   readonly #channels: Channels;
   readonly #watch: Watch;
+  readonly #offer = new FirstOffer((bytes) => this.#write(bytes));
   /** Settles when the client has closed its side. */
   readonly #left: Promise<void>;
   #owner: KeyOwner | undefined;
@@ -54,7 +56,8 @@ export class Connection {
     const { limits, keepaliveMs = 60_000, rekeyBytes = 1024 ** 3 } = house.options;
     this.#transport = new Transport(house.identity, {
       write: (bytes) => this.#write(bytes),
-      identified: () => undefined,
+      identified: () => this.#offer.hold(),
+      offered: () => this.#offer.release(),
       keysChanged: () => {
         const fault = this.#watch.keysChanged();
         if (fault === undefined) this.#channels.pump();
@@ -126,6 +129,7 @@ export class Connection {
 
   #write(bytes: Buffer): void {
     if (this.#saidLast || this.#closed) return;
+    if (this.#offer.keeps(bytes)) return;
     if (!this.#corked) {
       // Packets of one turn of the loop leave in one system call.
       this.#corked = true;
@@ -264,6 +268,7 @@ export class Connection {
   /** The last word: whatever comes after it is neither read nor written. */
   #disconnect(reason: DisconnectReason, text: string): void {
     if (this.#saidLast || this.#closed) return;
+    this.#offer.release();
     this.#transport.sendNow(messages.disconnect(reason, text));
     this.#saidLast = true;
     this.#release();
@@ -286,6 +291,7 @@ export class Connection {
   }
 
   #release(): void {
+    this.#offer.release();
     this.#authentication.stop();
     this.#watch.stop();
     this.#transport.free();

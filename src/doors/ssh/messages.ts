@@ -27,6 +27,7 @@ function extInfo(): Buffer {
 /** Numbers of the messages that are read, and the messages that are written. @see RFC 4250, 4.1.2 */
 export const messages = {
   serviceRequest: 5,
+  keyExchangeInit: 20,
   newKeys: 21,
   userauthRequest: 50,
   globalRequest: 80,
@@ -41,6 +42,7 @@ export const messages = {
   extInfo,
   disconnect: (reason: DisconnectReason, text: string): Buffer =>
     message(1, disconnectReasons[reason], text, 'en'),
+  ignore: (): Buffer => message(2, ''),
   unimplemented: (sequence: number): Buffer => message(3, sequence),
   serviceAccept: (name: string): Buffer => message(6, name),
   authFailure: (): Buffer => message(51, 'publickey', false),

@@ -68,6 +68,7 @@ function checkShape(identity: HostIdentity): void {
   const protocol = makeProtocol(identity, {
     write: () => undefined,
     identified: () => undefined,
+    offered: () => undefined,
     keysChanged: () => undefined,
     payload: () => undefined,
     failed: () => undefined,
@@ -97,6 +98,8 @@ export interface TransportEvents {
   write(bytes: Buffer): void;
   /** The client said its name; the key exchange begins. */
   identified(software: string): void;
+  /** The client's first offer has arrived. */
+  offered(): void;
   /** A key exchange has ended; the first one may have been followed by other messages already. */
   keysChanged(): void;
   /** A message of the layers above, decrypted and verified. */
@@ -262,6 +265,7 @@ export class Transport {
     if (decipher === undefined) return;
     const inner = decipher._onPayload;
     decipher._onPayload = (payload) => {
+      if (payload[0] === messages.keyExchangeInit) this.#events.offered();
       if (this.#inbound !== undefined && payload[0] === messages.newKeys)
         return this.#changeInbound();
       const result = inner.call(decipher, payload);
@@ -289,6 +293,9 @@ export class Transport {
     inbound.inSeqno = this.#protocol._strictMode === true ? 0 : clear.inSeqno;
     this.#protocol._decipher = inbound;
     this.#inbound = undefined;
+    // What comes next from the client waits in its kernel until this packet is acknowledged (RFC 896), which our kernel
+    // puts off by 40 ms unless something goes out at once: so something does.
+    this.send(messages.ignore());
     return false;
   }
 }
