@@ -100,8 +100,8 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     fingerprints: ssh.fingerprints,
     firstAdmin,
     close: async () => {
-      await ssh.close(config.values['shutdown.grace']);
-      await local.close();
+      const graceMs = config.values['shutdown.grace'];
+      await Promise.all([ssh.close(graceMs), local.close(graceMs)]);
       unregister();
       await core.close();
       await rm(pidPath(config.dataDir), { force: true });

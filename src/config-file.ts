@@ -96,6 +96,7 @@ export async function editConfigText(
   const { isMap, parseDocument } = await import('yaml');
   const document = parseDocument(text);
   const path = key.split('.');
+  if (value === undefined && !document.hasIn(path)) return text;
   if (value !== undefined) {
     document.setIn(path, value);
   } else {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { checkHouse, socketPath, startApp, withCore } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
-import { firstStartLines, listeningLine } from './doors/local/announce.ts';
+import { firstStartLines, listeningLine, reachableHost } from './doors/local/announce.ts';
 import {
   answerOffline,
   askerOf,
@@ -78,10 +78,13 @@ async function serve(config: Config): Promise<number> {
     );
   });
   const lines = app.addresses.map(listeningLine);
-  if (app.firstAdmin !== undefined) {
-    const port = app.addresses[0]?.port ?? 0;
+  const [first] = app.addresses;
+  if (app.firstAdmin !== undefined && first !== undefined) {
+    const { port } = first;
     const hostKey = app.fingerprints.join(', ');
-    lines.push(...firstStartLines(app.firstAdmin, { port, hostKey, dataDir: config.dataDir }));
+    const host = await reachableHost(first);
+    const place = { host, port, hostKey, dataDir: config.dataDir };
+    lines.push(...firstStartLines(app.firstAdmin, place));
   }
   process.stdout.write(`${lines.join('\n')}\n`);
   await stopped;

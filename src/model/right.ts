@@ -119,7 +119,8 @@ function mayChange<T>(
 ): boolean {
   const level = (value: T | undefined) => (value === undefined ? -1 : order.indexOf(value));
   const top = level(mine) === order.length - 1;
-  return level(to) <= level(mine) && (top || level(from) < level(mine));
+  // What is already so takes nothing from anybody (contract, section 3: done already is done).
+  return level(to) <= level(mine) && (top || from === to || level(from) < level(mine));
 }
 
 function decideRepo(who: Standing, need: Extract<Need, { kind: 'repo' | 'grant' }>): Decision {

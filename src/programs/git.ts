@@ -68,7 +68,9 @@ const config: GitConfig = {
   'pack.writeBitmapHashCache': 'true',
   'pack.writeBitmapLookupTable': 'true',
   'repack.writeBitmaps': 'true',
-  // A repository's own settings could name programs here (S14); this word is git's own for its built-in gzip.
+  // A repository's own settings could name programs here (S14). The first only repeats our own refs, in a quarantine;
+  // the word of the others is git's own for its built-in gzip.
+  'core.alternateRefsCommand': 'true',
   'tar.tar.gz.command': 'git archive gzip',
   'tar.tgz.command': 'git archive gzip',
   'core.multiPackIndex': 'true',

@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises';
 import { hostname } from 'node:os';
 import type { FirstAdmin } from '../../core/first-start.ts';
 import type { ListenAddress } from '../../settings.ts';
@@ -7,25 +8,34 @@ export function listeningLine({ host, port }: ListenAddress): string {
   return `listening on ssh://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
+/** The name under which a client on this machine surely reaches a listener. */
+export async function reachableHost({ host }: ListenAddress): Promise<string> {
+  if (host !== '0.0.0.0' && host !== '::') return host;
+  return lookup(hostname()).then(
+    () => hostname(),
+    () => 'localhost',
+  );
+}
+
 /** What a person needs after the first start: who is admin, and lines to copy. */
 export function firstStartLines(
   admin: FirstAdmin,
-  { port, hostKey, dataDir }: { port: number; hostKey: string; dataDir: string },
+  place: { host: string; port: number; hostKey: string; dataDir: string },
 ): readonly string[] {
   const identity =
     admin.identityFile === undefined ? [] : [`    IdentityFile ${admin.identityFile}`];
   return [
     '',
-    `data directory: ${dataDir}`,
-    `host key: ${hostKey}`,
+    `data directory: ${place.dataDir}`,
+    `host key: ${place.hostKey}`,
     `first site admin: ${admin.name}, key ${admin.fingerprint} (${admin.source})`,
     '',
     'For ~/.ssh/config:',
     '  Host cpm',
-    `    HostName ${hostname()}`,
-    `    Port ${port}`,
+    `    HostName ${place.host}`,
+    `    Port ${place.port}`,
     '    User cpm',
-    ...identity.map((line) => line),
+    ...identity,
     '',
     'Then, from a project of yours:',
     '  ssh cpm init project',

@@ -9,8 +9,8 @@ import { type Frame, frame, type Kind, type LocalRequest, readFrames } from './f
 
 /** The local door of a running server: a Unix socket in `run/`, which only the operator's account can reach. */
 export interface LocalDoor {
-  /** Stops accepting, waits for what runs, and takes the socket away. */
-  close(): Promise<void>;
+  /** Stops accepting, waits for what runs within the grace, and takes the socket away. */
+  close(graceMs: number): Promise<void>;
 }
 
 export async function openLocalDoor(path: string, run: Run, log: Log): Promise<LocalDoor> {
@@ -27,10 +27,13 @@ export async function openLocalDoor(path: string, run: Run, log: Log): Promise<L
   await listen(server, path);
   await chmod(path, 0o600);
   return {
-    close: async () => {
+    close: async (graceMs) => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const cut = setTimeout(() => {
+        for (const socket of open) socket.destroy();
+      }, graceMs);
       await closed;
-      for (const socket of open) socket.destroy();
+      clearTimeout(cut);
     },
   };
 }
