@@ -12,9 +12,11 @@ import {
 import {
   beginHouse,
   checkOperator,
+  checkOwner,
   clearCutOff,
   finishHouse,
   inspectHouse,
+  markCutOff,
   readPrivateKey,
 } from './core/house.ts';
 import { identifyKey } from './core/identify.ts';
@@ -51,13 +53,17 @@ export async function startApp(
   warn: (text: string) => void,
 ): Promise<App> {
   const log = createLog(config.values.log_level);
+  await checkOwner(config.dataDir);
   await inspectHouse(config.dataDir, config.databasePath);
   const lock = await takeHouse(config.dataDir, 0);
+  let firstAdmin: FirstAdmin | undefined;
   try {
-    const firstAdmin = await ensureHouse(config, asker);
+    firstAdmin = await ensureHouse(config, asker);
     const core = await openCore(config, log);
     return await openDoors({ core, lock, firstAdmin, warn });
   } catch (error) {
+    // Its admin was told nothing: the next start is the first one again.
+    if (firstAdmin !== undefined) await markCutOff(config.dataDir);
     lock.release();
     throw error;
   }
@@ -149,7 +155,7 @@ async function listenAll(
       const { code } = cause as NodeJS.ErrnoException;
       const fault = `can't listen on ${address.host}:${address.port}: ${code}`;
       const lacking = code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL';
-      if (!lacking || (addresses.length === 0 && wanted.length === 1)) {
+      if (!lacking || (addresses.length === 0 && address === wanted.at(-1))) {
         throw new UserError('unavailable', fault, {
           hint: 'is another server there? choose another address with --listen HOST:PORT',
           cause,
@@ -178,7 +184,7 @@ export async function withCore<T>(config: Config, work: (core: Core) => Promise<
 
 /** @throws UserError when this account is not the operator, or there is no data directory */
 export async function checkHouse(config: Config): Promise<void> {
-  await checkOperator(config.dataDir, (uid) => (uid === 0 ? 'root' : `uid ${uid}`));
+  await checkOperator(config.dataDir);
   if ((await inspectHouse(config.dataDir, config.databasePath)) === 'complete') return;
   throw new UserError('not_found', `no data directory at ${config.dataDir}`, {
     hint: 'name it with --data-dir DIR, or make one with: cpm serve',

@@ -5,6 +5,8 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bundle, prepare, root } from '../src/prepare.mjs';
 
@@ -41,6 +43,11 @@ async function check(script) {
 
 /** @param {readonly string[]} files - none for all */
 async function test(files) {
+  // Of several files tap passes over those that aren't there.
+  for (const file of files.filter((name) => !existsSync(join(root, name)))) {
+    print(`FAILED ${file}: no such file`);
+    total.failed += 1;
+  }
   const args = ['run', '--disable-coverage', '--reporter=tap', ...files];
   const child = start('node_modules/.bin/tap', args, { CPM_TEST_PROGRAM: bundle });
   child.stderr.pipe(process.stderr);

@@ -16,6 +16,12 @@ import type { Store } from '../store/store.ts';
 import type { Ask, Granted } from './ask.ts';
 import type { Lookup } from './lookup.ts';
 
+/** What of a repository bears on rights to it. */
+type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
+
+/** Looked at where a repository is missing, so that the time of an answer does not tell it from a hidden one. */
+const nothingThere: Bearing = { id: '', namespaceId: '', visibility: 'private', archived: false };
+
 /** May this principal do this, and why? It loads what `model/right.ts` decides on, anew for every question. */
 export class AccessControl {
   readonly #store: Store;
@@ -83,7 +89,7 @@ export class AccessControl {
     return decide(standing, { kind: 'repo', right: 'read', on });
   }
 
-  async #standingOn(principal: Principal, repo: Repository): Promise<RepoStanding> {
+  async #standingOn(principal: Principal, repo: Bearing): Promise<RepoStanding> {
     const nothing = {
       orgRole: undefined,
       orgName: undefined,
@@ -104,8 +110,8 @@ export class AccessControl {
   ): Promise<Granted> {
     const repo = await this.#lookup.find(principal, path);
     const hidden = noSuchRepository(repoPathText(path), askerText(principal), repo?.id);
+    const on = await this.#standingOn(principal, repo ?? nothingThere);
     if (repo === undefined) throw hidden;
-    const on = await this.#standingOn(principal, repo);
     const decision = decide(standing, { kind: 'repo', right, on });
     if (decision.allowed) return { standing, decision, repo };
     if (!reaches(decision.right, 'read')) throw hidden;

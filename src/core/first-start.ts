@@ -101,12 +101,21 @@ function sourceOf(path: string): Pick<FirstAdmin, 'source' | 'identityFile'> {
   return { source: path, identityFile: path.endsWith('.pub') ? path.slice(0, -4) : undefined };
 }
 
-/** The OS account's name made to fit the name rule; `admin` where it can't be or is reserved. */
+/** The OS account's name made to fit the name rule; `admin` where there is none, or it can't be, or is reserved. */
 function accountName(): string {
-  const fitted = userInfo()
-    .username.toLowerCase()
+  const fitted = osAccount()
+    .toLowerCase()
     .replace(/[^a-z0-9._-]+/g, '-')
     .replace(/^[^a-z0-9]+/, '')
     .slice(0, 63);
   return nameFault(fitted) === undefined && !isReserved(fitted) ? fitted : 'admin';
+}
+
+/** Empty for a number without an account, as containers are given. */
+function osAccount(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return '';
+  }
 }

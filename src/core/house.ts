@@ -1,4 +1,4 @@
-import { access, lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { access, chmod, lstat, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../model/errors.ts';
 import { syncDirectory } from '../programs/bare.ts';
@@ -40,10 +40,17 @@ export async function clearCutOff(dataDir: string, databasePath: string): Promis
   await rm(join(dataDir, 'run', marker));
 }
 
+/** Has the next start clear what this first start made. */
+export async function markCutOff(dataDir: string): Promise<void> {
+  await writeDurably(join(dataDir, 'run', marker), '', 0o600);
+}
+
 /** Begins a first start: until `finishHouse`, the next start clears what this one made. */
 export async function beginHouse(dataDir: string): Promise<void> {
   await mkdir(join(dataDir, 'run'), { recursive: true, mode: 0o700 });
-  await writeDurably(join(dataDir, 'run', marker), '', 0o600);
+  // The folder may be there already, made by somebody who left it open to others.
+  await chmod(dataDir, 0o700);
+  await markCutOff(dataDir);
   for (const folder of folders) await mkdir(join(dataDir, folder), { mode: 0o700 });
 }
 
@@ -68,25 +75,33 @@ export async function ensureScratch(dataDir: string): Promise<string> {
 /**
  * The operator is who owns the data directory (S30).
  *
- * @throws UserError `not_found` without one, `denied` for anybody else, root included
+ * @returns whether there is such a folder
+ * @throws UserError `denied` for anybody but its owner, root included
  */
-export async function checkOperator(
-  dataDir: string,
-  owner: (uid: number) => string,
-): Promise<void> {
-  const stat = await lstat(dataDir).catch(() => undefined);
-  const none = new UserError('not_found', `no data directory at ${dataDir}`, {
+export async function checkOwner(dataDir: string): Promise<boolean> {
+  const found = await stat(dataDir).catch(() => undefined);
+  const uid = process.geteuid?.();
+  if (found === undefined || uid === undefined || uid === found.uid) return found !== undefined;
+  const owner = await accountOf(found.uid);
+  throw new UserError('denied', `the data directory ${dataDir} belongs to ${owner}`, {
+    hint: `run it as its owner: sudo -u ${owner} cpm --data-dir ${dataDir} …`,
+  });
+}
+
+/** How sudo names an account. */
+async function accountOf(uid: number): Promise<string> {
+  const accounts = await readFile('/etc/passwd', 'utf8').catch(() => '');
+  const line = accounts.split('\n').find((each) => each.split(':')[2] === String(uid));
+  return line?.split(':')[0] ?? `'#${uid}'`;
+}
+
+/** @throws UserError `not_found` without a data directory, `denied` for anybody but its owner */
+export async function checkOperator(dataDir: string): Promise<void> {
+  const entries = (await checkOwner(dataDir)) ? await readdir(dataDir) : [];
+  if (entries.includes('keys') || entries.includes('repositories')) return;
+  throw new UserError('not_found', `no data directory at ${dataDir}`, {
     hint: 'name it with --data-dir DIR, or make one with: cpm serve',
   });
-  if (stat === undefined) throw none;
-  const uid = process.geteuid?.();
-  if (uid !== undefined && uid !== stat.uid) {
-    throw new UserError('denied', `the data directory ${dataDir} belongs to ${owner(stat.uid)}`, {
-      hint: `run it as its owner: sudo -u ${owner(stat.uid)} cpm --data-dir ${dataDir} …`,
-    });
-  }
-  const entries = await readdir(dataDir);
-  if (!entries.includes('keys') && !entries.includes('repositories')) throw none;
 }
 
 /**
@@ -95,12 +110,12 @@ export async function checkOperator(
  * @throws UserError `unavailable` with the `chmod` to run when its mode is too loose, or when it is missing
  */
 export async function readPrivateKey(path: string): Promise<string> {
-  const stat = await lstat(path).catch((cause: NodeJS.ErrnoException) => {
+  const found = await lstat(path).catch((cause: NodeJS.ErrnoException) => {
     throw new UserError('unavailable', `private key ${path}: ${cause.code ?? 'unreadable'}`, {
       cause,
     });
   });
-  if ((stat.mode & 0o077) !== 0) {
+  if ((found.mode & 0o077) !== 0) {
     throw new UserError('unavailable', `private key ${path} can be read by others`, {
       hint: `run: chmod 600 ${path}`,
     });

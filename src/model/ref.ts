@@ -1,6 +1,3 @@
-/** A ref's full name, `refs/heads/main`. */
-export type Ref = `refs/${string}`;
-
 /** What one line of a push's command list asks: oids are 40 hex digits, the null oid for "none". */
 export interface RefCommand {
   readonly ref: string;

@@ -33,10 +33,23 @@ export function sizeText(bytes: number): string {
   return `${(bytes / 1024 ** step).toFixed(1)} ${names[step - 1]}`;
 }
 
-const isoShape = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/;
+const isoShape = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)?(Z|[+-]\d\d:\d\d)?$/;
+
+/** The moment of an ISO 8601 text, UTC where it names no zone; undefined when there is no such time. */
+function readIso(text: string): Date | undefined {
+  const [, day, time, zone] = isoShape.exec(text) ?? [];
+  if (day === undefined || (time === undefined && zone !== undefined)) return undefined;
+  // Date turns 30 February into 2 March.
+  const midnight = new Date(`${day}T00:00Z`);
+  if (Number.isNaN(midnight.getTime()) || midnight.toISOString().slice(0, 10) !== day) {
+    return undefined;
+  }
+  const moment = new Date(`${day}${time ?? 'T00:00'}${zone ?? 'Z'}`);
+  return Number.isNaN(moment.getTime()) ? undefined : moment;
+}
 
 /**
- * A moment given as ISO 8601, or as a duration counted from `now` in the given direction.
+ * A moment given as ISO 8601 (UTC unless it names a zone), or as a duration counted from `now` in the given direction.
  *
  * @returns ISO 8601 UTC with milliseconds
  * @throws UserError `usage`
@@ -47,10 +60,8 @@ export function readMoment(text: string, now: Date, direction: 'ago' | 'ahead'):
     const moment = new Date(now.getTime() + (direction === 'ago' ? -durationMs : durationMs));
     if (!Number.isNaN(moment.getTime())) return moment.toISOString();
   }
-  if (isoShape.test(text)) {
-    const moment = new Date(text);
-    if (!Number.isNaN(moment.getTime())) return moment.toISOString();
-  }
+  const moment = readIso(text);
+  if (moment !== undefined) return moment.toISOString();
   throw new UserError('usage', `${quoted(text)} is not a time`, {
     hint: 'give 30s, 10m, 2h, 30d or an ISO 8601 time such as 2026-12-24T18:00:00Z',
   });

@@ -17,6 +17,8 @@ export async function writeDurably(path: string, text: string, mode: number): Pr
     const file = await open(staged, 'wx', mode);
     try {
       await file.writeFile(text);
+      // The umask of this process is narrower than what a public key may have.
+      await file.chmod(mode);
       await file.sync();
     } finally {
       await file.close();

@@ -27,7 +27,6 @@ export interface GrantRow {
 interface RepoRef {
   readonly id: string;
   readonly namespaceId: string;
-  readonly namespaceKind: 'user' | 'org';
 }
 
 /** Grants and roles. Every look-up starts from the asker's own ids, so that its cost grows with neither users nor grants. */
@@ -39,17 +38,14 @@ export class Access {
   }
 
   async holdings(userId: string, repo: RepoRef): Promise<Holdings> {
-    const org =
-      repo.namespaceKind === 'org'
-        ? await this.#db
-            .selectFrom('org')
-            .leftJoin('org_member', (join) =>
-              join.onRef('org_member.org_id', '=', 'org.id').on('org_member.user_id', '=', userId),
-            )
-            .select(['org.name', 'org.member_right', 'org_member.role'])
-            .where('org.id', '=', repo.namespaceId)
-            .executeTakeFirst()
-        : undefined;
+    const org = await this.#db
+      .selectFrom('org')
+      .leftJoin('org_member', (join) =>
+        join.onRef('org_member.org_id', '=', 'org.id').on('org_member.user_id', '=', userId),
+      )
+      .select(['org.name', 'org.member_right', 'org_member.role'])
+      .where('org.id', '=', repo.namespaceId)
+      .executeTakeFirst();
     return {
       orgRole: org?.role ?? undefined,
       orgName: org?.name,
@@ -103,6 +99,7 @@ export class Access {
       .where('org_member.org_id', '=', repo.namespaceId)
       .where('org_member.role', '<>', 'member')
       .where('user.state', '=', 'active')
+      .orderBy('user.name')
       .limit(3);
     const names = [...(await owner.execute()), ...(await byRole.execute())].map(({ name }) => name);
     return names.slice(0, 3);

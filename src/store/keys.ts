@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import { fingerprint as fingerprintOf, type PublicKey } from '../model/sshkey.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
@@ -64,7 +65,7 @@ export class Keys {
       .selectFrom('ssh_key')
       .selectAll()
       .where('fingerprint', '=', fingerprint)
-      .where('verified', '=', 1)
+      .where('verified', '=', sql.lit(1))
       .executeTakeFirst();
     if (row === undefined || !row.blob.equals(blob)) return undefined;
     const key = toKey(row);
@@ -146,12 +147,15 @@ export class Keys {
   async verify(key: Key, by: Actor): Promise<void> {
     await write(this.#db, by, async (w) => {
       await refuseTaken(w, key.fingerprint, key.userId ?? '');
-      await w.trx
+      const { numUpdatedRows } = await w.trx
         .updateTable('ssh_key')
         .set({ verified: 1, challenge: null })
         .where('id', '=', key.id)
         .where('revoked_at', 'is', null)
-        .execute();
+        .executeTakeFirst();
+      if (numUpdatedRows === 0n) {
+        throw new UserError('conflict', `key ${key.fingerprint} was revoked meanwhile`);
+      }
       await w.log({
         type: 'key-verified',
         subjectId: key.id,
@@ -170,7 +174,7 @@ async function refuseTaken(
     .selectFrom('ssh_key')
     .selectAll()
     .where('fingerprint', '=', fingerprint)
-    .where('verified', '=', 1)
+    .where('verified', '=', sql.lit(1))
     .executeTakeFirst();
   if (held === undefined) return undefined;
   if (held.revoked_at !== null) {

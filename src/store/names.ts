@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import type { Write } from './changes.ts';
 import type { Database } from './sqlite.ts';
@@ -44,7 +45,7 @@ export async function retireName({ trx }: Write, ownerId: string): Promise<void>
     .updateTable('namespace')
     .set({ current: 0 })
     .where('owner_id', '=', ownerId)
-    .where('current', '=', 1)
+    .where('current', '=', sql.lit(1))
     .execute();
 }
 

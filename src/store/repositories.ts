@@ -1,4 +1,4 @@
-import type { Kysely, SelectQueryBuilder } from 'kysely';
+import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import type { Visibility } from '../model/repo.ts';
 import { type Actor, write } from './changes.ts';
@@ -48,13 +48,14 @@ export interface After {
   readonly name: string;
 }
 
+/** Literals stand in the query itself where a partial index is to be used: SQLite must see its condition. */
 function select(db: Kysely<Tables>) {
   return db
     .selectFrom('repository')
     .innerJoin('namespace', (join) =>
       join
         .onRef('namespace.owner_id', '=', 'repository.namespace_id')
-        .on('namespace.current', '=', 1),
+        .on('namespace.current', '=', sql.lit(1)),
     )
     .selectAll('repository')
     .select(['namespace.name as namespace', 'namespace.kind as kind']);
@@ -234,16 +235,21 @@ function reachableBy(userId: string) {
         .selectFrom('repository as own')
         .select('own.id')
         .where('own.namespace_id', '=', userId)
-        .union(eb.selectFrom('repository as o').select('o.id').where('o.namespace_id', 'in', orgs))
-        .union(granted('repo'))
-        .union(
+        .unionAll(
+          eb.selectFrom('repository as o').select('o.id').where('o.namespace_id', 'in', orgs),
+        )
+        .unionAll(granted('repo'))
+        .unionAll(
           eb
             .selectFrom('repository as g')
             .select('g.id')
             .where('g.namespace_id', 'in', granted('org')),
         )
-        .union(
-          eb.selectFrom('repository as v').select('v.id').where('v.visibility', '<>', 'private'),
+        .unionAll(
+          eb
+            .selectFrom('repository as v')
+            .select('v.id')
+            .where('v.visibility', '<>', sql.lit('private')),
         ),
     );
   };

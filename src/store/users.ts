@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
 import { insertKey, type NewKey, revokeKeys } from './keys.ts';
@@ -20,6 +21,9 @@ export interface NewUser {
   readonly email?: string | undefined;
   readonly key?: NewKey['key'] | undefined;
 }
+
+/** Written into the query: SQLite takes a partial index only where it sees the index's own condition. */
+const deleted = sql.lit('deleted' as const);
 
 /** Users: people and robots. Rows are never removed, so that an id always leads to a name. */
 export class Users {
@@ -63,7 +67,7 @@ export class Users {
         .selectFrom('user')
         .selectAll()
         .where('name', '=', name)
-        .where('state', '<>', 'deleted')
+        .where('state', '<>', deleted)
         .executeTakeFirst(),
     );
   }
@@ -80,7 +84,7 @@ export class Users {
       await this.#db
         .selectFrom('user')
         .selectAll()
-        .where('admin', '=', 1)
+        .where('admin', '=', sql.lit(1))
         .orderBy('created_at')
         .limit(1)
         .executeTakeFirst(),
@@ -100,7 +104,7 @@ export class Users {
           .where('revoked_at', 'is', null)
           .as('keys'),
       )
-      .where('state', '<>', 'deleted')
+      .where('state', '<>', deleted)
       .where('name', '>', after)
       .orderBy('name')
       .limit(limit)

@@ -1,7 +1,10 @@
+import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import type { Stdio } from '../../model/stdio.ts';
 import { send } from '../../shell/send.ts';
 import { frame, type LocalRequest, readFrames } from './frames.ts';
+import { withSocketPath } from './socket-path.ts';
 
 /**
  * Lets a running server carry a request out.
@@ -36,6 +39,10 @@ export async function askServer(
 }
 
 async function reach(path: string): Promise<Socket | undefined> {
+  return existsSync(dirname(path)) ? withSocketPath(path, open) : undefined;
+}
+
+async function open(path: string): Promise<Socket | undefined> {
   const socket = connect({ path, allowHalfOpen: true });
   return new Promise((resolve, reject) => {
     socket.once('connect', () => {

@@ -6,6 +6,7 @@ import type { Log } from '../../log.ts';
 import type { Run } from '../../shell/request.ts';
 import { send } from '../../shell/send.ts';
 import { type Frame, frame, type Kind, type LocalRequest, readFrames } from './frames.ts';
+import { withSocketPath } from './socket-path.ts';
 
 /** The local door of a running server: a Unix socket in `run/`, which only the operator's account can reach. */
 export interface LocalDoor {
@@ -24,7 +25,7 @@ export async function openLocalDoor(path: string, run: Run, log: Log): Promise<L
       .finally(() => socket.end());
   });
   await rm(path, { force: true });
-  await listen(server, path);
+  await withSocketPath(path, (short) => listen(server, short));
   await chmod(path, 0o600);
   return {
     close: async (graceMs) => {

@@ -6,7 +6,8 @@ import { Session, type SessionPort } from './session.ts';
 import type { Transport } from './ssh2-internals.ts';
 
 /** What the channels need of their connection. */
-export interface ChannelsPort extends Pick<SessionPort, 'refusal' | 'run' | 'defect'> {
+export interface ChannelsPort
+  extends Pick<SessionPort, 'refusal' | 'run' | 'defect' | 'pointless'> {
   readonly transport: Transport;
   /** Channels at once that may be used. */
   readonly limit: number;
@@ -183,6 +184,7 @@ export class Channels {
       refusal: () => full ?? port.refusal(),
       run: port.run,
       defect: port.defect,
+      pointless: port.pointless,
       settled: () => {
         if (this.#active.delete(session)) port.settled();
       },

@@ -5,11 +5,12 @@ import { Authentication } from './auth.ts';
 import type { Census } from './census.ts';
 import { Channels } from './channels.ts';
 import type { KeyOwner, SshDoorOptions } from './door.ts';
-import { FirstOffer } from './first-offer.ts';
 import { type DisconnectReason, messages } from './messages.ts';
+import { Outlet } from './outlet.ts';
 import { within } from './patience.ts';
 import { endSoftly, lastWordMs, refusalLine } from './refusal.ts';
 import { type HostIdentity, Transport } from './ssh2-internals.ts';
+import type { Sweeper } from './sweeper.ts';
 import { Watch } from './watch.ts';
 
 /** What all connections of a door share. */
@@ -17,14 +18,13 @@ export interface House {
   readonly options: SshDoorOptions;
   readonly identity: HostIdentity;
   readonly census: Census;
+  readonly sweeper: Sweeper;
   /** Why no request is taken any more; undefined while the door is open. */
   closing(): UserError | undefined;
   /** The socket is closed and every request has ended. */
   gone(connection: Connection): void;
 }
 
-/** How much may wait in a socket: enough to keep the line busy, little enough to forget about. */
-const socketBytes = 1024 * 1024;
 // Together less than a second.
 const tellMs = 700;
 const leaveMs = 200;
@@ -38,13 +38,12 @@ export class Connection {
   readonly #authentication: Authentication;
   readonly #channels: Channels;
   readonly #watch: Watch;
-  readonly #offer = new FirstOffer((bytes) => this.#write(bytes));
+  readonly #outlet: Outlet;
   /** Settles when the client has closed its side. */
   readonly #left: Promise<void>;
   #owner: KeyOwner | undefined;
   #overLimit: UserError | undefined;
   #serviceAccepted = false;
-  #corked = false;
   #ending: UserError | undefined;
   #saidLast = false;
   #closed = false;
@@ -54,10 +53,14 @@ export class Connection {
     this.#address = address;
     this.#house = house;
     const { limits, keepaliveMs = 60_000, rekeyBytes = 1024 ** 3 } = house.options;
+    this.#outlet = new Outlet(socket, (bytes) => {
+      this.#watch.sent(bytes);
+      house.sweeper.passed(bytes);
+    });
     this.#transport = new Transport(house.identity, {
-      write: (bytes) => this.#write(bytes),
-      identified: () => this.#offer.hold(),
-      offered: () => this.#offer.release(),
+      write: (bytes) => this.#outlet.write(bytes),
+      identified: () => this.#outlet.hold(),
+      offered: () => this.#outlet.release(),
       keysChanged: () => {
         const fault = this.#watch.keysChanged();
         if (fault === undefined) this.#channels.pump();
@@ -119,28 +122,13 @@ export class Connection {
     socket.setNoDelay(true);
     socket.on('data', (bytes) => {
       this.#watch.received(bytes.length);
+      this.#house.sweeper.passed(bytes.length);
       this.#transport.receive(bytes);
       this.#watch.exchangeChecked();
     });
     socket.on('drain', () => this.#channels.pump());
     socket.once('end', () => this.#over());
     socket.once('close', () => this.#over());
-  }
-
-  #write(bytes: Buffer): void {
-    if (this.#saidLast || this.#closed) return;
-    if (this.#offer.keeps(bytes)) return;
-    if (!this.#corked) {
-      // Packets of one turn of the loop leave in one system call.
-      this.#corked = true;
-      this.#socket.cork();
-      setImmediate(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    this.#socket.write(bytes);
-    this.#watch.sent(bytes.length);
   }
 
   #take(payload: Buffer): void {
@@ -202,8 +190,7 @@ export class Connection {
     return new Channels({
       transport: this.#transport,
       limit: options.limits.channels,
-      canSend: () =>
-        !this.#transport.exchanging && !this.#saidLast && this.#socket.writableLength < socketBytes,
+      canSend: () => !this.#transport.exchanging && !this.#saidLast && !this.#outlet.full,
       refusal: () => this.#ending ?? this.#overLimit ?? closing(),
       run: async (asked) => {
         const { principal } = this.#knownOwner();
@@ -223,8 +210,15 @@ export class Connection {
       },
       active: () => this.#watch.active(),
       defect: (cause) => options.log.error({ err: cause }, 'a request failed at the ssh door'),
+      pointless: (why) => void this.#endUnlessUsed(why),
       settled: () => this.#settled(),
     });
+  }
+
+  // libssh2 waits for a subsystem's first word even when its channel is closed.
+  async #endUnlessUsed(why: UserError): Promise<void> {
+    await within(lastWordMs, this.#left);
+    if (!this.busy) this.#disconnect('byApplication', refusalLine(why));
   }
 
   #knownOwner(): KeyOwner {
@@ -268,7 +262,7 @@ export class Connection {
   /** The last word: whatever comes after it is neither read nor written. */
   #disconnect(reason: DisconnectReason, text: string): void {
     if (this.#saidLast || this.#closed) return;
-    this.#offer.release();
+    this.#outlet.release();
     this.#transport.sendNow(messages.disconnect(reason, text));
     this.#saidLast = true;
     this.#release();
@@ -291,7 +285,7 @@ export class Connection {
   }
 
   #release(): void {
-    this.#offer.release();
+    this.#outlet.close();
     this.#authentication.stop();
     this.#watch.stop();
     this.#transport.free();

@@ -5,6 +5,7 @@ import { Connection } from './connection.ts';
 import type { ListenAddress, SshDoor, SshDoorOptions } from './door.ts';
 import { refuseAtOnce } from './refusal.ts';
 import { loadHostIdentity } from './ssh2-internals.ts';
+import { Sweeper } from './sweeper.ts';
 
 const mostRefusals = 64;
 
@@ -26,6 +27,7 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
     options,
     identity,
     census,
+    sweeper: new Sweeper(),
     closing: () => closing,
     gone: (connection: Connection) => {
       connections.delete(connection);

@@ -16,6 +16,8 @@ export interface SessionPort {
   defect(cause: unknown): void;
   /** The session's one request has ended, or it will never have one. */
   settled(): void;
+  /** The client asked for the one thing it came for, in vain, and may never notice. */
+  pointless(why: UserError): void;
 }
 
 const longestProtocolBytes = 256;
@@ -57,14 +59,14 @@ export class Session {
    */
   request(type: string, fields: WireReader, begin: () => void): boolean {
     switch (type) {
-      case 'exec':
-        return this.#start(begin, () => this.#carryOut(splitWords(decode(fields.string()))));
+      case 'exec': {
+        const line = fields.string();
+        return this.#start(begin, () => this.#carryOut(splitWords(decode(line))));
+      }
       case 'shell':
         return this.#start(begin, () => this.#carryOut([]));
       case 'subsystem':
-        return this.#start(begin, () => {
-          throw noSubsystem(fields.string().toString());
-        });
+        return this.#refuseSubsystem(fields.string().toString(), begin);
       case 'env':
         return this.#takeEnvironment(fields, begin);
       case 'pty-req':
@@ -106,6 +108,15 @@ export class Session {
     this.channel.drop();
     this.#abort.abort(new Error('the client is gone'));
     if (this.#running === undefined) this.#port.settled();
+  }
+
+  #refuseSubsystem(name: string, begin: () => void): boolean {
+    const why = noSubsystem(name);
+    const started = this.#start(begin, () => {
+      throw why;
+    });
+    if (started) this.#port.pointless(why);
+    return started;
   }
 
   #start(begin: () => void, work: () => Promise<number>): boolean {

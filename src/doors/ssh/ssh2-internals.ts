@@ -89,15 +89,13 @@ function checkShape(identity: HostIdentity): void {
   if (fault >= 0) throw new Error(`this is not the ssh2 that cpm was written for (check ${fault})`);
 }
 
-function isFunction(value: unknown): boolean {
-  return typeof value === 'function';
-}
+const isFunction = (value: unknown): boolean => typeof value === 'function';
 
 /** What a transport tells its owner. None of these may throw. */
 export interface TransportEvents {
   write(bytes: Buffer): void;
   /** The client said its name; the key exchange begins. */
-  identified(software: string): void;
+  identified(): void;
   /** The client's first offer has arrived. */
   offered(): void;
   /** A key exchange has ended; the first one may have been followed by other messages already. */
@@ -117,7 +115,7 @@ function makeProtocol({ keys, offer }: HostIdentity, events: TransportEvents): P
     offer,
     onWrite: (bytes) => events.write(typeof bytes === 'string' ? Buffer.from(bytes) : bytes),
     onError: (error) => events.failed(error, false),
-    onHeader: (header) => events.identified(header.versions.software),
+    onHeader: () => events.identified(),
     onHandshakeComplete: () => events.keysChanged(),
     messageHandlers: {},
   });
@@ -142,10 +140,10 @@ export class Transport {
     this.#events = events;
     this.#protocol = makeProtocol(identity, {
       ...events,
-      identified: (software) => {
+      identified: () => {
         this.#identified = true;
         this.#watchFirstExchange();
-        events.identified(software);
+        events.identified();
       },
       keysChanged: () => {
         if (this.#wantsExtensions) this.send(messages.extInfo());

@@ -11,7 +11,7 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
     readonly offer?: KexInit;
     onWrite(bytes: Buffer | string): void;
     onError(error: Error): void;
-    onHeader(header: { readonly versions: { readonly software: string } }): void;
+    onHeader(): void;
     onHandshakeComplete(): void;
     readonly messageHandlers: Readonly<Record<string, unknown>>;
   }

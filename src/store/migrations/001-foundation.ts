@@ -44,7 +44,7 @@ CREATE TABLE ssh_key (
   CHECK ((kind = 'user') = (user_id IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX ssh_key_fingerprint ON ssh_key (fingerprint) WHERE verified = 1;
-CREATE INDEX ssh_key_any_fingerprint ON ssh_key (fingerprint);
+CREATE INDEX ssh_key_any_fingerprint ON ssh_key (fingerprint, verified);
 CREATE INDEX ssh_key_user ON ssh_key (user_id, added_at);
 CREATE INDEX ssh_key_parent ON ssh_key (added_by_key);
 
