@@ -91,8 +91,8 @@ const accessGrant = command({
   run: async ({ core, by, granted }, args) => {
     const { id, fullName } = present(granted.repo);
     const on = { kind: 'repo', id, name: fullName } as const;
-    const right = args.right as Grantable;
-    return { changed: await core.store.access.grant(on, present(granted.who), right, by) };
+    const change = { from: granted.from as Right, to: args.right as Grantable };
+    return { changed: await core.store.access.grant(on, present(granted.who), change, by) };
   },
   text: (answer) => (answer.changed ? 'Granted.' : 'Granted already.'),
 });
@@ -111,7 +111,8 @@ const accessRevoke = command({
   run: async ({ core, by, granted }) => {
     const { id, fullName } = present(granted.repo);
     const on = { kind: 'repo', id, name: fullName } as const;
-    return { changed: await core.store.access.revoke(on, present(granted.who), by) };
+    const from = granted.from as Right;
+    return { changed: await core.store.access.revoke(on, present(granted.who), from, by) };
   },
   text: (answer) => (answer.changed ? 'Revoked.' : 'There was no such grant.'),
 });

@@ -62,9 +62,14 @@ const add = command({
       : `${answer.fingerprint} is ${answer.state}${answer.changed ? '' : ', as before'}.`,
 });
 
-/** A key adds none that lasts longer than itself (S3). */
-async function refuseOutliving(
-  { core, by }: Context,
+/**
+ * A key adds none that lasts longer than itself (S3).
+ *
+ * @param expiresAt - when the new key is to end; undefined for one without an end
+ * @throws UserError `denied`
+ */
+export async function refuseOutliving(
+  { core, by }: Pick<Context, 'core' | 'by'>,
   expiresAt: string | undefined,
 ): Promise<void> {
   const mine = by.keyId === undefined ? undefined : await core.store.keys.byId(by.keyId);
@@ -74,7 +79,7 @@ async function refuseOutliving(
     'denied',
     `the key you signed in with ends at ${mine.expiresAt}: it can't add one that lasts longer`,
     {
-      hint: `add it with --expires ${mine.expiresAt}, or sign in with another key`,
+      hint: `add it with: sshkey add - --expires ${mine.expiresAt}; or sign in with another key`,
     },
   );
 }

@@ -15,6 +15,7 @@ import {
   time,
 } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { refuseOutliving } from './sshkey.ts';
 
 const pageRows = 500;
 const name = { type: 'string', format: 'name', description: "the user's name" } as const;
@@ -69,6 +70,7 @@ const add = command({
   run: async ({ core, by, readFile }, args) => {
     const key =
       args.key === undefined ? undefined : parsePublicKey(String(await readFile(args.key)));
+    if (key !== undefined) await refuseOutliving({ core, by }, undefined);
     const { name: wanted, admin = false, email } = args;
     try {
       const id = await core.store.users.add({ name: wanted, admin, email, key }, by);

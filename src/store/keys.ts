@@ -206,7 +206,13 @@ export async function insertKey(
     .executeTakeFirst();
   if (pending !== undefined) {
     if (!verified) return { id: pending.id, changed: false };
-    await w.trx.updateTable('ssh_key').set({ verified: 1 }).where('id', '=', pending.id).execute();
+    const settled = {
+      verified: 1,
+      challenge: null,
+      title: title ?? pending.title,
+      expires_at: expiresAt ?? pending.expires_at,
+    };
+    await w.trx.updateTable('ssh_key').set(settled).where('id', '=', pending.id).execute();
     await w.log({ type: 'key-verified', subjectId: pending.id, detail: { fingerprint } });
     return { id: pending.id, changed: true };
   }
