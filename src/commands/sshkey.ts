@@ -148,6 +148,7 @@ const listKeys = list({
   needs: ({ user }) => (user === undefined ? { need: 'account' } : { need: 'self', user }),
   target: (args) => args.user,
   run: async ({ core, principal, granted }) => {
+    await core.signIns.flush();
     const owner = granted.user ?? (principal.kind === 'user' ? principal : undefined);
     return owner === undefined ? everybodysKeys(core) : keyRows(core, owner);
   },
