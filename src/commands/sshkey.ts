@@ -209,13 +209,14 @@ const revoke = command({
   target: (args) => args.fingerprint ?? args.user,
   run: async ({ core, by, granted }, args) => {
     const owner = present(granted.user);
-    const key = args.fingerprint && (await core.store.keys.ofUser(owner.id, args.fingerprint));
-    if (key === undefined) {
-      throw new UserError('not_found', `${args.fingerprint}: ${owner.name} has no such key`, {
+    const { fingerprint: wanted } = args;
+    const key = wanted === undefined ? undefined : await core.store.keys.ofUser(owner.id, wanted);
+    if (wanted !== undefined && key === undefined) {
+      throw new UserError('not_found', `${wanted}: ${owner.name} has no such key`, {
         hint: 'see them with: sshkey list',
       });
     }
-    const what = key ? { keyId: key.id } : { userId: owner.id };
+    const what = key === undefined ? { userId: owner.id } : { keyId: key.id };
     const ended = await core.store.keys.revoke(what, by);
     if (!by.dryRun) core.sessions.endKeys(ended, new UserError('denied', 'the key was revoked'));
     return { changed: ended.length > 0, revoked: ended.length };
