@@ -1,3 +1,4 @@
+import { orgAccessCommands } from './access.ts';
 import { auditCommands } from './audit.ts';
 import type { Command } from './command.ts';
 import { configCommands } from './config.ts';
@@ -9,7 +10,9 @@ import { repoCommands } from './repo.ts';
 import { serve } from './serve.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
+import { teamCommands } from './team.ts';
 import { userCommands } from './user.ts';
+import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
@@ -31,12 +34,8 @@ export const later: readonly string[] = [
   'shell',
   'status',
   'audit export',
-  'org access',
-  'org delete',
   'org rename',
   'org rules',
-  'org set',
-  'org team',
   'repo adopt',
   'repo alias',
   'repo archive',
@@ -57,12 +56,8 @@ export const later: readonly string[] = [
   'sshkey show',
   'sshkey unused',
   'trash',
-  'user access',
-  'user admin',
-  'user can',
   'user import',
   'user offboard',
-  'user release',
   'user rename',
 ];
 
@@ -87,7 +82,10 @@ export const commands: readonly Command[] = [
   help,
   ...repoCommands,
   ...orgCommands,
+  ...orgAccessCommands,
+  ...teamCommands,
   ...userCommands,
+  ...userRightsCommands,
   ...sshkeyCommands,
   ...auditCommands,
   ...configCommands,

@@ -161,6 +161,11 @@ export class Access {
 
   /** Grants on the repository and on its org, in the order of names. */
   async list(repo: RepoRef): Promise<readonly GrantRow[]> {
+    return this.listOn([repo.id, repo.namespaceId]);
+  }
+
+  /** Grants on repositories and orgs by their ids, in the order of names. */
+  async listOn(ids: readonly string[]): Promise<readonly GrantRow[]> {
     const rows = await this.#db
       .selectFrom('access_grant')
       .leftJoin('user', 'user.id', 'access_grant.who_id')
@@ -169,7 +174,7 @@ export class Access {
       .leftJoin('org as parent', 'parent.id', 'team.org_id')
       .select(['access_grant.right', 'on_kind', 'user.name as user', 'org.name as org'])
       .select(['team.name as team', 'parent.name as parent'])
-      .where('on_id', 'in', [repo.id, repo.namespaceId])
+      .where('on_id', 'in', ids)
       .execute();
     return rows
       .map(({ right, on_kind, user, org, team, parent }) => ({

@@ -7,6 +7,7 @@ import { Orgs } from './orgs.ts';
 import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
 import { type Database, openDatabase } from './sqlite.ts';
+import { Teams } from './teams.ts';
 import { Users } from './users.ts';
 
 /** Everything cpm knows, by subject. Each method is one fact: atomic, and durable when it returns. */
@@ -14,6 +15,7 @@ export interface Store {
   readonly users: Users;
   readonly keys: Keys;
   readonly orgs: Orgs;
+  readonly teams: Teams;
   readonly names: Names;
   readonly repositories: Repositories;
   readonly access: Access;
@@ -34,6 +36,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     users: new Users(db),
     keys: new Keys(db),
     orgs: new Orgs(db),
+    teams: new Teams(db),
     names: new Names(db),
     repositories: new Repositories(db),
     access: new Access(db),

@@ -18,6 +18,7 @@ const subjects = [
   'orgs',
   'pushes',
   'repositories',
+  'teams',
   'users',
 ] as const satisfies readonly (keyof Store)[];
 
