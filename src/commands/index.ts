@@ -1,6 +1,7 @@
 import { orgAccessCommands } from './access.ts';
 import { auditCommands } from './audit.ts';
 import type { Command } from './command.ts';
+import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
@@ -19,7 +20,6 @@ import { whoami } from './whoami.ts';
 export const later: readonly string[] = [
   'authorized-keys',
   'backup',
-  'completion',
   'conflicts',
   'doctor',
   'events',
@@ -73,6 +73,8 @@ export const laterFlags: Readonly<Record<string, readonly string[]>> = {
 
 export const help: Command = createHelp(() => ({ commands, later }));
 
+const completion = createCompletion(() => commands);
+
 /** The command tree, in the order in which help shows it. */
 export const commands: readonly Command[] = [
   init,
@@ -89,5 +91,6 @@ export const commands: readonly Command[] = [
   ...sshkeyCommands,
   ...auditCommands,
   ...configCommands,
+  ...completion,
   serve,
 ];

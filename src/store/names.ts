@@ -84,4 +84,24 @@ export class Names {
       .executeTakeFirst();
     return row && { name: row.name, kind: row.kind, ownerId: row.owner_id };
   }
+
+  /** Names of users or orgs that begin with some letters, in their order. */
+  async beginning(
+    letters: string,
+    kind: Namespace['kind'],
+    limit: number,
+  ): Promise<readonly string[]> {
+    const rows = await this.#db
+      .selectFrom('namespace')
+      .select('name')
+      .where('name', '>=', letters)
+      // No name has a letter behind "z".
+      .where('name', '<', `${letters}~`)
+      .where('kind', '=', kind)
+      .where('current', '=', 1)
+      .orderBy('name')
+      .limit(limit)
+      .execute();
+    return rows.map(({ name }) => name);
+  }
 }

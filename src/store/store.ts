@@ -8,6 +8,7 @@ import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Teams } from './teams.ts';
+import { Usage } from './usage.ts';
 import { Users } from './users.ts';
 
 /** Everything cpm knows, by subject. Each method is one fact: atomic, and durable when it returns. */
@@ -18,6 +19,7 @@ export interface Store {
   readonly teams: Teams;
   readonly names: Names;
   readonly repositories: Repositories;
+  readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
   readonly audit: AuditLog;
@@ -39,6 +41,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     teams: new Teams(db),
     names: new Names(db),
     repositories: new Repositories(db),
+    usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
     audit: new AuditLog(db),

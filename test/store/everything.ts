@@ -81,17 +81,19 @@ async function organize({ orgs, teams, users }: Store, { ada, bo }: People): Pro
 }
 
 async function host(store: Store, { ada, bo }: People): Promise<void> {
-  const { access, names, pushes, repositories } = store;
+  const { access, names, pushes, repositories, usage } = store;
   const namespace = await names.find('acme');
   if (namespace === undefined) throw new Error('a namespace was made and is not there');
   const id = crypto.randomUUID();
   const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
-  await repositories.add({ id, namespace, name: 'app', ...settings }, actor(), nothing);
+  await repositories.add({ id, namespace, name: 'app', ...settings, limit: 9 }, actor(), nothing);
   const app = await repositories.byName(namespace.ownerId, 'app');
   if (app === undefined) throw new Error('a repository was added and is not there');
   await repositories.byId(app.id);
   await repositories.set(app, { visibility: 'internal' }, actor(), nothing);
   await repositories.measured(app.id, 4096);
+  await usage.bytesIn(namespace.ownerId);
+  await names.beginning('a', 'user', 10);
   for (const viewer of [{ kind: 'all' }, { kind: 'user', id: bo.id }] as const) {
     for (const namespaceId of [undefined, app.namespaceId]) {
       await repositories.page(viewer, {

@@ -19,6 +19,7 @@ const subjects = [
   'pushes',
   'repositories',
   'teams',
+  'usage',
   'users',
 ] as const satisfies readonly (keyof Store)[];
 
