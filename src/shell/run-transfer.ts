@@ -1,3 +1,4 @@
+import { finished } from 'node:stream/promises';
 import type { Core } from '../core/core.ts';
 import { PushRequest } from '../core/push-request.ts';
 import { statuses, UserError } from '../model/errors.ts';
@@ -143,10 +144,24 @@ async function converse(
   }
 }
 
-/** Answers a git client before the advertisement: one pkt-line that git prints as `remote error`. */
-export async function refuseTransfer(request: Request, error: UserError): Promise<number> {
+const lastWordMs = 2000;
+
+/**
+ * Answers a git client before the advertisement: one pkt-line that git prints as `remote error`. Some clients are
+ * still sending then, and would die of a closed pipe before they read: so what they send is read until they end, or
+ * have had their time.
+ */
+export async function refuseTransfer(
+  { stdio, signal }: Request,
+  error: UserError,
+): Promise<number> {
   const line = `ERR ${errorText(error)}`;
   const length = (Buffer.byteLength(line) + 4).toString(16).padStart(4, '0');
-  await send(request.stdio.stdout, `${length}${line}`);
+  await send(stdio.stdout, `${length}${line}`);
+  stdio.stdin.resume();
+  await finished(stdio.stdin, {
+    writable: false,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(lastWordMs)]),
+  }).catch(() => undefined);
   return error.status;
 }
