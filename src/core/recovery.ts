@@ -1,8 +1,11 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../log.ts';
+import type { RefCommand } from '../model/ref.ts';
 import { endLeftovers } from '../programs/leftovers.ts';
+import { readRefsOf } from '../programs/refs.ts';
 import { sweepQuarantine } from '../programs/sweep.ts';
+import { archiveTips, notReachable } from '../programs/tips.ts';
 import type { Actor } from '../store/changes.ts';
 import type { JournaledPush } from '../store/pushes.ts';
 import type { Audit } from './audit.ts';
@@ -22,7 +25,7 @@ export async function recover(
 ): Promise<void> {
   const { store, repos } = parts;
   const children = await endLeftovers(store.houseId);
-  await clearIncoming(parts, join(dataDir, 'incoming'));
+  await clearIncoming(parts, { incoming: join(dataDir, 'incoming'), log });
   const pushes = await store.pushes.unsettled();
   for (const push of pushes) {
     try {
@@ -42,10 +45,17 @@ export async function recover(
   }
 }
 
-async function clearIncoming({ repos }: Parts, incoming: string): Promise<void> {
+async function clearIncoming(
+  { repos }: Parts,
+  { incoming, log }: { incoming: string; log: Log },
+): Promise<void> {
   for (const entry of await readdir(incoming)) {
-    if (entry.startsWith('removed-')) await repos.settleRemoval(entry);
-    else await rm(join(incoming, entry), { recursive: true, force: true });
+    try {
+      if (entry.startsWith('removed-')) await repos.settleRemoval(entry);
+      else await rm(join(incoming, entry), { recursive: true, force: true });
+    } catch (error) {
+      log.error({ err: error, entry }, 'what a crash left is not cleared away');
+    }
   }
 }
 
@@ -61,6 +71,29 @@ async function settleCutOff(parts: Parts, push: JournaledPush): Promise<void> {
   const directory = repos.directory(repo);
   await sweepQuarantine(directory);
   const done = await carriedOut(directory, push.commands);
+  await keepTips(
+    parts,
+    directory,
+    push.commands.filter((command) => !done.includes(command)),
+  );
   if (done.length === 0 && push.creates) await takeBack(parts, repo.id, by);
   else await settlePush(parts, repo, done, by);
+}
+
+/**
+ * A push that could not be written down while the server ran may have been followed by others: its refs tell nothing
+ * of it any more. What it would have overwritten is kept, whether it did or not.
+ */
+async function keepTips(
+  { git }: Parts,
+  directory: string,
+  commands: readonly RefCommand[],
+): Promise<void> {
+  const values = await readRefsOf(
+    directory,
+    commands.map(({ ref }) => ref),
+  );
+  const news = [...values.values()].flatMap(({ oid }) => oid ?? []);
+  const olds = commands.map(({ old }) => old);
+  await archiveTips(git, directory, await notReachable(git, directory, { olds, news }));
 }

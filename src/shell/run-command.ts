@@ -54,6 +54,7 @@ export async function runCommand(
   const status = statusOf(answer);
   return {
     status,
+    acted: command.changes && !globals.dryRun,
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };

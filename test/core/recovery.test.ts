@@ -108,6 +108,22 @@ t.test('what a push overwrote or deleted before the crash is archived after it',
   t.equal(history(house, app).length, 3);
 });
 
+t.test('a tip is kept although a later push hides what became of the cut-off one', async (t) => {
+  const house = await House.open(t);
+  const app = await house.create('app');
+  const one = await house.commit(app, 'one');
+  const two = await house.commit(app, 'two');
+  const three = await house.commit(app, 'three');
+  const cutOff = { ref: main, old: one, new: two };
+  await house.core.store.pushes.journal(app.id, push, false, [cutOff], actor());
+  await house.git(app, 'update-ref', main, three);
+
+  await house.crash();
+
+  const refs = await house.git(app, 'for-each-ref', '--format=%(refname)', archivePrefix);
+  t.equal(refs, `${archivePrefix}${one}`);
+});
+
 t.test('a repository that a cut-off push created and left empty is gone', async (t) => {
   const house = await House.open(t);
   const by = actor();
