@@ -6,8 +6,10 @@ import { endLeftovers } from '../programs/leftovers.ts';
 import { readRefsOf } from '../programs/refs.ts';
 import { sweepQuarantine } from '../programs/sweep.ts';
 import { archiveTips, notReachable } from '../programs/tips.ts';
+import type { AuditRow } from '../store/audit.ts';
 import type { Actor } from '../store/changes.ts';
 import type { JournaledPush } from '../store/pushes.ts';
+import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
 import { carriedOut, type PushParts, settlePush, takeBack } from './push-request.ts';
 
@@ -39,10 +41,21 @@ export async function recover(
   if (open.length > 0) await repos.sweepHalfMade();
   // No git program moves a default branch.
   if (open.some(({ action }) => !action.startsWith('git-'))) await repos.settleHeads();
-  const interrupted = await audit.closeInterrupted();
+  const interrupted = await audit.closeInterrupted((row) => repositoryOf(store, row));
   if (children + pushes.length + interrupted > 0) {
     log.warn({ children, pushes: pushes.length, interrupted }, 'cleaned up after a crash');
   }
+}
+
+/** The repository that a git program was at work on, so that whoever asks for its record misses no reader. */
+async function repositoryOf(store: Store, row: AuditRow): Promise<string | undefined> {
+  const { action, principal, target = '' } = row;
+  if (!action.startsWith('git-')) return undefined;
+  const own = principal.replace(/^user:/, '');
+  const [name = '', namespace = own] = target.split('/').reverse();
+  const owner = await store.names.find(namespace);
+  if (owner === undefined) return undefined;
+  return (await store.repositories.byName(owner.ownerId, name))?.id;
 }
 
 async function clearIncoming(

@@ -40,6 +40,7 @@ export async function runCommand(
     },
     granted,
     signal: request.signal,
+    staySilent: () => request.staySilent?.(),
     local: request.door === 'local',
     readFile: (file) => readFileArgument(request, file),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
@@ -47,6 +48,9 @@ export async function runCommand(
   };
   const answer = await command.run(context, args);
   await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
+  // A list that was cut short because its reader may no longer be here is no success.
+  const { aborted, reason } = request.signal;
+  if (aborted && !command.changes && reason instanceof UserError) throw reason;
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
   if (globals.dryRun) notes.push('dry run: nothing was changed');
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);

@@ -123,7 +123,10 @@ t.test(
 );
 
 t.test('the table above has each command that changes something', async (t) => {
-  const changing = commands.filter((command) => command.changes).map((command) => command.words);
+  // What a session is ended for and how is in test/record/sessions.test.ts.
+  const changing = commands
+    .filter((command) => command.changes && command.words !== 'sessions end')
+    .map((command) => command.words);
   t.strictSame([...new Set(done.map(([, , , action]) => action))].sort(), [...changing].sort());
 });
 

@@ -68,9 +68,36 @@ const contents: Record<string, () => Promise<string>> = {
 async function type(line: string, words: string): Promise<Answer> {
   const [, typed = '', file] = /^(.*?)(?: < (\S+))?$/.exec(line) ?? [];
   const stdin = file === undefined ? '' : await contents[file]?.();
-  const real = typed.replace('SHA256:…', laptop.fingerprint);
+  const real = typed
+    .replace('SHA256:…', laptop.fingerprint)
+    .replace(/ > \S+$/, '')
+    // Followed for ever: the tests of events follow; here it shows what there is.
+    .replace(' --follow', '')
+    .replace('--since 1200', '--since 1');
+  if (real.includes('SEQ:HASH')) {
+    const { head } = (await json({ run: (line) => house.admin.ssh(line) }, 'audit verify')) as {
+      head: string;
+    };
+    return house.admin.ssh(real.replace('SEQ:HASH', head));
+  }
+  if (words === 'sessions end') return house.admin.ssh(`${words} ${await openSession()}`);
   if (isLocal(words)) return house.operator(real, { stdin });
   return (isAnas(line) ? ana : house.admin).ssh(real, { stdin });
+}
+
+/** A session of bo's that is open, for whoever wants to end one. */
+async function openSession(): Promise<string> {
+  const target = ['-p', String(house.port), 'cpm@127.0.0.1', 'events --follow'];
+  const follower = spawn('ssh', [...bo.sshOptions(), ...target], { stdio: 'ignore' });
+  t.teardown(() => follower.kill());
+  for (let looks = 0; looks < 200; looks += 1) {
+    const rows = await json({ run: (words) => house.admin.ssh(words) }, 'sessions list');
+    const open = (rows as { id: string; principal: string }[]).find(
+      ({ principal }) => principal === 'user:bo',
+    );
+    if (open !== undefined) return open.id;
+  }
+  throw new Error('the follower never came');
 }
 
 /** Starts `cpm serve …` in a place of its own and ends it once it listens. */

@@ -16,6 +16,7 @@ import { initBare } from '../../src/programs/bare.ts';
 import { archivePrefix } from '../../src/programs/tips.ts';
 import type { Repository } from '../../src/store/repositories.ts';
 import { actor } from '../store/actor.ts';
+import { recordOf } from '../support/record.ts';
 import { House } from './house.ts';
 
 const main = 'refs/heads/main';
@@ -241,7 +242,10 @@ t.test('what a cut-off creation or change left beside its place is removed', asy
   );
   t.equal(readFileSync(join(place, 'HEAD'), 'utf8'), 'ref: refs/heads/main\n');
   t.same(await house.core.store.audit.open(), []);
-  t.match(await house.core.audit.list({ limit: 1 }), [{ outcome: 'interrupted', action: 'init' }]);
+  const { store, audit } = house.core;
+  t.match(await recordOf(store, audit).list({ limit: 1 }), [
+    { outcome: 'interrupted', action: 'init' },
+  ]);
 });
 
 t.test('quarantines, locks and keep files of killed gits are removed, others stay', async (t) => {
