@@ -1,10 +1,10 @@
-import { UserError } from '../model/errors.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { type Right, reaches } from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { User } from '../store/users.ts';
 import { boolean, changed, object, paged, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { named } from './user.ts';
 
 const pageRows = 500;
 const name = { type: 'string', format: 'name', description: "the user's name" } as const;
@@ -21,8 +21,7 @@ const admin = command({
   needs: () => ({ need: 'site-admin' }),
   target: (args) => args.name,
   run: async ({ core, by }, args) => {
-    const user = await core.store.users.byName(args.name);
-    if (user === undefined) throw new UserError('not_found', `${args.name}: no such user`);
+    const user = await named(core, args.name);
     return { changed: await core.store.users.setAdmin(user, args.off !== true, by) };
   },
   text: (answer) => (answer.changed ? 'Changed.' : 'So it was already.'),
