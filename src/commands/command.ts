@@ -15,11 +15,14 @@ export type Format =
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'oid'
   | 'path'
   | 'pattern'
+  | 'ref'
   | 'repo'
   | 'text'
   | 'url'
+  | 'value'
   | 'who';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
@@ -88,6 +91,8 @@ export interface Context {
   resolvePath(path: string): string;
   /** A line for the person, on stderr. */
   note(line: string): void;
+  /** Adds to what the record keeps of the request. */
+  record(detail: Readonly<Record<string, unknown>>): void;
 }
 
 /** A list that is made while it is printed. */

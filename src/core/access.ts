@@ -17,6 +17,7 @@ import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeOrg } from './org-access.ts';
+import { authorizeUndo } from './undo-access.ts';
 
 /** What of a repository bears on rights to it. */
 type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
@@ -69,6 +70,10 @@ export class AccessControl {
         return this.#create(principal, standing, ask.path);
       case 'grant':
         return this.#grant(principal, standing, ask);
+      case 'undo': {
+        const granted = await this.#repo(principal, standing, ask.path, 'write');
+        return authorizeUndo(this.#store, principal, granted, ask);
+      }
       case 'org':
       case 'role':
       case 'org-grant': {

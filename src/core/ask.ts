@@ -13,6 +13,13 @@ export type Ask =
   | { readonly need: 'key'; readonly fingerprint: string }
   | { readonly need: 'repo'; readonly path: RepoPath; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
+  | {
+      readonly need: 'undo';
+      readonly path: RepoPath;
+      /** A full name, or a word that means it. */
+      readonly ref: string;
+      readonly to: string | undefined;
+    }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }
   | {
       readonly need: 'role';

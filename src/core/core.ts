@@ -38,7 +38,9 @@ export interface Core {
   readonly pushes: PushQueue;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
-  /** The base of clone URLs, without a slash at its end. */
+  /** `ssh://USER@HOST[:PORT]` of this server. */
+  publicUrl(): string;
+  /** Where a repository is cloned from. */
   cloneUrl(fullName: string): string;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
@@ -94,6 +96,7 @@ export async function openCore(
     room,
     pushes: new PushQueue(values['limits.pushes_per_user']),
     emptyRepository,
+    publicUrl: () => publicUrl(config, port),
     cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,
     setPort: (real) => {
       port = real;

@@ -10,12 +10,15 @@ import { refusalsFor } from './ref-change.ts';
 import type { Room } from './room.ts';
 import { archiveDeleted, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 import type { Sizes } from './sizes.ts';
+import { undoLines } from './undo-lines.ts';
 
 /** What history calls a change by push. */
 const action = 'git-receive-pack';
 
 export interface PushParts extends SettleParts {
   readonly access: AccessControl;
+  /** `ssh://USER@HOST[:PORT]` of this server, for the lines that the client reads. */
+  readonly publicUrl: string;
   readonly room: Room;
   readonly limits: Push['limits'];
 }
@@ -156,15 +159,16 @@ export class PushRequest implements Push {
       refused === undefined ? [command] : [],
     );
     // A repository that is to be taken back stays in the journal until it is gone.
-    if (done.length > 0 || !this.#created) {
-      await settleRefs(this.#parts, repo, done, { by: this.#by, action });
-    }
+    const left =
+      done.length > 0 || !this.#created
+        ? await settleRefs(this.#parts, repo, done, { by: this.#by, action })
+        : [];
     this.#admitted = [];
     this.#done = done;
     this.#refused ||= done.length < results.length;
     this.#releaseRefs?.();
     this.#releaseRefs = undefined;
-    return [];
+    return undoLines(this.#parts.publicUrl, repo.fullName, left);
   }
 
   /** After git is gone: writes down what a broken-off push did, and takes back a creation that nothing came of. */

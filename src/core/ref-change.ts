@@ -1,13 +1,13 @@
 import { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import { isWritableRef, nullOid, type RefCommand, refFault, shortRef } from '../model/ref.ts';
-import { quoted } from '../model/repo.ts';
-import type { Right } from '../model/right.ts';
+import { quoted, type RepoPath } from '../model/repo.ts';
 import { admitObjects } from '../programs/admit.ts';
 import { readRefsOf } from '../programs/refs.ts';
 import { updateRefs } from '../programs/tips.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
+import type { Ask } from './ask.ts';
 import { endOf } from './locks.ts';
 import type { RefResult } from './push.ts';
 import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } from './settle.ts';
@@ -22,8 +22,8 @@ export interface RefChange extends Deed {
   readonly commands: readonly RefCommand[];
   readonly principal: Principal;
   readonly signal: AbortSignal;
-  /** The right on the repository that is decided anew once repository and refs are held; write unless told. */
-  readonly right?: Right;
+  /** What is decided anew once repository and refs are held; the right to write unless told. */
+  readonly needs?: (path: RepoPath) => Ask;
   /** An object directory whose objects are brought into the repository once all is decided. */
   readonly quarantine?: string;
   /** The caller holds the repository, from its own decision on. @see Repos.hold */
@@ -71,11 +71,15 @@ function checkWritable(ref: string): void {
   if (fault !== undefined) throw new UserError('usage', `${quoted(ref)}: ${fault}`);
 }
 
+function toWrite(path: RepoPath): Ask {
+  return { need: 'repo', path, right: 'write' };
+}
+
 /** What was true before the wait for the locks may not be true any more (S11). */
 async function decideAgain({ access }: ChangeParts, change: RefChange): Promise<Repository> {
-  const { principal, repo, right = 'write' } = change;
+  const { principal, repo, needs = toWrite } = change;
   const path = { namespace: repo.namespace, name: repo.name };
-  const granted = await access.authorize(principal, { need: 'repo', path, right });
+  const granted = await access.authorize(principal, needs(path));
   if (granted.repo?.id === repo.id) return granted.repo;
   throw new UserError('unavailable', `${repo.fullName}: it was moved meanwhile`, {
     hint: 'try again',

@@ -92,13 +92,25 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
   },
+  oid: (value) => {
+    if (/^[0-9a-f]{7,40}$/.test(value)) return;
+    throw usage(value, 'an object id', 'give 7 to 40 digits of it, 0-9 and a-f');
+  },
   path: checkText,
   pattern: checkPattern,
+  ref: (value) => {
+    const fault = refFault(value.startsWith('refs/') ? value : `refs/heads/${value}`);
+    if (fault !== undefined) throw usage(value, `a ref name: ${fault}`);
+  },
   repo: (value) => {
     parseRepoPath(value);
   },
   text: checkText,
   url: checkText,
+  value: (value) => {
+    if (/^(@[1-9]\d{0,8}|[0-9a-fA-F]{4,40})$/.test(value)) return;
+    readMoment(value, new Date(), 'ago');
+  },
   who: checkWho,
 };
 

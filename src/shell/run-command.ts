@@ -29,6 +29,7 @@ export async function runCommand(
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
+  const detail: Record<string, unknown> = {};
   const context: Context = {
     core,
     principal: request.principal,
@@ -45,6 +46,7 @@ export async function runCommand(
     readFile: (file) => readFileArgument(request, file),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
     note: (line) => notes.push(line),
+    record: (more) => Object.assign(detail, more),
   };
   const answer = await command.run(context, args);
   await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
@@ -60,6 +62,7 @@ export async function runCommand(
     status,
     acted: command.changes && !globals.dryRun,
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
+    detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
 }

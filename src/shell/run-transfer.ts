@@ -97,7 +97,8 @@ async function push(
     packSizeBytes: values['limits.pack_size'],
   };
   const { store, access, repos, git, room } = core;
-  const parts = { store, access, repos, git, room, limits };
+  const publicUrl = core.publicUrl();
+  const parts = { store, access, repos, git, room, limits, publicUrl };
   const act = new PushRequest(parts, { principal, path: plan.path, by, signal }, repo);
   const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
   const talk = talkOf(core, request, directory);

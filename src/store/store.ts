@@ -8,6 +8,7 @@ import { Keys } from './keys.ts';
 import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
 import { Pushes } from './pushes.ts';
+import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Teams } from './teams.ts';
@@ -25,6 +26,7 @@ export interface Store {
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
+  readonly history: RefHistory;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
   readonly auditSearch: AuditSearch;
@@ -50,6 +52,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
+    history: new RefHistory(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),
     auditSearch: new AuditSearch(db),
