@@ -10,6 +10,7 @@ import { serve } from './serve.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { userCommands } from './user.ts';
+import { userImport } from './user-import.ts';
 import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
@@ -53,14 +54,10 @@ export const later: readonly string[] = [
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'sshkey rotate',
-  'sshkey show',
-  'sshkey unused',
   'trash',
   'user access',
   'user admin',
   'user can',
-  'user import',
   'user offboard',
   'user release',
   'user rename',
@@ -72,8 +69,6 @@ export const laterFlags: Readonly<Record<string, readonly string[]>> = {
   list: ['server', 'discover'],
   'repo access list': ['effective'],
   serve: ['takeover'],
-  'sshkey add': ['repo', 'org', 'right', 'refs'],
-  'sshkey revoke': ['since'],
 };
 
 export const help: Command = createHelp(() => ({ commands, later }));
@@ -88,6 +83,7 @@ export const commands: readonly Command[] = [
   ...repoCommands,
   ...orgCommands,
   ...userCommands,
+  userImport,
   ...sshkeyCommands,
   ...auditCommands,
   ...configCommands,

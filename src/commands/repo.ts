@@ -3,12 +3,13 @@ import { parseRepoPath, visibilities } from '../model/repo.ts';
 import { type Grantable, grantable, type Right } from '../model/right.ts';
 import { changed, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
 
 const repo = { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } as const;
 const who = {
   type: 'string',
   format: 'who',
-  description: 'NAME, org:NAME or team:ORG/TEAM',
+  description: 'NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT',
 } as const;
 
 const set = command({
@@ -79,20 +80,27 @@ const accessGrant = command({
   args: { repo, who, right: { type: 'string', enum: grantable, description: 'what they may do' } },
   positions: ['repo', 'who', 'right'],
   required: ['repo', 'who', 'right'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
-  needs: (args) => ({
-    need: 'grant',
-    path: parseRepoPath(args.repo),
-    who: args.who,
-    to: args.right as Grantable,
-  }),
+  needs: (args) => {
+    if (args.who.startsWith('key:') && args.right === 'admin') {
+      throw new UserError('usage', 'a deploy key may read or write, no more');
+    }
+    const path = parseRepoPath(args.repo);
+    return { need: 'grant', path, who: args.who, to: args.right as Grantable };
+  },
   target: (args) => args.repo,
-  run: async ({ core, by, granted }, args) => {
-    const { id, fullName } = present(granted.repo);
-    const on = { kind: 'repo', id, name: fullName } as const;
+  run: async (context, args) => {
+    const { core, by, granted } = context;
+    const repo = present(granted.repo);
+    const on = { kind: 'repo', id: repo.id, name: repo.fullName } as const;
     const right = args.right as Grantable;
-    return { changed: await core.store.access.grant(on, present(granted.who), right, by) };
+    const to = present(granted.who);
+    return tellingOrphans(context, { repo }, () =>
+      to.kind === 'key' && right !== 'admin'
+        ? core.store.deployKeys.bind(to.id, { on, right, refs: undefined }, by)
+        : core.store.access.grant(on, to, right, by),
+    );
   },
   text: (answer) => (answer.changed ? 'Granted.' : 'Granted already.'),
 });
@@ -104,14 +112,17 @@ const accessRevoke = command({
   args: { repo, who },
   positions: ['repo', 'who'],
   required: ['repo', 'who'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
   needs: (args) => ({ need: 'grant', path: parseRepoPath(args.repo), who: args.who, to: 'none' }),
   target: (args) => args.repo,
-  run: async ({ core, by, granted }) => {
-    const { id, fullName } = present(granted.repo);
-    const on = { kind: 'repo', id, name: fullName } as const;
-    return { changed: await core.store.access.revoke(on, present(granted.who), by) };
+  run: async (context) => {
+    const { core, by, granted } = context;
+    const repo = present(granted.repo);
+    const on = { kind: 'repo', id: repo.id, name: repo.fullName } as const;
+    return tellingOrphans(context, { repo }, () =>
+      core.store.access.revoke(on, present(granted.who), by),
+    );
   },
   text: (answer) => (answer.changed ? 'Revoked.' : 'There was no such grant.'),
 });

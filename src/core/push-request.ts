@@ -1,5 +1,6 @@
 import type { Principal } from '../model/principal.ts';
 import { nullOid, type RefCommand } from '../model/ref.ts';
+import { matchesRef } from '../model/ref-pattern.ts';
 import type { RepoPath } from '../model/repo.ts';
 import type { Git } from '../programs/git.ts';
 import { readRefsOf, syncRefs } from '../programs/refs.ts';
@@ -82,26 +83,31 @@ export class PushRequest implements Push {
       const refs = commands.map(({ ref }) => ref);
       this.#releaseRefs ??= await this.#parts.repos.holdRefs(this.#repo.id, refs, this.#signal);
     }
-    const repo = await this.#authorize();
+    const { repo, refs } = await this.#authorize();
     const main = `refs/heads/${repo?.defaultBranch}`;
     const reasons = commands.map(({ ref, new: next }) =>
-      next === nullOid && ref === main ? 'the default branch can not be deleted' : undefined,
+      next === nullOid && ref === main
+        ? 'the default branch can not be deleted'
+        : keyRefusal(refs, ref),
     );
     this.#refused ||= reasons.some((reason) => reason !== undefined);
     return reasons;
   }
 
-  async #authorize(): Promise<Repository | undefined> {
+  async #authorize(): Promise<{ repo?: Repository; refs?: readonly string[] }> {
     const { access } = this.#parts;
     const path = this.#path;
     if (this.#repo === undefined) {
       await access.authorize(this.#principal, { need: 'create', path });
-      return undefined;
+      return {};
     }
     const named = { namespace: this.#repo.namespace, name: this.#repo.name };
-    const ask = { need: 'repo', path: named, right: 'write' } as const;
-    const { repo } = await access.authorize(this.#principal, ask);
-    return repo;
+    const ask = { need: 'repo', path: named, right: 'write', through: 'git' } as const;
+    const { repo, decision } = await access.authorize(this.#principal, ask);
+    return {
+      ...(repo === undefined ? {} : { repo }),
+      ...(decision.refs === undefined ? {} : { refs: decision.refs }),
+    };
   }
 
   async admit(commands: readonly RefCommand[]): Promise<string> {
@@ -176,6 +182,14 @@ export class PushRequest implements Push {
     if (this.#repo === undefined || !this.#created || this.#done.length > 0) return;
     await takeBack(this.#parts, this.#repo.id, this.#by);
   }
+}
+
+/** Why a deploy key may not write a ref; undefined where it may. */
+function keyRefusal(patterns: readonly string[] | undefined, ref: string): string | undefined {
+  if (patterns === undefined || patterns.some((pattern) => matchesRef(pattern, ref))) {
+    return undefined;
+  }
+  return `this deploy key writes only ${patterns.join(', ')}`;
 }
 
 /** Ends a push that created a repository and then left it empty: the repository first, then its place in the journal. */

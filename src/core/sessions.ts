@@ -4,6 +4,9 @@ import type { Principal } from '../model/principal.ts';
 /** Ends what matching principals have open at one door. */
 type End = (matches: (principal: Principal) => boolean, why: UserError) => void;
 
+/** Timers count in 32 bits. */
+const longestTimeoutMs = 2 ** 31 - 1;
+
 /** What is open at the doors, so that a key or user that lost its standing loses what it has open too. */
 export class Sessions {
   readonly #doors = new Set<End>();
@@ -21,6 +24,13 @@ export class Sessions {
   endKeys(keyIds: readonly string[], why: UserError): void {
     const ended = new Set(keyIds);
     this.#end((principal) => 'keyId' in principal && ended.has(principal.keyId), why);
+  }
+
+  /** Ends what a key has open when its time comes, at most 24 days from now: what is open longer is watched by its door. */
+  endKeyAt(keyId: string, at: string, why: UserError): void {
+    const leftMs = Math.max(Date.parse(at) - Date.now(), 0);
+    if (leftMs > longestTimeoutMs) return;
+    setTimeout(() => this.endKeys([keyId], why), leftMs).unref();
   }
 
   #end(matches: (principal: Principal) => boolean, why: UserError): void {

@@ -3,11 +3,12 @@ import Sqlite from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { migrate } from './migrate.ts';
 import { foundation } from './migrations/001-foundation.ts';
+import { keys } from './migrations/002-keys.ts';
 import type { Tables } from './tables.ts';
 
 export type Database = Kysely<Tables>;
 
-const migrations = [foundation];
+const migrations = [foundation, keys];
 
 export interface OpenDatabase {
   readonly db: Database;

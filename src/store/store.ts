@@ -1,18 +1,22 @@
 import { Access } from './access.ts';
 import { AuditLog } from './audit.ts';
 import { newId } from './changes.ts';
+import { DeployKeys } from './deploy-keys.ts';
 import { Keys } from './keys.ts';
 import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
 import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
 import { type Database, openDatabase } from './sqlite.ts';
+import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
 
 /** Everything cpm knows, by subject. Each method is one fact: atomic, and durable when it returns. */
 export interface Store {
   readonly users: Users;
+  readonly imports: UserImport;
   readonly keys: Keys;
+  readonly deployKeys: DeployKeys;
   readonly orgs: Orgs;
   readonly names: Names;
   readonly repositories: Repositories;
@@ -32,7 +36,9 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
   const { db, close } = openDatabase(path, seen);
   return {
     users: new Users(db),
+    imports: new UserImport(db),
     keys: new Keys(db),
+    deployKeys: new DeployKeys(db),
     orgs: new Orgs(db),
     names: new Names(db),
     repositories: new Repositories(db),
