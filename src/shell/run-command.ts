@@ -119,6 +119,8 @@ async function* input({ stdio, signal }: Request): AsyncGenerator<Buffer> {
     for await (const chunk of addAbortSignal(signal, stdio.stdin)) yield chunk as Buffer;
   } catch (cause) {
     if (!signal.aborted) throw cause;
+    // The door says why, where it was not the client that left.
+    if (signal.reason instanceof UserError) throw signal.reason;
     throw new UserError('unavailable', 'interrupted: nothing was done', { cause });
   }
 }

@@ -211,11 +211,17 @@ function inScope(query: ReturnType<typeof bindings>, scope: Scope): ReturnType<t
     return query.where('access_grant.on_id', 'in', [scope.repo.id, scope.repo.namespaceId]);
   }
   if ('madeBy' in scope) return query.where('maker.user_id', '=', scope.madeBy);
+  // By what it is on, so that the index on it is used.
   return query.where((eb) =>
-    eb.or([
-      eb('access_grant.on_id', '=', scope.orgId),
-      eb('repository.namespace_id', '=', scope.orgId),
-    ]),
+    eb(
+      'access_grant.on_id',
+      'in',
+      eb
+        .selectFrom('repository as of_org')
+        .select('of_org.id')
+        .where('of_org.namespace_id', '=', scope.orgId)
+        .unionAll(eb.selectFrom('org').select('org.id').where('org.id', '=', scope.orgId)),
+    ),
   );
 }
 

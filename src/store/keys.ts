@@ -8,6 +8,7 @@ import {
   insertKey,
   type NewKey,
   type Revoked,
+  refuseOutliving,
   refuseTaken,
   revokeKeys,
 } from './key-writes.ts';
@@ -188,9 +189,11 @@ export class Keys {
         .executeTakeFirst();
       const row = await w.trx
         .selectFrom('ssh_key')
-        .select('verified')
+        .select(['verified', 'expires_at'])
         .where('id', '=', added.id)
         .executeTakeFirstOrThrow();
+      // One that was there before gets the old one's place too, and with it what that one may do.
+      await refuseOutliving(w, by, row.expires_at);
       const ends = row.verified === 1 ? await succeed(w, added.id) : undefined;
       const changed = added.changed || numUpdatedRows > 0n || ends !== undefined;
       return { id: added.id, changed, ends };

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
@@ -21,6 +21,8 @@ async function proof(by: Person, of: Person): Promise<string> {
   const asked = await done(by.ssh(`sshkey verify ${of.key.fingerprint} --json`, { stdin: '' }));
   const file = join(of.home, 'challenge');
   writeFileSync(file, JSON.parse(asked).challenge);
+  // It never writes over a signature that is there.
+  rmSync(`${file}.sig`, { force: true });
   await must('ssh-keygen', ['-Y', 'sign', '-n', 'cpm-key', '-f', of.key.privatePath, file]);
   return (await must('cat', [`${file}.sig`])).stdout;
 }
@@ -70,6 +72,12 @@ t.test(
       key_title: 'CI',
     });
     t.match(await done(ci.ssh([])), /you reach: 30 repositories/);
+    const seen = await done(
+      bo.ssh(`audit list --repo acme/r29 --key ${ci.key.fingerprint} --json`),
+    );
+    t.match(JSON.parse(seen), [
+      { principal: `key:${ci.key.fingerprint}`, action: 'git-receive-pack', outcome: 'ok' },
+    ]);
   },
 );
 
