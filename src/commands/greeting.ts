@@ -23,6 +23,17 @@ async function reach(context: Context) {
   return { orgs, repositories, more: false };
 }
 
+const forUsers = [
+  '  list            the repositories that you reach',
+  '  init NAME       a new repository of your own',
+  '  help            everything else',
+];
+const forDeployKeys = [
+  '  git clone, fetch, push and archive work with this key, and besides:',
+  '  whoami          which key this is, and until when',
+  '  help            what people with a key of their own may do',
+];
+
 /** What `ssh cpm@server` alone answers. */
 export const greeting = command({
   words: '',
@@ -53,9 +64,7 @@ export const greeting = command({
       `you reach: ${me.more ? 'more than ' : ''}${me.repositories} ${what}`,
       `organizations: ${orgs.length === 0 ? 'none' : orgs.join(', ')}`,
       '',
-      '  list            the repositories that you reach',
-      '  init NAME       a new repository of your own',
-      '  help            everything else',
+      ...(me.user.startsWith('key:') ? forDeployKeys : forUsers),
     ].join('\n');
   },
 });

@@ -26,11 +26,12 @@ export class Sessions {
     this.#end((principal) => 'keyId' in principal && ended.has(principal.keyId), why);
   }
 
-  /** Ends what a key has open when its time comes, at most 24 days from now: what is open longer is watched by its door. */
+  /** Ends what a key has open when its time comes. @param at - ISO 8601 */
   endKeyAt(keyId: string, at: string, why: UserError): void {
     const leftMs = Math.max(Date.parse(at) - Date.now(), 0);
-    if (leftMs > longestTimeoutMs) return;
-    setTimeout(() => this.endKeys([keyId], why), leftMs).unref();
+    const act = () =>
+      leftMs > longestTimeoutMs ? this.endKeyAt(keyId, at, why) : this.endKeys([keyId], why);
+    setTimeout(act, Math.min(leftMs, longestTimeoutMs)).unref();
   }
 
   #end(matches: (principal: Principal) => boolean, why: UserError): void {

@@ -16,6 +16,9 @@ async function done(answer: Promise<{ status: number; stdout: string; stderr: st
   return stdout;
 }
 
+const asJson = async (answer: Promise<{ status: number; stdout: string; stderr: string }>) =>
+  JSON.parse(await done(answer));
+
 /** Signs what `sshkey verify` asks for, as its message says. */
 async function proof(by: Person, of: Person): Promise<string> {
   const asked = await done(by.ssh(`sshkey verify ${of.key.fingerprint} --json`, { stdin: '' }));
@@ -71,7 +74,9 @@ t.test(
       admin: false,
       key_title: 'CI',
     });
-    t.match(await done(ci.ssh([])), /you reach: 30 repositories/);
+    const greeting = await done(ci.ssh([]));
+    t.match(greeting, /you reach: 30 repositories/);
+    t.notMatch(greeting, /init NAME/, 'it is told of nothing that it may not');
     const seen = await done(
       bo.ssh(`audit list --repo acme/r29 --key ${ci.key.fingerprint} --json`),
     );
@@ -212,6 +217,15 @@ t.test('who may: admin on each repository, admin of the org; no one else', async
     const answer = await bo.ssh(['sshkey', 'add', '-', ...fault], { stdin: line });
     t.equal(answer.status, 2, fault.join(' '));
   }
+});
+
+t.test('S18 who only reads a repository sees neither its deploy keys nor its grants', async (t) => {
+  const shown = await asJson(ana.ssh('show bo/own --json'));
+
+  t.match(shown, { right: 'read' });
+  t.notOk('keys' in shown || 'grants' in shown);
+  t.match(await ana.ssh('sshkey list --repo bo/own'), { status: 4 });
+  t.match((await asJson(bo.ssh('show bo/own --json'))).keys, [{ right: 'read' }]);
 });
 
 t.test('a binding is given and taken like any grant', async (t) => {
