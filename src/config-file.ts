@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { UserError } from './model/errors.ts';
 import { quoted } from './model/repo.ts';
-import { isKey, type Key, nearestKey } from './settings.ts';
+import { isKey, type Key, nearestKey, settings } from './settings.ts';
 
 /** A value as the file has it, and where. */
 export interface Written {
@@ -33,6 +33,9 @@ export async function readConfigFile(
   return readConfigText(text, file, faults);
 }
 
+/** Settings whose several values may also stand as a list. */
+const listKeys: ReadonlySet<Key> = new Set(['listen', 'host_keys', 'neighbors.listen'] as const);
+
 /** @see readConfigFile */
 export async function readConfigText(
   text: string,
@@ -41,7 +44,7 @@ export async function readConfigText(
 ): Promise<ReadonlyMap<Key, Written>> {
   const { isMap, isScalar, isSeq, LineCounter, parseDocument } = await import('yaml');
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false });
   const found = new Map<Key, Written>();
   for (const error of document.errors) {
     faults.push({
@@ -67,17 +70,21 @@ export async function readConfigText(
       faults.push({ where, text: `${quoted(prefix)} is no setting${guess}` });
       return;
     }
-    const list = isSeq(node)
-      ? node.items.map((item) => (isScalar(item) ? String(item.value) : '?'))
-      : undefined;
-    if (list === undefined && !isScalar(node)) {
-      faults.push({ where, text: `${prefix}: found nothing` });
-      return;
-    }
-    found.set(prefix, { value: list?.join(',') ?? sourceOf(node), line });
+    const value = textOf(prefix, node);
+    if (value === undefined) {
+      const what = isSeq(node) ? 'a list' : 'no plain value';
+      faults.push({
+        where,
+        text: `${prefix}: found ${what}, allowed is ${settings[prefix].allowed}`,
+      });
+    } else if (found.has(prefix)) faults.push({ where, text: `${prefix} is there twice` });
+    else found.set(prefix, { value, line });
   };
-  const sourceOf = (node: unknown): string =>
-    isScalar(node) ? (node.source ?? String(node.value)) : '';
+  const textOf = (key: Key, node: unknown): string | undefined => {
+    if (isScalar(node)) return node.source ?? String(node.value);
+    if (!isSeq(node) || !listKeys.has(key) || !node.items.every(isScalar)) return undefined;
+    return node.items.map((item) => String(item.value)).join(',');
+  };
   if (isMap(document.contents)) visit(document.contents, '', 1);
   else faults.push({ where: `${file}:1`, text: 'a list of KEY: VALUE lines is expected' });
   return found;
@@ -95,14 +102,21 @@ export async function editConfigText(
 ): Promise<string> {
   const { isMap, parseDocument } = await import('yaml');
   const document = parseDocument(text);
-  const path = key.split('.');
+  // A key may stand in one word, too.
+  const path = document.has(key) ? [key] : key.split('.');
   if (value === undefined && !document.hasIn(path)) return text;
   if (value !== undefined) {
-    document.setIn(path, value);
+    document.setIn(path, plain(value));
   } else {
     document.deleteIn(path);
     const parent = path.length > 1 ? document.get(path[0]) : undefined;
     if (isMap(parent) && parent.items.length === 0) document.delete(path[0]);
   }
   return document.contents === null ? '' : document.toString();
+}
+
+/** A number or a truth as YAML has them, so that they stand without quotes. */
+function plain(value: string): string | number | boolean {
+  if (/^(0|[1-9]\d{0,14})$/.test(value)) return Number(value);
+  return value === 'true' || value === 'false' ? value === 'true' : value;
 }

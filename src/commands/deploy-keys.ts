@@ -14,10 +14,12 @@ interface Orphan {
 }
 
 /** The answer of what may take an admin's right away. */
-export const changedWithKeys: AnswerSchema = object({
-  changed: boolean,
-  deploy_keys: array(object({ fingerprint: string, title: string, on: string, made_by: string })),
-});
+export const changedWithKeys: AnswerSchema = object(
+  { changed: boolean },
+  {
+    deploy_keys: array(object({ fingerprint: string, title: string, on: string, made_by: string })),
+  },
+);
 
 /** One binding as answers show it. */
 export const boundSchema: AnswerSchema = object({ on: string, right: string, refs: maybe });
@@ -36,7 +38,7 @@ export async function tellingOrphans(
   context: Context,
   scope: Scope,
   act: () => Promise<boolean>,
-): Promise<{ changed: boolean; deploy_keys: readonly Orphan[] }> {
+): Promise<{ changed: boolean; deploy_keys?: readonly Orphan[] }> {
   const before = new Set((await orphansIn(context, scope)).map(nameOf));
   const changed = await act();
   const after = changed ? await orphansIn(context, scope) : [];
@@ -46,7 +48,7 @@ export async function tellingOrphans(
       `deploy key ${fingerprint} (${title}) of ${on} was made by ${made_by} and goes on working; end it with: sshkey revoke ${fingerprint} --yes`,
     );
   }
-  return { changed, deploy_keys: deployKeys };
+  return { changed, ...(deployKeys.length > 0 ? { deploy_keys: deployKeys } : {}) };
 }
 
 function nameOf({ fingerprint, on }: Orphan): string {

@@ -99,7 +99,7 @@ const accessGrant = command({
     return tellingOrphans(context, { repo }, () =>
       to.kind === 'key' && right !== 'admin'
         ? core.store.deployKeys.bind(to.id, { on, right, refs: undefined }, by)
-        : core.store.access.grant(on, to, right, by),
+        : core.store.access.grant(on, to, { from: granted.from as Right, to: right }, by),
     );
   },
   text: (answer) => (answer.changed ? 'Granted.' : 'Granted already.'),
@@ -121,7 +121,7 @@ const accessRevoke = command({
     const repo = present(granted.repo);
     const on = { kind: 'repo', id: repo.id, name: repo.fullName } as const;
     return tellingOrphans(context, { repo }, () =>
-      core.store.access.revoke(on, present(granted.who), by),
+      core.store.access.revoke(on, present(granted.who), granted.from as Right, by),
     );
   },
   text: (answer) => (answer.changed ? 'Revoked.' : 'There was no such grant.'),

@@ -71,6 +71,7 @@ const listKeys = list({
   },
   target: (args) => args.repo ?? args.user,
   run: async ({ core, principal, granted }) => {
+    await core.signIns.flush();
     if (granted.repo !== undefined) return deployRows(core, granted.repo);
     const owner = granted.user ?? (principal.kind === 'user' ? principal : undefined);
     return owner === undefined ? everybodysRows(core) : ownRows(core, owner);

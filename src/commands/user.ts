@@ -93,7 +93,7 @@ const listUsers = list({
   row: object(row),
   columns: ['NAME', 'STATE', 'ADMIN', 'KEYS', 'LAST SEEN'],
   needs: () => ({ need: 'site-admin' }),
-  run: async ({ core }) => userRows(core.store.users),
+  run: async ({ core }) => userRows(core),
   cells: (user) => [
     user.name,
     user.state,
@@ -103,7 +103,9 @@ const listUsers = list({
   ],
 });
 
-async function* userRows(users: Context['core']['store']['users']) {
+async function* userRows({ store, signIns }: Context['core']) {
+  await signIns.flush();
+  const { users } = store;
   const all = paged<User & { keys: number }>((after) => users.page(after?.name ?? '', pageRows));
   for await (const user of all) yield toRow(user, user.keys);
 }
@@ -123,7 +125,8 @@ const show = command({
   needs: (args) => ({ need: 'self', user: args.name }),
   target: (args) => args.name,
   run: async ({ core, granted }) => {
-    const user = present(granted.user);
+    await core.signIns.flush();
+    const user = present(await core.store.users.byId(present(granted.user).id));
     const keys = await core.store.keys.listOf(user.id);
     const live = keys.filter(({ state }) => state !== 'revoked');
     return {

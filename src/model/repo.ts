@@ -96,3 +96,11 @@ export function escapeControls(text: string): string {
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
   });
 }
+
+/** JSON of a value on one line, every control character in it in JSON's own escaped spelling. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value).replace(
+    controls,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -176,7 +176,7 @@ function decideSite(who: Standing, need: Need): boolean {
     case 'signed-in':
       return who.kind !== 'anonymous';
     case 'command':
-      return who.kind !== 'anonymous' && who.kind !== 'deploy-key';
+      return who.kind !== 'deploy-key';
     case 'account':
       return who.kind === 'user' || who.kind === 'operator';
     case 'site-admin':

@@ -11,6 +11,7 @@ export const keyTypes = [
   'ecdsa-sha2-nistp521',
   'ssh-rsa',
 ] as const;
+/** One of them, as the key's blob and the .pub line spell it. */
 export type KeyType = (typeof keyTypes)[number];
 
 /** A public key as SSH writes it: `blob` holds the type once more and the numbers. */

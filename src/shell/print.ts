@@ -1,6 +1,6 @@
 import type { Command } from '../commands/command.ts';
 import { UserError } from '../model/errors.ts';
-import { escapeControls } from '../model/repo.ts';
+import { escapeControls, jsonText } from '../model/repo.ts';
 import type { Stdio } from '../model/stdio.ts';
 import type { Terminal } from './request.ts';
 import { send } from './send.ts';
@@ -33,14 +33,14 @@ export async function printAnswer(
     await (style.json ? printJsonRows(stdout, rows) : printTable(stdout, rows, table, style));
     return;
   }
-  const text = style.json ? JSON.stringify(answer) : command.text(answer);
+  const text = style.json ? jsonText(answer) : command.text(answer);
   if (text !== '') await send(stdout, `${style.json ? text : safe(text)}\n`);
 }
 
 async function printJsonRows(stdout: Stdio['stdout'], rows: AsyncIterable<unknown>): Promise<void> {
   let separator = '[';
   for await (const row of rows) {
-    await send(stdout, `${separator}${JSON.stringify(row)}`);
+    if (!(await send(stdout, `${separator}${jsonText(row)}`))) return;
     separator = ',\n';
   }
   await send(stdout, separator === '[' ? '[]\n' : ']\n');
@@ -68,7 +68,9 @@ async function printTable(
   { terminal }: Style,
 ): Promise<void> {
   if (terminal === undefined) {
-    for await (const row of rows) await send(stdout, `${cellsOf(row).join('\t')}\n`);
+    for await (const row of rows) {
+      if (!(await send(stdout, `${cellsOf(row).join('\t')}\n`))) return;
+    }
     return;
   }
   const held: (readonly string[])[] = [];
@@ -88,7 +90,7 @@ async function printTable(
   };
   for await (const row of rows) {
     if (widths !== undefined) {
-      await send(stdout, line(cellsOf(row)));
+      if (!(await send(stdout, line(cellsOf(row))))) return;
       continue;
     }
     held.push(cellsOf(row));
@@ -122,9 +124,7 @@ export async function printError(
 ): Promise<number> {
   const known = toUserError(error, requestId);
   const { code, message, hint, status } = known;
-  const text = json
-    ? JSON.stringify({ error: { code, message, hint: hint ?? null } })
-    : errorText(known);
+  const text = json ? jsonText({ error: { code, message, hint: hint ?? null } }) : errorText(known);
   await send(stderr, `${text}\n`);
   return status;
 }

@@ -4,7 +4,7 @@ import { help, later, laterFlags } from '../commands/index.ts';
 import { version } from '../commands/version.ts';
 import { repoPathText } from '../model/repo.ts';
 import { transfers } from '../transfer/index.ts';
-import type { Plan } from '../transfer/transfer.ts';
+import type { Plan, Transfer } from '../transfer/transfer.ts';
 import type { Globals } from './flags.ts';
 import { type Parsed, parse } from './parse.ts';
 import type { Request } from './request.ts';
@@ -58,10 +58,18 @@ function choose({ globals, command, args, topic }: Parsed): Pick<Parsed, 'args'>
   return { command: command ?? greeting, args };
 }
 
-/** `git-upload-pack PATH` and `git upload-pack PATH` are one. */
 function planOf(words: readonly string[]): Plan | undefined {
-  const [first = '', second = ''] = words;
+  const rest = words.slice(words[0] === 'git' ? 2 : 1);
+  return transferOf(words)?.plan(rest);
+}
+
+/** The git program that words ask for, whatever follows. `git upload-pack` and `git-upload-pack` are one. */
+function transferOf([first = '', second = '']: readonly string[]): Transfer | undefined {
   const dashed = first === 'git' ? `git-${second}` : first;
-  const rest = words.slice(first === 'git' ? 2 : 1);
-  return transfers.find(({ program }) => program === dashed)?.plan(rest);
+  return transfers.find(({ program }) => program === dashed);
+}
+
+/** The name of the git program that a client wants to talk to, also where it asks wrongly; undefined for a command. */
+export function gitProgram({ door, words }: Request): string | undefined {
+  return door === 'local' ? undefined : transferOf(words)?.program;
 }

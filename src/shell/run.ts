@@ -4,10 +4,11 @@ import type { Core } from '../core/core.ts';
 import type { Log } from '../log.ts';
 import type { UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
+import { escapeControls } from '../model/repo.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { printError, toUserError } from './print.ts';
 import type { Request, Run } from './request.ts';
-import { type Resolved, resolve } from './resolve.ts';
+import { gitProgram, type Resolved, resolve } from './resolve.ts';
 import { runCommand } from './run-command.ts';
 import { refuseTransfer, runTransfer } from './run-transfer.ts';
 
@@ -69,7 +70,8 @@ function tryResolve(request: Request): Attempted {
     const resolved = resolve(request, { commands });
     return { ...resolved, durable: changes(resolved) };
   } catch (error) {
-    const action = request.words.slice(0, 2).join(' ').slice(0, 80);
+    const typed = escapeControls(request.words.slice(0, 2).join(' ')).slice(0, 80);
+    const action = gitProgram(request) ?? typed;
     return { kind: 'faulty', action, error, durable: false };
   }
 }
@@ -102,7 +104,7 @@ async function fail(
       { durable: resolved.durable, targetId: error.aboutId },
     )
     .catch(() => undefined);
-  if (resolved.kind === 'transfer') return refuseTransfer(request, error);
+  if (gitProgram(request) !== undefined) return refuseTransfer(request, error);
   const json =
     resolved.kind === 'command' ? resolved.globals.json : request.words.includes('--json');
   return printError(request.stdio, error, { json, requestId: request.id });

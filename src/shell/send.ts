@@ -2,10 +2,12 @@ import type { Writable } from 'node:stream';
 
 /**
  * Writes a chunk and waits until the stream takes more. A stream that is closed or breaks swallows it: who reads it is gone.
+ *
+ * @returns false when nobody reads any more, so that a long answer can end there
  */
-export async function send(stream: Writable, chunk: string | Uint8Array): Promise<void> {
-  if (stream.destroyed || stream.writableEnded || chunk.length === 0) return;
-  if (stream.write(chunk)) return;
+export async function send(stream: Writable, chunk: string | Uint8Array): Promise<boolean> {
+  if (stream.destroyed || stream.writableEnded) return false;
+  if (chunk.length === 0 || stream.write(chunk)) return true;
   await new Promise<void>((resolve) => {
     const done = () => {
       for (const event of ['drain', 'close', 'error']) stream.off(event, done);
@@ -13,4 +15,5 @@ export async function send(stream: Writable, chunk: string | Uint8Array): Promis
     };
     for (const event of ['drain', 'close', 'error']) stream.once(event, done);
   });
+  return !stream.destroyed;
 }

@@ -1,5 +1,6 @@
+import { UserError } from '../model/errors.ts';
 import type { Grantable, Right, Role } from '../model/right.ts';
-import { type Actor, newId, write } from './changes.ts';
+import { type Actor, newId, type Write, write } from './changes.ts';
 import type { Database } from './sqlite.ts';
 
 /** Who may be granted a right. */
@@ -116,53 +117,50 @@ export class Access {
     return row?.right ?? 'none';
   }
 
-  /** @returns whether anything changed */
+  /**
+   * Gives a right in place of the one that a grant gave so far.
+   *
+   * @param change - `from`: the right the decision was made on; anything else by now is a `conflict`
+   * @returns whether anything changed
+   */
   async grant(
     on: { kind: 'repo' | 'org'; id: string; name: string },
     who: Grantee,
-    right: Grantable,
+    { from, to }: { from: Right; to: Grantable },
     by: Actor,
   ): Promise<boolean> {
+    if (from === to) return false;
     return write(this.#db, by, async (w) => {
-      const held = await w.trx
-        .selectFrom('access_grant')
-        .select(['id', 'right'])
-        .where('on_id', '=', on.id)
-        .where('who_id', '=', who.id)
-        .executeTakeFirst();
-      if (held?.right === right) return false;
-      if (held !== undefined) {
-        await w.trx.deleteFrom('access_grant').where('id', '=', held.id).execute();
-      }
-      const grant = { on_kind: on.kind, on_id: on.id, who_kind: who.kind, who_id: who.id, right };
+      await takeGrant(w, on, who, from);
+      const grant = { on_kind: on.kind, on_id: on.id, who_kind: who.kind, who_id: who.id };
       await w.trx
         .insertInto('access_grant')
         .values({
           id: newId(),
           ...grant,
+          right: to,
           granted_by: by.principal,
           granted_at: w.now,
           granted_by_key: by.keyId ?? null,
         })
         .execute();
-      await w.log({ type: 'access-granted', ...subject(on), detail: { who: who.text, right } });
+      await w.log({ type: 'access-granted', ...subject(on), detail: { who: who.text, right: to } });
       return true;
     });
   }
 
-  /** @returns whether anything changed */
+  /**
+   * @param from - the right the decision was made on; anything else by now is a `conflict`
+   * @returns whether anything changed
+   */
   async revoke(
     on: { kind: 'repo' | 'org'; id: string; name: string },
     who: Grantee,
+    from: Right,
     by: Actor,
   ): Promise<boolean> {
     return write(this.#db, by, async (w) => {
-      const result = await w.trx
-        .deleteFrom('access_grant')
-        .where('on_id', '=', on.id)
-        .where('who_id', '=', who.id)
-        .executeTakeFirst();
-      if (result.numDeletedRows === 0n) return false;
+      if ((await takeGrant(w, on, who, from)) === 'none') return false;
       await w.log({ type: 'access-revoked', ...subject(on), detail: { who: who.text } });
       return true;
     });
@@ -191,6 +189,33 @@ export class Access {
       }))
       .sort((a, b) => (a.who < b.who ? -1 : 1));
   }
+}
+
+/** Takes a grant away, unless it changed since `expected` was read. @returns what it gave, `none` without one */
+async function takeGrant(
+  { trx }: Write,
+  on: { id: string; name: string },
+  who: Grantee,
+  expected: Right,
+): Promise<Right> {
+  const held = await trx
+    .selectFrom('access_grant')
+    .select(['id', 'right'])
+    .where('on_id', '=', on.id)
+    .where('who_id', '=', who.id)
+    .executeTakeFirst();
+  if ((held?.right ?? 'none') !== expected) {
+    throw new UserError(
+      'conflict',
+      `${on.name}: what ${who.text} has been granted changed meanwhile`,
+      {
+        hint: `look again with: repo access list ${on.name}`,
+      },
+    );
+  }
+  if (held === undefined) return 'none';
+  await trx.deleteFrom('access_grant').where('id', '=', held.id).execute();
+  return held.right;
 }
 
 function subject(on: { kind: 'repo' | 'org'; id: string }): {

@@ -88,9 +88,10 @@ export class DeployKeys {
     const rows = await inScope(bindings(this.#db), scope)
       .selectAll('ssh_key')
       .where('ssh_key.revoked_at', 'is', null)
-      .orderBy('ssh_key.added_at')
       .execute();
-    return rows.map((row) => ({ key: toKey(row), bound: toBound(row) }));
+    return rows
+      .map((row) => ({ key: toKey(row), bound: toBound(row) }))
+      .sort((a, b) => (a.key.addedAt < b.key.addedAt ? -1 : 1));
   }
 
   /** A page of all deploy keys, in the order of their ids. */

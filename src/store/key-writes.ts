@@ -68,7 +68,7 @@ export async function refuseOutliving(
   throw new UserError(
     'denied',
     `the key you signed in with ends at ${end}: it can't add one that lasts longer`,
-    { hint: `add it with: sshkey add --expires ${end}, or sign in with another key` },
+    { hint: `add it with: sshkey add - --expires ${end}; or sign in with another key` },
   );
 }
 
@@ -83,19 +83,25 @@ export async function insertKey(
   by: Actor,
   added: NewKey,
 ): Promise<{ id: string; changed: boolean }> {
-  const { key, userId, verified, title = key.comment, expiresAt = null } = added;
+  const { key, userId, verified, title, expiresAt } = added;
   const fingerprint = fingerprintOf(key.blob);
   const held = await refuseTaken(w, fingerprint, userId);
   if (held !== undefined) return { id: held.id, changed: false };
   const pending = await pendingOf(w, by, { fingerprint, userId });
-  if (pending !== undefined && !verified) return { id: pending, changed: false };
-  await refuseOutliving(w, by, expiresAt);
-  const adding = { title, expires_at: expiresAt, ...adder(w, by) };
+  if (pending !== undefined && !verified) return { id: pending.id, changed: false };
+  const adding = {
+    title: title ?? pending?.title ?? key.comment,
+    expires_at: expiresAt ?? pending?.expires_at ?? null,
+    added_at: w.now,
+    added_by: by.principal,
+    added_by_key: by.keyId ?? null,
+  };
+  await refuseOutliving(w, by, adding.expires_at);
   if (pending !== undefined) {
     const now = { ...adding, verified: 1, challenge: null };
-    await w.trx.updateTable('ssh_key').set(now).where('id', '=', pending).execute();
-    await w.log({ type: 'key-verified', subjectId: pending, detail: { fingerprint } });
-    return { id: pending, changed: true };
+    await w.trx.updateTable('ssh_key').set(now).where('id', '=', pending.id).execute();
+    await w.log({ type: 'key-verified', subjectId: pending.id, detail: { fingerprint } });
+    return { id: pending.id, changed: true };
   }
   const id = newId();
   await w.trx
@@ -116,19 +122,15 @@ export async function insertKey(
   return { id, changed: true };
 }
 
-function adder(w: Write, by: Actor) {
-  return { added_at: w.now, added_by: by.principal, added_by_key: by.keyId ?? null };
-}
-
 /** The pending key of these bytes: of the user, or the deploy key that the same person added. */
 async function pendingOf(
   { trx }: Write,
   by: Actor,
   { fingerprint, userId }: { fingerprint: string; userId: string | undefined },
-): Promise<string | undefined> {
+): Promise<{ id: string; title: string; expires_at: string | null } | undefined> {
   const pending = trx
     .selectFrom('ssh_key')
-    .select('id')
+    .select(['id', 'title', 'expires_at'])
     .where('fingerprint', '=', fingerprint)
     .where('verified', '=', sql.lit(0))
     .where('revoked_at', 'is', null);
@@ -136,7 +138,7 @@ async function pendingOf(
     userId === undefined
       ? pending.where('kind', '=', 'deploy').where('added_by', '=', by.principal)
       : pending.where('user_id', '=', userId);
-  return (await mine.executeTakeFirst())?.id;
+  return mine.executeTakeFirst();
 }
 
 /** Keys and all that were added with them, and so on, those that are revoked already too. */
@@ -182,16 +184,19 @@ export async function revokeKeys(w: Write, what: Revoked): Promise<readonly stri
 
 /** Takes back what a revoked key let other deploy keys do; a key that is revoked itself keeps its bindings, to be looked up. */
 async function unbindMadeWith(w: Write, keyId: string): Promise<void> {
-  const live = w.trx
-    .selectFrom('ssh_key')
-    .select('id')
-    .where('kind', '=', 'deploy')
-    .where('revoked_at', 'is', null);
   const gone = await w.trx
     .deleteFrom('access_grant')
     .where('granted_by_key', '=', keyId)
     .where('who_kind', '=', 'key')
-    .where('who_id', 'in', live)
+    .where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('ssh_key')
+          .select('ssh_key.id')
+          .whereRef('ssh_key.id', '=', 'access_grant.who_id')
+          .where('ssh_key.revoked_at', 'is', null),
+      ),
+    )
     .returning(['on_kind', 'on_id', 'who_id'])
     .execute();
   for (const { on_kind, on_id, who_id } of gone) {

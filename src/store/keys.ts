@@ -206,13 +206,14 @@ export class Keys {
     ) => SelectQueryBuilder<Tables, 'ssh_key', KeyRow>,
   ): Promise<readonly Key[]> {
     const query = narrow(this.#db.selectFrom('ssh_key').selectAll());
-    const rows = await query
-      .orderBy('verified', 'desc')
-      .orderBy(sql`revoked_at is not null`)
-      .orderBy('added_at')
-      .execute();
-    return rows.map(toKey);
+    return (await query.execute()).map(toKey).sort(inOrder);
   }
+}
+
+/** The verified first, then what is pending, revoked ones last; the older first. */
+function inOrder(a: Key, b: Key): number {
+  const rank = ({ state }: Key) => (state === 'revoked' ? 2 : state === 'pending' ? 1 : 0);
+  return rank(a) - rank(b) || (a.addedAt < b.addedAt ? -1 : 1);
 }
 
 /** A key that came in force takes the place of the one that it replaces. @returns which one ends, and when */

@@ -98,7 +98,7 @@ export class Pushes {
       .leftJoin('namespace', (join) =>
         join
           .onRef('namespace.owner_id', '=', 'repository.namespace_id')
-          .on('namespace.current', '=', 1),
+          .on('namespace.current', '=', sql.lit(1)),
       )
       .select(['at', 'ref', 'old_oid as old', 'new_oid as new', 'ref_update.principal'])
       .select(['repository.name', 'namespace.name as namespace'])

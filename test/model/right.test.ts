@@ -196,7 +196,7 @@ t.test('what concerns the site is decided by who one is', async (t) => {
   const cases: [Need, string[]][] = [
     [{ kind: 'signed-in' }, ['operator', 'siteAdmin', 'user', 'deployKey', 'server']],
     [{ kind: 'account' }, ['operator', 'siteAdmin', 'user']],
-    [{ kind: 'command' }, ['operator', 'siteAdmin', 'user', 'server']],
+    [{ kind: 'command' }, ['operator', 'siteAdmin', 'user', 'server', 'anonymous']],
     [{ kind: 'site-admin' }, ['operator', 'siteAdmin']],
     [{ kind: 'operator' }, ['operator']],
     [{ kind: 'self', isSelf: false }, ['operator', 'siteAdmin']],

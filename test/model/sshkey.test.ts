@@ -200,6 +200,26 @@ t.test('an RSA signature with SHA-1 is false', async (t) => {
   t.equal(verifySignature(parsePublicKey(line), { algorithm: 'ssh-rsa', blob, data }), false);
 });
 
+t.test('S1 good bytes under the name of another algorithm are false', async (t) => {
+  const rsa = keygen(t, 'rsa', '2048');
+  const ec = keygen(t, 'ecdsa', '256');
+  const rows = [
+    [rsa, 'rsa-sha2-256', 'ssh-rsa'],
+    [rsa, 'rsa-sha2-256', 'rsa-sha2-512'],
+    [rsa, 'rsa-sha2-256', 'x'],
+    [ec, 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384'],
+    [ec, 'ecdsa-sha2-nistp256', 'rsa-sha2-256'],
+  ] as const;
+  for (const [{ line, text }, real, named] of rows) {
+    const bytes = signatureOf(text, real).subarray(4 + real.length + 4);
+    const blob = wire(named, bytes);
+    t.equal(verifySignature(parsePublicKey(line), { algorithm: named, blob, data }), false, named);
+    t.equal(verifySignature(parsePublicKey(line), { algorithm: real, blob, data }), false, named);
+    const again = wire(real, bytes);
+    t.equal(verifySignature(parsePublicKey(line), { algorithm: real, blob: again, data }), true);
+  }
+});
+
 t.test('S1 a torn, stretched, empty or foreign signature is false, never an error', async (t) => {
   for (const [kind, bits, type] of kinds.slice(1)) {
     const { line, text } = keygen(t, kind, bits);

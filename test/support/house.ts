@@ -88,8 +88,8 @@ export class House {
   }
 
   /** Asks the server to end. @throws when it ends otherwise than with status 0 */
-  async stop(): Promise<void> {
-    const status = await this.#end('SIGTERM');
+  async stop(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): Promise<void> {
+    const status = await this.#end(signal);
     if (status !== 0) throw new Error(`the server ended with ${status}\n${this.stderr}`);
   }
 
@@ -142,7 +142,7 @@ export class House {
   }
 
   /** @returns the exit status, or the name of the signal that ended the server */
-  async #end(how: 'SIGTERM' | 'SIGKILL'): Promise<number | string> {
+  async #end(how: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | string> {
     const child = this.#child;
     if (!child) throw new Error('the server is not running');
     const closed = once(child, 'close', { signal: AbortSignal.timeout(stopMs) });

@@ -32,5 +32,8 @@ export async function exec(
     client.send(message(94, channel, input));
     client.send(message(96, channel));
   }
-  return end;
+  const ended = await end;
+  // The channel's number is free again once both sides have closed it.
+  if (!client.closed) client.send(message(97, channel));
+  return ended;
 }

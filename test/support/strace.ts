@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -49,6 +49,48 @@ export async function strace(pid: number, calls: readonly string[]): Promise<Str
       const calls = readCalls(readFileSync(out, 'latin1'));
       rmSync(folder, { recursive: true });
       return calls;
+    },
+  };
+}
+
+/** What is to happen at a system call of a process, and to which of its threads. */
+export interface Injection {
+  readonly call: string;
+  /** `signal=SIGKILL:when=3`, `delay_exit=20000`; each thread counts for itself. @see strace(1), Tampering */
+  readonly what: string;
+  /** The first thread runs the loop and the database, the others Node's file operations. Processes that it starts are left alone. */
+  readonly threads: 'loop' | 'others' | 'all';
+}
+
+export interface Tampering {
+  /** The process has ended, or `stop` was called. */
+  readonly ended: Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** Tampers with a running process until it ends or `stop` is called. @throws Error when strace may not attach */
+export async function inject(pid: number, { call, what, threads }: Injection): Promise<Tampering> {
+  const tids = readdirSync(`/proc/${pid}/task`).filter((tid) => {
+    if (threads === 'all') return true;
+    return (threads === 'loop') === (tid === String(pid));
+  });
+  const args = ['-e', `trace=${call}`, '-e', `inject=${call}:${what}`, '-o', '/dev/null'];
+  const child = spawn('strace', [...args, ...tids.flatMap((tid) => ['-p', tid])], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const closed = once(child, 'close');
+  let said = '';
+  while (said.split('attached').length <= tids.length) {
+    const [more] = await Promise.race([once(child.stderr, 'data'), closed]);
+    if (child.exitCode !== null) throw new Error(`strace ended with ${child.exitCode}\n${said}`);
+    said += more;
+  }
+  child.stderr.resume();
+  return {
+    ended: closed,
+    stop: async () => {
+      child.kill('SIGINT');
+      await closed;
     },
   };
 }

@@ -9,10 +9,12 @@ const disconnectReasons = {
   tooManyConnections: 12,
   noMoreAuthMethods: 14,
 } as const;
+/** A name of RFC 4253's reasons that this server gives. */
 export type DisconnectReason = keyof typeof disconnectReasons;
 
 /** Why a channel isn't opened. @see RFC 4254, 5.1 */
 const openFailures = { prohibited: 1, unknownType: 3, shortage: 4 } as const;
+/** A name of RFC 4254's reasons that this server gives. */
 export type OpenFailure = keyof typeof openFailures;
 
 function message(type: number, ...fields: readonly WireField[]): Buffer {

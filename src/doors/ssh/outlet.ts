@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 
 /** How much may wait in a socket: enough to keep the line busy, little enough to forget about. */
-const mostWaiting = 1024 * 1024;
+const mostWaiting = 256 * 1024;
 const longestHoldMs = 100;
 
 /** The way out of a connection. Packets of one turn of the loop leave in one system call. */

@@ -11,6 +11,7 @@ import { createLog } from '../../../src/log.ts';
 import { generateEd25519, type KeyPair } from '../../../src/model/ed25519.ts';
 import { fingerprint, type PublicKey } from '../../../src/model/sshkey.ts';
 import type { Request } from '../../../src/shell/request.ts';
+import { writeTo } from '../../../src/transfer/client.ts';
 
 export const usualLimits: SshLimits = {
   loginGraceMs: 20_000,
@@ -106,7 +107,7 @@ async function runWords(request: Request): Promise<number> {
       );
       return 0;
     case 'bytes':
-      await Promise.all([flood(stdio.stdout, first), flood(stdio.stderr, second)]);
+      await Promise.all([flood(stdio.stdout, first, signal), flood(stdio.stderr, second, signal)]);
       return status;
     case 'cat':
       await pipeline(stdio.stdin, stdio.stdout, { end: false }).catch(() => undefined);
@@ -129,12 +130,11 @@ async function runWords(request: Request): Promise<number> {
   }
 }
 
-async function flood(stream: Writable, size: number): Promise<void> {
+async function flood(stream: Writable, size: number, signal: AbortSignal): Promise<void> {
   for (let sent = 0; sent < size; ) {
     const chunk = pattern(sent, Math.min(65_000, size - sent));
     sent += chunk.length;
-    if (stream.destroyed) return;
-    if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
+    await writeTo(stream, chunk, signal);
   }
 }
 

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { generateEd25519 } from '../../../src/model/ed25519.ts';
@@ -159,3 +161,39 @@ t.test('ed25519, ecdsa and RSA keys sign in with OpenSSH', async (t) => {
     t.match(await outcome(startSsh(port, file, ['cpm@127.0.0.1', 'show'])), { status: 0 }, file);
   }
 });
+
+t.test(
+  'one connection serves several commands at once (ControlMaster), each with its own end',
+  async (t) => {
+    const { port, door, signedIn } = await makeDoor(t, [ownerOf(ana.publicKey, 'ana')]);
+    const key = clientFiles(t, ana);
+    // The path of a Unix socket has at most 108 bytes: the folder of a test may have more.
+    const folder = mkdtempSync(join(tmpdir(), 'cpm-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const shared = ['-o', `ControlPath=${join(folder, 's')}`];
+    const master = startSsh(port, key, [...shared, '-M', 'cpm@127.0.0.1', 'sh -c "echo up; cat"']);
+    await once(master.stdout ?? master, 'data');
+    const bytes = pattern(0, 3 * 1024 * 1024);
+
+    const results = await Promise.all(
+      [1, 2, 3, 4].map((status) =>
+        outcome(
+          startSsh(port, key, [...shared, 'cpm@127.0.0.1', `sh -c "cat; exit ${status}"`]),
+          bytes,
+        ),
+      ),
+    );
+
+    t.same(
+      results.map(({ status }) => status),
+      [1, 2, 3, 4],
+    );
+    t.ok(
+      results.every(({ stdout }) => stdout.equals(bytes)),
+      'the same bytes on all of them',
+    );
+    t.equal(door.counts().connections, 1);
+    t.equal(signedIn.length, 1);
+    t.match(await outcome(master, 'last\n'), { status: 0, stderr: '' });
+  },
+);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import ssh2 from 'ssh2';
+import kexModule from 'ssh2/lib/protocol/kex.js';
 import Protocol from 'ssh2/lib/protocol/Protocol.js';
 import utils from 'ssh2/lib/protocol/utils.js';
 import { type WireField, WireReader, wire } from '../../../src/model/sshwire.ts';
@@ -26,17 +27,21 @@ export class RawClient {
   readonly received: Buffer[] = [];
   /** What comes is only kept here when nobody else takes it. */
   onMessage: ((payload: Buffer) => boolean) | undefined;
+  /** Called when the server didn't know a message, with its number. */
+  onUnimplemented: ((sequence: number) => void) | undefined;
   /** Called after each key exchange. */
   onReady: (() => void) | undefined;
   #changed: (() => void) | undefined;
   #ready = false;
   closed = false;
 
-  constructor(port: number, { holdsNewKeys = false } = {}) {
-    this.socket = connect({ host: '127.0.0.1', port });
+  constructor(port: number, { holdsNewKeys = false, kex, cipher }: RawOptions = {}) {
+    this.socket = connect({ host: '127.0.0.1', port, noDelay: true });
+    this.socket.setMaxListeners(100);
     this.protocol = new Protocol({
       server: false,
       ident: 'raw',
+      ...(kex === undefined ? {} : { offer: offerOf(kex, cipher ?? []) }),
       onWrite: (bytes) => {
         // In the clear, the number of a message follows the packet's five first bytes.
         const holds = holdsNewKeys && !this.#ready && bytes[5] === 21;
@@ -55,9 +60,13 @@ export class RawClient {
         },
       },
     });
+    // ssh2 goes by the server's mark alone, whether or not its own was sent.
+    const strict = kex === undefined || kex.some((name) => name.startsWith('kex-strict-c'));
+    if (!strict) Object.assign(this.protocol, { _strictMode: false });
     const inner = this.protocol._onPayload;
     this.protocol._onPayload = (payload) => {
       if ((payload[0] ?? 0) < 50) {
+        if (payload[0] === 3) this.onUnimplemented?.(payload.readUInt32BE(1));
         if (payload[0] === 6 || payload[0] === 7) this.#keep(payload);
         return inner.call(this.protocol, payload);
       }
@@ -240,6 +249,19 @@ export class RawClient {
     if (!Buffer.isBuffer(signature)) throw new Error('no signature was made');
     return signature;
   }
+}
+
+interface RawOptions {
+  /** Never sends its NEWKEYS. */
+  readonly holdsNewKeys?: boolean;
+  /** The whole list, in place of ssh2's own with its marks for EXT_INFO and strict key exchange. */
+  readonly kex?: readonly string[];
+  readonly cipher?: readonly string[];
+}
+
+function offerOf(kex: readonly string[], cipher: readonly string[]) {
+  const way = { cipher, mac: ['hmac-sha2-256'], compress: ['none'], lang: [] };
+  return new kexModule.KexInit({ kex, serverHostKey: ['ssh-ed25519'], cs: way, sc: way });
 }
 
 interface Offer {

@@ -1,7 +1,10 @@
 import { once } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { generateEd25519 } from '../../../src/model/ed25519.ts';
 import type { Request } from '../../../src/shell/request.ts';
+import { writeTo } from '../../../src/transfer/client.ts';
 import { clientFiles, makeDoor, outcome, ownerOf, pattern, startSsh } from './house.ts';
 import { message, RawClient } from './raw-client.ts';
 
@@ -19,6 +22,15 @@ function granting(client: RawClient, channel: number, step: number): (size: numb
     client.send(message(93, channel, owed));
     owed = 0;
   };
+}
+
+/** What is reachable, on the heap and in buffers. */
+function heldBytes(): number {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
 }
 
 t.test(
@@ -80,9 +92,8 @@ t.test(
         const chunk = Buffer.alloc(65_536, 1);
         while (!signal.aborted && written < 2 ** 29) {
           written += chunk.length;
-          if (stdio.stdout.write(chunk)) continue;
           const timer = setTimeout(() => stalled(), 1000);
-          await Promise.race([once(stdio.stdout, 'drain'), once(signal, 'abort')]);
+          await writeTo(stdio.stdout, chunk, signal);
           clearTimeout(timer);
         }
         return 0;
@@ -134,9 +145,10 @@ t.test('what nobody reads is not granted: a deaf request takes 64 KiB and no mor
 
   for (let sent = 0; sent < 65_536; sent += 1024) {
     client.send(message(94, channel, Buffer.alloc(1024)));
+    // A round trip each, so that the server's stream has time to ask for more.
+    client.send(message(80, 'are you there', true));
+    await client.next(82);
   }
-  client.send(message(80, 'are you there', true));
-  await client.next(82);
 
   t.notOk(
     client.received.some(([type]) => type === 93),
@@ -145,13 +157,17 @@ t.test('what nobody reads is not granted: a deaf request takes 64 KiB and no mor
   client.destroy();
 });
 
-t.test('a million packets of one byte wait in little memory', async (t) => {
+t.test('200,000 packets of one byte wait in little memory', async (t) => {
   const { port, requests, events } = await makeDoor(t, owners, {
     run: async (request) => {
       requests.push(request);
-      // Reads once, so that the full window is open, then never again.
-      await once(request.stdio.stdin, 'readable');
-      while (request.stdio.stdin.read() !== null);
+      // Reads some, so that the full window is open, then never again.
+      const { stdin } = request.stdio;
+      for (let size = 0; size < 60_000; ) {
+        const chunk: Buffer | null = stdin.read();
+        if (chunk === null) await once(stdin, 'readable');
+        else size += chunk.length;
+      }
       events.emit('read');
       if (!request.signal.aborted) await once(request.signal, 'abort');
       return 0;
@@ -173,9 +189,8 @@ t.test('a million packets of one byte wait in little memory', async (t) => {
   await once(events, 'read');
   client.send(message(80, 'are you there', true));
   await client.next(82);
-  global.gc?.();
-  const before = process.memoryUsage().rss;
-  const packets = Math.min(window, 300_000);
+  const before = heldBytes();
+  const packets = Math.min(window, 200_000);
 
   for (let sent = 0; sent < packets; sent += 1) {
     client.send(message(94, channel, Buffer.of(1)));
@@ -183,167 +198,11 @@ t.test('a million packets of one byte wait in little memory', async (t) => {
   }
   client.send(message(80, 'are you there', true));
   await client.next(82);
-  const grown = process.memoryUsage().rss - before;
+  const grown = heldBytes() - before;
   client.destroy();
 
-  t.ok(packets > 40_000, `${packets} packets were allowed`);
-  t.ok(grown < 60 * megabyte, `${grown} bytes of memory`);
-});
-
-t.test("half-close: after the end of a client's input the answer still comes", async (t) => {
-  const { port } = await makeDoor(t, owners);
-  const client = await new RawClient(port).signIn(anaKey);
-  const channel = await client.open(0);
-  const end = client.collect();
-  client.request(channel, 'exec', 'sh -c "cat; sleep 0.3; echo after"');
-  client.send(message(94, channel, 'before\n'));
-  client.send(message(96, channel));
-
-  const { stdout, status } = await end;
-  client.destroy();
-
-  t.equal(stdout.toString(), 'before\nafter\n');
-  t.equal(status, 0);
-});
-
-t.test(
-  'pitfall 9, writes after the connection died: nobody waits for ever, nothing crashes',
-  async (t) => {
-    let failed = 0;
-    const { port, events, defects } = await makeDoor(t, owners, {
-      run: async ({ stdio, signal }) => {
-        events.emit('began');
-        if (!signal.aborted) await once(signal, 'abort');
-        for (const stream of [stdio.stdout, stdio.stderr]) {
-          stream.end('last');
-          await new Promise<void>((resolve) => {
-            stream.write('more', () => {
-              failed += 1;
-              resolve();
-            });
-          });
-        }
-        events.emit('wrote');
-        return 0;
-      },
-    });
-    const client = await new RawClient(port).signIn(anaKey);
-    const channel = await client.open(0);
-    const began = once(events, 'began');
-    client.request(channel, 'exec', 'x');
-    await began;
-    const wrote = once(events, 'wrote');
-
-    client.destroy();
-    await wrote;
-
-    t.equal(failed, 2);
-    t.same(defects, []);
-  },
-);
-
-t.test('a write that waits for window is called back when the client goes', async (t) => {
-  const { port, events } = await makeDoor(t, owners, {
-    run: async ({ stdio }) => {
-      events.emit('began');
-      await new Promise<void>((resolve) =>
-        stdio.stdout.write(Buffer.alloc(100_000), () => resolve()),
-      );
-      events.emit('called back');
-      return 0;
-    },
-  });
-  const client = await new RawClient(port).signIn(anaKey);
-  const channel = await client.open(0, 10);
-  const called = once(events, 'called back');
-  client.request(channel, 'exec', 'x');
-  await client.next(94);
-
-  client.destroy();
-
-  await called;
-  t.pass('the request could end');
-});
-
-t.test(
-  'pitfall 10, rekey: exchanges that the client begins leave every byte in place',
-  async (t) => {
-    const { port } = await makeDoor(t, owners);
-    const bytes = pattern(0, 20 * megabyte);
-    for (const cipher of [
-      'aes128-gcm@openssh.com',
-      'chacha20-poly1305@openssh.com',
-      'aes128-ctr',
-    ]) {
-      const args = ['-c', cipher, '-o', 'RekeyLimit=2M', 'cpm@127.0.0.1', 'cat'];
-
-      const result = await outcome(startSsh(port, clientFiles(t, ana), args), bytes);
-
-      t.equal(result.status, 0, cipher);
-      t.ok(result.stdout.equals(bytes), 'the same bytes');
-    }
-  },
-);
-
-t.test(
-  'pitfall 10, rekey: output waits for the end of an exchange, in bounded memory',
-  async (t) => {
-    let written = 0;
-    const { port, events } = await makeDoor(t, owners, {
-      run: async ({ stdio, signal }) => {
-        while (!signal.aborted && written < 32 * megabyte) {
-          written += 65_536;
-          if (!stdio.stdout.write(Buffer.alloc(65_536))) {
-            await Promise.race([once(stdio.stdout, 'drain'), once(signal, 'abort')]);
-          }
-        }
-        events.emit('ended');
-        return 0;
-      },
-      limits: { loginGraceMs: 1500 },
-    });
-    const client = await new RawClient(port).signIn(anaKey);
-    const channel = await client.open(0, 0x7fff_ffff);
-    const ended = once(events, 'ended');
-    const early = once(client.socket, 'close');
-    // A key exchange that the client begins and never goes on with.
-    client.protocol.rekey();
-    Object.assign(client.protocol, { _onPayload: () => undefined });
-
-    client.request(channel, 'exec', 'x');
-    await early;
-    await ended;
-
-    t.ok(written < 2 * megabyte, `${written} bytes were taken`);
-  },
-);
-
-t.test('pitfall 10, rekey: too many for too little are refused', async (t) => {
-  const { port } = await makeDoor(t, owners);
-  const client = await new RawClient(port).signIn(anaKey);
-  let exchanges = 0;
-  const again = (): void => {
-    exchanges += 1;
-    if (exchanges < 100 && !client.closed) client.protocol.rekey();
-  };
-  client.onReady = again;
-
-  client.protocol.rekey();
-
-  t.match(await client.end(), /too many key exchanges/);
-  t.ok(exchanges <= 12, `${exchanges} were done`);
-});
-
-t.test('the server begins an exchange after its share of bytes, and no byte is lost', async (t) => {
-  const { port } = await makeDoor(t, owners, { rekeyBytes: 4 * megabyte });
-  const bytes = pattern(0, 24 * megabyte);
-
-  const ssh = startSsh(port, clientFiles(t, ana), ['-v', 'cpm@127.0.0.1', 'cat'], 'DEBUG1');
-  const result = await outcome(ssh, bytes);
-
-  t.ok(result.stdout.equals(bytes), 'the same bytes');
-  const exchanges = result.stderr.match(/SSH2_MSG_NEWKEYS received/g)?.length ?? 0;
-  t.ok(exchanges > 5, `${exchanges} exchanges`);
+  t.equal(packets, 200_000, 'so many were allowed');
+  t.ok(grown < 8 * megabyte, `${grown} bytes are held`);
 });
 
 t.test('two channels of one connection both move while one of them is stalled', async (t) => {
@@ -363,70 +222,3 @@ t.test('two channels of one connection both move while one of them is stalled', 
   t.equal(status, 0);
   t.ok(stdout.equals(pattern(0, 3 * megabyte)));
 });
-
-t.test(
-  'who is refused while sending gets the reason, and the channel is closed after a moment',
-  async (t) => {
-    const { port } = await makeDoor(t, owners);
-    const client = await new RawClient(port).signIn(anaKey);
-    const channel = await client.open(0);
-    client.send(message(94, channel, Buffer.alloc(30_000)));
-    const end = client.collect();
-
-    client.request(channel, 'exec', 'refuse');
-    const { stderr, status, order } = await end;
-    client.destroy();
-
-    t.equal(stderr, 'refused\n');
-    t.equal(status, 4);
-    t.same(order, ['success', 'exit-status', 'eof', 'close']);
-  },
-);
-
-t.test('a signal of the client ends the request, with the status of that signal', async (t) => {
-  const { port, events } = await makeDoor(t, owners);
-  for (const [name, expected] of [
-    ['INT', 130],
-    ['TERM', 143],
-  ] as const) {
-    const client = await new RawClient(port).signIn(anaKey);
-    const channel = await client.open(0);
-    const end = client.collect();
-    const began = once(events, 'began');
-    client.request(channel, 'exec', 'sleep 60');
-    await began;
-
-    client.request(channel, 'signal', name);
-    const { status } = await end;
-    client.destroy();
-
-    t.equal(status, expected, name);
-  }
-});
-
-t.test('pitfall 18, orphans: a client killed outright leaves no process', async (t) => {
-  const { port } = await makeDoor(t, owners);
-  const ssh = startSsh(port, clientFiles(t, ana), [
-    'cpm@127.0.0.1',
-    'sh -c "echo $$; exec sleep 61"',
-  ]);
-  const [line] = (await once(ssh.stdout ?? ssh, 'data')) as [Buffer];
-  const pid = Number(line.toString());
-
-  ssh.kill('SIGKILL');
-
-  await until(() => !alive(pid));
-  t.pass('it is gone');
-});
-
-function alive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20));
-}

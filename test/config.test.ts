@@ -1,0 +1,360 @@
+import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { loadConfig } from '../src/config.ts';
+import { House } from './support/house.ts';
+import { serve } from './support/serve.ts';
+
+const house = await House.open(t, {
+  config:
+    '# ours\nlog_level: warn # not so much\n\nlimits:\n  # short\n  idle: 5m\n  channels: 7\n',
+});
+const file = join(house.folder, 'config.yaml');
+const bo = await house.person('bo');
+const place = (name: string, text: string): string => {
+  const path = join(house.folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+
+t.test('every fault is told at once: where, key, what was found, what is allowed', async (t) => {
+  const faulty = place(
+    'faulty.yaml',
+    [
+      'log_level: loud',
+      'limits:',
+      '  idel: 10m',
+      '  idle: 10 minutes',
+      '  pack_size: 2GB',
+      '  channels: 0',
+      '  refs_per_push: -1',
+      'listen: localhost',
+      'listen: 0.0.0.0:22',
+      'org_create: everybody',
+      'public_url: https://example.org',
+      'data_dir: [a, {b: c}]',
+      'workers: 100',
+      'sync: {interval: soon, transport: pigeon}',
+      'archive:',
+      '  keep: [90d]',
+      'default_namespace: Acme',
+      'completely_unknown_words: 1',
+    ].join('\n'),
+  );
+
+  const answer = await house.operator(['--config', faulty, 'config', 'list'], {
+    env: { CPM_SHUTDOWN__GRACE: '1 hour', CPM_LIMITS__AUTH_TRIES: '' },
+  });
+
+  t.equal(answer.status, 2);
+  t.equal(answer.stdout, '');
+  for (const line of [
+    `${faulty}:1: log_level: found "loud", allowed is info or trace or debug or warn or error or silent`,
+    `${faulty}:3: "limits.idel" is no setting; did you mean limits.idle?`,
+    `${faulty}:4: limits.idle: found "10 minutes", allowed is 30s, 10m, 2h or 30d`,
+    `${faulty}:5: limits.pack_size: found "2GB", allowed is a size: 4096, 64K, 20M or 2G`,
+    `${faulty}:6: limits.channels: found "0", allowed is a whole number, 1 or more`,
+    `${faulty}:7: limits.refs_per_push: found "-1", allowed is a whole number, 1 or more`,
+    `${faulty}:9: listen is there twice`,
+    `${faulty}:8: listen: found "localhost", allowed is HOST:PORT, or [IPV6]:PORT, several with commas`,
+    `${faulty}:10: org_create: found "everybody", allowed is users or admins`,
+    `${faulty}:11: public_url: found "https://example.org", allowed is ssh://USER@HOST[:PORT]`,
+    `${faulty}:12: data_dir: found a list, allowed is a path`,
+    `${faulty}:13: workers: found "100", allowed is auto, or 1 to 99`,
+    `${faulty}:14: sync.interval: found "soon"`,
+    `${faulty}:14: sync.transport: found "pigeon", allowed is auto or rsync or tar`,
+    `${faulty}:16: archive.keep: found a list, allowed is forever, or 30d`,
+    `${faulty}:17: default_namespace: found "Acme", allowed is a name of a user or org`,
+    `${faulty}:18: "completely_unknown_words" is no setting\n`,
+    'CPM_SHUTDOWN__GRACE: shutdown.grace: found "1 hour"',
+    'cpm: the configuration has 18 faults:\n',
+  ]) {
+    t.match(answer.stderr, line);
+  }
+  t.notMatch(answer.stderr, 'auth_tries', 'an empty variable is none');
+});
+
+t.test('a file that is no YAML, or no list of settings, is told with its line', async (t) => {
+  const cases = [
+    ['limits:\n  idle: 5m\n bad: [1, 2\n', /:\d: /],
+    ['- a\n- b\n', /:1: a list of KEY: VALUE lines is expected/],
+    ['just words', /:1: a list of KEY: VALUE lines is expected/],
+    ['log_level: info\nlog_level: warn\n', /:2: log_level is there twice/],
+    ['limits: {idle: 5m}\nlimits.idle: 6m\n', /:2: limits\.idle is there twice/],
+    ['limits: 5\n', /:1: "limits" is no setting/],
+    ['log_level: {a: b}\n', /:1: "log_level\.a" is no setting/],
+    ['log_level: &x info\nlisten: *x\n', /:2: listen: found no plain value/],
+    ['log_level: "in\\x1bfo"\n', /found "in\\x1bfo"|found "\\"in/],
+  ] as const;
+  for (const [text, why] of cases) {
+    const path = place('broken.yaml', text);
+    const answer = await house.operator(['--config', path, 'whoami']);
+    t.equal(answer.status, 2, text);
+    t.match(answer.stderr, why);
+    t.notMatch(answer.stderr, '\x1b');
+  }
+  const absent = join(house.folder, 'absent.yaml');
+  for (const env of [{}, { CPM_CONFIG: absent }]) {
+    const words = 'CPM_CONFIG' in env ? [] : ['--config', absent];
+    const answer = await house.operator([...words, 'whoami'], { env });
+    t.match(answer, { status: 2, stderr: `configuration file ${absent}: ENOENT` });
+  }
+});
+
+t.test('a server does not start on a faulty configuration, and makes nothing', async (t) => {
+  const dataDir = join(house.folder, 'never');
+  const env = { HOME: house.folder, CPM_DATA_DIR: dataDir, CPM_LOG_LEVEL: 'loud' };
+
+  const answer = await serve(t, { env }).ended;
+
+  t.match(answer, { status: 2, stdout: '', stderr: /CPM_LOG_LEVEL: log_level: found "loud"/ });
+  t.notOk(existsSync(dataDir));
+  const flag = await serve(t, {
+    env: { ...env, CPM_LOG_LEVEL: 'info' },
+    args: ['--listen', 'nowhere'],
+  }).ended;
+  t.match(flag, { status: 2, stderr: /command line: listen: found "nowhere"/ });
+});
+
+t.test('flag before environment before file before default', async (t) => {
+  const path = place('order.yaml', 'listen: 127.0.0.1:1\nlimits:\n  idle: 1m\n');
+  const flags = { listen: '127.0.0.1:3' };
+  const env = { HOME: house.folder, CPM_LISTEN: '127.0.0.1:2', CPM_LIMITS__IDLE: '2m' };
+  const entry = async (sources: Parameters<typeof loadConfig>, key: string) =>
+    (await loadConfig(...sources)).entries.find((each) => each.key === key);
+  const home = { HOME: house.folder };
+
+  const of = (origin: string, value: string) => ({ origin, value });
+  t.match(await entry([{ flags, file: path }, env], 'listen'), of('flag', '127.0.0.1:3'));
+  t.match(
+    await entry([{ flags: {}, file: path }, env], 'listen'),
+    of('environment', '127.0.0.1:2'),
+  );
+  t.match(await entry([{ flags: {}, file: path }, home], 'listen'), of('file', '127.0.0.1:1'));
+  t.match(await entry([{ flags: {} }, home], 'listen'), of('default', '0.0.0.0:2222,[::]:2222'));
+  t.match(await entry([{ flags: {}, file: path }, env], 'limits.idle'), of('environment', '2m'));
+  t.match(await entry([{ flags: {}, file: path }, home], 'limits.idle'), of('file', '1m'));
+  t.match(await entry([{ flags: {} }, home], 'limits.idle'), of('default', '10m'));
+});
+
+t.test('the file: --config, then CPM_CONFIG, then XDG_CONFIG_HOME, then the home', async (t) => {
+  const places = {
+    flag: place('flag.yaml', 'limits: {idle: 1m}\n'),
+    named: place('named.yaml', 'limits: {idle: 2m}\n'),
+    xdg: join(house.folder, 'xdg', 'cpm', 'config.yaml'),
+    home: join(house.folder, '.config', 'cpm', 'config.yaml'),
+  };
+  for (const path of [places.xdg, places.home]) mkdirSync(join(path, '..'), { recursive: true });
+  writeFileSync(places.xdg, 'limits: {idle: 3m}\n');
+  writeFileSync(places.home, 'limits: {idle: 4m}\n');
+  const env = {
+    HOME: house.folder,
+    XDG_CONFIG_HOME: join(house.folder, 'xdg'),
+    CPM_CONFIG: places.named,
+  };
+  const { CPM_CONFIG: _, ...unnamed } = env;
+
+  t.equal((await loadConfig({ flags: {}, file: places.flag }, env)).file, places.flag);
+  t.equal((await loadConfig({ flags: {} }, env)).file, places.named);
+  t.equal((await loadConfig({ flags: {} }, unnamed)).file, places.xdg);
+  const config = await loadConfig({ flags: {} }, { HOME: house.folder });
+  t.equal(config.file, places.home);
+  t.equal(config.values['limits.idle'], 4 * 60_000);
+});
+
+t.test('the defaults are those of the contract', async (t) => {
+  const { values, dataDir, databasePath, hostKeyPaths } = await loadConfig(
+    { flags: {} },
+    { HOME: '/home/ana', XDG_CONFIG_HOME: '/nowhere' },
+  );
+
+  t.equal(dataDir, '/home/ana/.local/share/cpm');
+  t.equal(databasePath, '/home/ana/.local/share/cpm/cpm.db');
+  t.same(hostKeyPaths, ['/home/ana/.local/share/cpm/keys/host_ed25519']);
+  t.match(values, {
+    listen: [
+      { host: '0.0.0.0', port: 2222 },
+      { host: '::', port: 2222 },
+    ],
+    workers: 'auto',
+    log_level: 'info',
+    org_create: 'users',
+    'neighbors.listen': [],
+    'sync.interval': 30_000,
+    'sync.compress': 'true',
+    'archive.keep': 90 * 24 * 3600 * 1000,
+    'trash.keep': 90 * 24 * 3600 * 1000,
+    'audit.keep': Number.POSITIVE_INFINITY,
+    'shutdown.grace': 30_000,
+    'limits.login_grace': 20_000,
+    'limits.auth_tries': 6,
+    'limits.channels': 10,
+    'limits.unauthenticated': 64,
+    'limits.connections': 1000,
+    'limits.unauthenticated_per_address': 20,
+    'limits.connections_per_user': 100,
+    'limits.pushes_per_user': 4,
+    'limits.idle': 600_000,
+    'limits.pack_size': 2 * 1024 ** 3,
+    'limits.refs_per_push': 10_000,
+    'limits.disk_reserve': 2 * 1024 ** 3,
+    'limits.namespace_bytes': Number.POSITIVE_INFINITY,
+    'limits.repos_per_user': 1000,
+  });
+});
+
+t.test('what is in force is shown with its origin, to site admins and nobody else', async (t) => {
+  const rows: { key: string; value: string; origin: string }[] = JSON.parse(
+    (await house.admin.ssh('config list --origin --json')).stdout,
+  );
+  const row = (wanted: string) => rows.find(({ key }) => key === wanted);
+
+  t.match(row('log_level'), { value: 'warn', origin: 'file' });
+  t.match(row('limits.idle'), { value: '5m', origin: 'file' });
+  t.match(row('data_dir'), { value: house.dataDir, origin: 'environment' });
+  t.match(row('listen'), { origin: 'flag' });
+  t.match(row('limits.auth_tries'), { value: '6', origin: 'default' });
+  t.match(await house.admin.ssh('config get limits.idle'), { status: 0, stdout: '5m\n' });
+  t.match(await house.operator('config get limits.idle'), { status: 0, stdout: '5m\n' });
+  t.match(await house.admin.ssh('config get limits.idel'), {
+    status: 2,
+    stderr: /"limits\.idel" is no setting\nhint: did you mean limits\.idle\?/,
+  });
+  t.match(await bo.ssh('config list'), { status: 4 });
+  t.match(await bo.ssh('config get log_level'), { status: 4 });
+});
+
+t.test('over SSH the configuration is read, not changed', async (t) => {
+  const before = readFileSync(file, 'utf8');
+
+  for (const words of ['config set log_level info', 'config unset log_level', 'config path']) {
+    t.match(await house.admin.ssh(words), { status: 4, stderr: /only the operator/ }, words);
+  }
+
+  t.equal(readFileSync(file, 'utf8'), before);
+});
+
+t.test('config set keeps comments and order, and says when it counts', async (t) => {
+  t.match(await house.operator('config path'), { stdout: `${file}\n` });
+
+  const set = await house.operator('config set limits.idle 7m');
+  const added = await house.operator('config set limits.auth_tries 3 --json');
+  const again = await house.operator('config set limits.auth_tries 3 --json');
+  const other = await house.operator('config set shutdown.grace 2s');
+
+  t.match(set, { status: 0, stdout: /next start/ });
+  t.match(JSON.parse(added.stdout), { changed: true, restart: true });
+  t.match(JSON.parse(again.stdout), { changed: false });
+  t.equal(other.status, 0);
+  t.equal(
+    readFileSync(file, 'utf8'),
+    '# ours\nlog_level: warn # not so much\n\nlimits:\n  # short\n  idle: 7m\n  channels: 7\n  auth_tries: 3\nshutdown:\n  grace: 2s\n',
+  );
+  t.equal(lstatSync(file).mode & 0o777, 0o600);
+  await house.restart();
+  t.match(await house.operator('config get limits.idle'), { stdout: '7m\n' });
+});
+
+t.test('config set refuses what would not validate, and dry runs change nothing', async (t) => {
+  const before = readFileSync(file, 'utf8');
+
+  t.match(await house.operator(['config', 'set', 'limits.idle', 'soon']), {
+    status: 2,
+    stderr: /limits\.idle: found "soon", allowed is 30s, 10m, 2h or 30d/,
+  });
+  t.match(await house.operator('config set limits.idel 5m'), {
+    status: 2,
+    stderr: /did you mean limits\.idle/,
+  });
+  t.match(await house.operator('config set limits.idle 9m --dry-run'), { status: 0 });
+
+  t.equal(readFileSync(file, 'utf8'), before);
+});
+
+t.test('config unset takes a setting out, and a heading that is empty then', async (t) => {
+  t.match(await house.operator('config unset shutdown.grace'), { status: 0 });
+  t.match(await house.operator('config unset shutdown.grace'), {
+    status: 0,
+    stdout: 'Not there.\n',
+  });
+
+  const text = readFileSync(file, 'utf8');
+  t.notMatch(text, 'shutdown');
+  t.match(text, '# ours\nlog_level: warn # not so much\n');
+});
+
+t.test('a key in one word is set where it stands', async (t) => {
+  const path = place('flat.yaml', 'limits.idle: 1m # one word\nlog_level: warn\n');
+  await house.stop();
+
+  const set = await house.operator(['--config', path, 'config', 'set', 'limits.idle', '2m']);
+  const more = await house.operator(['--config', path, 'config', 'set', 'limits.channels', '3']);
+
+  t.match([set, more], [{ status: 0 }, { status: 0 }]);
+  t.equal(
+    readFileSync(path, 'utf8'),
+    'limits.idle: 2m # one word\nlog_level: warn\nlimits:\n  channels: 3\n',
+  );
+  const got = await house.operator(['--config', path, 'config', 'get', 'limits.idle']);
+  t.match(got, { status: 0, stdout: '2m\n' });
+  const gone = await house.operator(['--config', path, 'config', 'unset', 'limits.idle']);
+  t.match(gone, { status: 0 });
+  t.equal(readFileSync(path, 'utf8'), 'log_level: warn\nlimits:\n  channels: 3\n');
+  await house.restart();
+});
+
+t.test('config set makes the file where there is none, its owner’s alone', async (t) => {
+  const path = join(house.folder, 'new', 'cpm', 'config.yaml');
+  await house.stop();
+  const env = { CPM_CONFIG: '', XDG_CONFIG_HOME: join(house.folder, 'new') };
+
+  const set = await house.operator('config set limits.idle 3m', { env });
+
+  t.match(set, { status: 0 });
+  t.equal(readFileSync(path, 'utf8'), 'limits:\n  idle: 3m\n');
+  t.equal(lstatSync(path).mode & 0o777, 0o600);
+  t.match(await house.operator('config get limits.idle', { env }), { stdout: '3m\n' });
+  await house.restart();
+});
+
+t.test('config validate checks a file as a whole, and says so', async (t) => {
+  const good = place('good.yaml', 'limits: {idle: 5m}\n');
+  const bad = place('bad.yaml', 'limits: {idle: 5x}\nlog_level: loud\n');
+
+  t.match(await house.operator(['config', 'validate', good]), { stdout: `${good} is valid.\n` });
+  const answer = await house.operator(['config', 'validate', bad, '--json']);
+
+  t.equal(answer.status, 2);
+  const { error } = JSON.parse(answer.stderr);
+  t.equal(error.code, 'usage');
+  t.match(error.message, `${bad}:1: limits.idle: found "5x"`);
+  t.match(error.message, `${bad}:2: log_level: found "loud"`);
+});
+
+t.test('public_url, default_namespace and org_create do what they say', async (t) => {
+  const { port } = house;
+  t.match(await house.operator('init plain'), {
+    stdout: `ssh://cpm@${hostname()}:${port}/ada/plain`,
+  });
+  for (const [key, value] of [
+    ['public_url', 'ssh://git@git.example.org'],
+    ['default_namespace', 'acme'],
+    ['org_create', 'admins'],
+  ] as const) {
+    await house.operator(['config', 'set', key, value]);
+  }
+  await house.operator('org create acme');
+  await house.restart();
+
+  const made = await house.operator('init one --json');
+
+  t.match(JSON.parse(made.stdout), {
+    name: 'acme/one',
+    clone_url: 'ssh://git@git.example.org/acme/one.git',
+  });
+  t.match(await bo.ssh('org create mine'), { status: 4 });
+  t.match(await house.admin.ssh('org create theirs'), { status: 0 });
+  t.match(await house.admin.ssh('show plain'), { status: 0 }, 'a user’s bare name is their own');
+  t.match(await house.admin.ssh('show one'), { status: 0 }, 'or the default namespace’s');
+});

@@ -1,0 +1,142 @@
+import t, { type Test } from 'tap';
+import { commands } from '../../src/commands/index.ts';
+import { openCore } from '../../src/core/core.ts';
+import { createRun } from '../../src/shell/run.ts';
+import { House } from '../support/house.ts';
+import { raise } from './cast.ts';
+import { InProcess, makeProps } from './in-process.ts';
+import { OpenSsh } from './openssh.ts';
+import type { Answer, GitDeed, Stage } from './stage.ts';
+import type { Who } from './table.ts';
+
+/** Every way to name a repository, `R`; the first two words of a command are its name in the tree. */
+const questions = [
+  'git clone R',
+  'git archive R',
+  'show R',
+  'show R --json',
+  'list R',
+  'list R --json',
+  'init R',
+  'init R --exist-ok',
+  'init R --dry-run',
+  'repo set R',
+  'repo set R --description x',
+  'repo set R --visibility public --json',
+  'repo set R --default-branch trunk',
+  'repo set R --description x --dry-run',
+  'repo access list R',
+  'repo access grant R tmp read',
+  'repo access grant R nemo read --json',
+  'repo access revoke R red',
+  'repo access revoke R nemo',
+  'sshkey list --repo R',
+  'sshkey add - --repo R --right read',
+  'audit list --repo R',
+  'audit list --repo R --user cap --json',
+  'repo delete R --yes',
+  'repo history R',
+  'git push R',
+];
+
+/** What is there and hidden, what is not there, and who asks: of one length, so that nothing else differs. */
+const pairs: readonly [Who, string, string][] = [
+  ['st', 'un/private', 'un/missing'],
+  ['st', 'acme/private', 'acme/missing'],
+  ['ad', 'un/private', 'un/missing'],
+  ['me', 'beta/app', 'beta/apq'],
+  ['st', 'hush', 'rush'],
+];
+
+async function ask(stage: Stage, who: Who, question: string, repo: string): Promise<Answer> {
+  const words = question.split(' ').map((word) => (word === 'R' ? repo : word));
+  const [first, deed] = words;
+  const answer =
+    first === 'git'
+      ? await stage.git(who, deed as GitDeed, repo, 'topic')
+      : await stage.ask(who, words);
+  const same = (text: string) => text.replaceAll(repo, 'R');
+  return { status: answer.status, stdout: same(answer.stdout), stderr: same(answer.stderr) };
+}
+
+async function compare(t: Test, stage: Stage, which = pairs): Promise<void> {
+  await stage.root(['init', 'hush']);
+  let compared = 0;
+  for (const [who, hidden, missing] of which) {
+    for (const question of questions) {
+      // In one's own namespace the name is free: that it means a hidden repository elsewhere must not show either.
+      if (hidden === 'hush' && question.startsWith('init')) continue;
+      const there = await ask(stage, who, question, hidden);
+      const nowhere = await ask(stage, who, question, missing);
+      t.strictSame(there, nowhere, `${who}: ${question.replace('R', hidden)}`);
+      compared += 1;
+    }
+  }
+  t.comment(`${compared} pairs compared`);
+}
+
+t.test(
+  'test 12: what is hidden answers as what is missing, byte for byte, through the gate',
+  async (t) => {
+    const folder = t.testdir({});
+    const stage = await InProcess.open(folder, await makeProps(folder), { openCore, createRun });
+    t.teardown(() => stage.close());
+    await raise(stage);
+
+    await compare(t, stage);
+
+    for (const [question, rounds] of [
+      ['show R', 500],
+      ['git clone R', 500],
+      ['git push R', 100],
+    ] as const) {
+      const times = { hidden: [] as number[], missing: [] as number[] };
+      for (let nth = 0; nth < rounds; nth += 1) {
+        times.hidden.push(await timed(() => ask(stage, 'st', question, 'un/private')));
+        times.missing.push(await timed(() => ask(stage, 'st', question, 'un/missing')));
+      }
+      const [hidden, missing] = [median(times.hidden), median(times.missing)];
+      t.comment(`${question}: hidden ${hidden} ms, missing ${missing} ms, medians of ${rounds}`);
+    }
+  },
+);
+
+t.test(
+  'test 12: what is hidden answers as what is missing, byte for byte, through OpenSSH',
+  async (t) => {
+    const house = await House.open(t, { admin: 'ada' });
+    const stage = new OpenSsh(house);
+    t.teardown(() => stage.close());
+    await raise(stage);
+
+    await compare(
+      t,
+      stage,
+      pairs.filter((_, nth) => nth % 2 === 0),
+    );
+  },
+);
+
+t.test('every command that takes a repository is asked about a hidden one', async (t) => {
+  const takes = commands.filter(({ args }) =>
+    Object.values(args).some((arg) => 'format' in arg && arg.format === 'repo'),
+  );
+  const unasked = takes.filter(({ words }) => !questions.some((each) => each.startsWith(words)));
+
+  t.ok(takes.length > 5);
+  t.strictSame(
+    unasked.map(({ words }) => words),
+    [],
+  );
+});
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+function median(times: number[]): string {
+  const sorted = times.sort((a, b) => a - b);
+  return (sorted[Math.floor(sorted.length / 2)] ?? 0).toFixed(2);
+}

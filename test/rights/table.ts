@@ -1,0 +1,243 @@
+/** Who asks, in the order of the table's columns. Each but `op` and `an` is a user of that name. */
+export const people = {
+  op: 'the operator',
+  sa: 'a site admin',
+  un: 'the owner of the namespace un',
+  ow: 'an owner of the organization acme',
+  ad: 'an admin of acme',
+  me: 'a member of acme, whose members may read',
+  mx: 'a member of acme with write granted on each of its repositories',
+  re: 'read granted on each repository of acme and un',
+  wr: 'write granted on each of them',
+  ag: 'admin granted on each of them',
+  go: 'a member of the organization guests, to which write is granted on each of them',
+  og: 'write granted on acme as a whole',
+  st: 'a stranger: an active user with nothing',
+  an: 'nobody: not signed in',
+  di: 'a disabled site admin',
+  ex: 'a site admin whose key has ended',
+  rv: 'a site admin whose key was revoked',
+  pe: 'a user whose key is pending',
+  de: 'a deleted user',
+} as const;
+export type Who = keyof typeof people;
+
+/** Those who have nothing any more, or nothing yet: no door lets them in. */
+export const ended: readonly Who[] = ['di', 'ex', 'rv', 'pe', 'de'];
+
+/** One question and its one right answer. */
+export interface Row {
+  readonly who: Who;
+  /** The command as it is typed; `git clone`, `git push`, `git archive` and a repository for git's own. */
+  readonly words: string;
+  /** The exit status. Where a right is shown instead: its first letter, or `-` when the repository is not listed. */
+  readonly answer: string;
+}
+
+/**
+ * Right × principal × visibility × command, written by hand from contract sections 1, 3 and 4: 0 done, 2 usage,
+ * 3 not found or not yours to see, 4 denied, 5 conflict; `.` is no question. acme is an organization, un a user;
+ * their repositories are called by their visibility. `{new}` is a fresh name, `{self}` the asker's own, `{spare}` and
+ * `{key}` fingerprints, `{victim}` a user to lose, `{nothing}` no words at all.
+ */
+const grid = `
+# Reading and pushing
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+git clone acme/private                      2  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
+git clone acme/internal                     2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
+git clone acme/public                       2  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+git clone un/private                        2  0  0  3  3  3  3  0  0  0  0  3  3  3  4  4  4  4  4
+git clone un/internal                       2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
+git clone un/public                         2  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+git archive acme/private                    2  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
+git archive acme/internal                   2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
+git archive acme/public                     2  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+git archive un/private                      2  0  0  3  3  3  3  0  0  0  0  3  3  3  4  4  4  4  4
+git archive un/internal                     2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
+git archive un/public                       2  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+git push acme/private                       2  0  3  0  0  4  0  4  0  0  0  0  3  3  4  4  4  4  4
+git push acme/internal                      2  0  4  0  0  4  0  4  0  0  0  0  4  3  4  4  4  4  4
+git push acme/public                        2  0  4  0  0  4  0  4  0  0  0  0  4  .  4  4  4  4  4
+git push un/private                         2  0  0  3  3  3  3  4  0  0  0  3  3  3  4  4  4  4  4
+git push un/internal                        2  0  0  4  4  4  4  4  0  0  0  4  4  3  4  4  4  4  4
+git push un/public                          2  0  0  4  4  4  4  4  0  0  0  4  4  .  4  4  4  4  4
+# What is shown: the right that one has, - where it is not in the list
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+list acme/private                           o  o  -  o  a  r  w  r  w  a  w  w  -  4  4  4  4  4  4
+list acme/internal                          o  o  r  o  a  r  w  r  w  a  w  w  r  4  4  4  4  4  4
+list acme/public                            o  o  r  o  a  r  w  r  w  a  w  w  r  4  4  4  4  4  4
+list un/private                             o  o  o  -  -  -  -  r  w  a  w  -  -  4  4  4  4  4  4
+list un/internal                            o  o  o  r  r  r  r  r  w  a  w  r  r  4  4  4  4  4  4
+list un/public                              o  o  o  r  r  r  r  r  w  a  w  r  r  4  4  4  4  4  4
+show acme/private                           o  o  3  o  a  r  w  r  w  a  w  w  3  3  4  4  4  4  4
+show acme/internal                          o  o  r  o  a  r  w  r  w  a  w  w  r  3  4  4  4  4  4
+show acme/public                            o  o  r  o  a  r  w  r  w  a  w  w  r  .  4  4  4  4  4
+show un/private                             o  o  o  3  3  3  3  r  w  a  w  3  3  3  4  4  4  4  4
+show un/internal                            o  o  o  r  r  r  r  r  w  a  w  r  r  3  4  4  4  4  4
+show un/public                              o  o  o  r  r  r  r  r  w  a  w  r  r  .  4  4  4  4  4
+# Administering: what an admin of the repository may
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo set acme/private --description {new}   0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo set acme/internal --description {new}  0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo set acme/public --description {new}    0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo set un/private --description {new}     0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo set un/internal --description {new}    0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo set un/public --description {new}      0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access list acme/private               0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo access list acme/internal              0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access list acme/public                0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access list un/private                 0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo access list un/internal                0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access list un/public                  0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant acme/private tmp read     0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo access grant acme/internal tmp read    0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access grant acme/public tmp read      0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant un/private tmp read       0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo access grant un/internal tmp read      0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access grant un/public tmp read        0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant acme/private red admin    0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo access grant acme/internal red admin   0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access grant acme/public red admin     0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant un/private red admin      0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo access grant un/internal red admin     0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access grant un/public red admin       0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant acme/private cap admin    0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo access grant acme/internal cap admin   0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access grant acme/public cap admin     0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant un/private cap admin      0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo access grant un/internal cap admin     0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access grant un/public cap admin       0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access revoke acme/private red         0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo access revoke acme/internal red        0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access revoke acme/public red          0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access revoke un/private red           0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo access revoke un/internal red          0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo access revoke un/public red            0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+audit list --repo acme/private              0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+audit list --repo acme/internal             0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+audit list --repo acme/public               0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+audit list --repo un/private                0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+audit list --repo un/internal               0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+audit list --repo un/public                 0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+# cap is an admin by a grant: only an owner is above that
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo access grant acme/private cap read     0  0  3  0  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+repo access grant acme/internal cap read    0  0  4  0  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
+repo access grant acme/public cap read      0  0  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo access grant un/private cap read       0  0  0  3  3  3  3  4  4  4  4  3  3  3  4  4  4  4  4
+repo access grant un/internal cap read      0  0  0  4  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
+repo access grant un/public cap read        0  0  0  4  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo access revoke acme/private cap         0  0  3  0  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+repo access revoke acme/internal cap        0  0  4  0  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
+repo access revoke acme/public cap          0  0  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo access revoke un/private cap           0  0  0  3  3  3  3  4  4  4  4  3  3  3  4  4  4  4  4
+repo access revoke un/internal cap          0  0  0  4  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
+repo access revoke un/public cap            0  0  0  4  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo access grant acme/private tmp owner    2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+repo access grant acme/private nemo read    3  3  3  3  3  4  4  4  4  3  4  4  3  3  4  4  4  4  4
+# acme/old is private and archived; members have nothing in beta and may write in gama, both private
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+git clone acme/old                          2  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
+git push acme/old                           2  4  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+show acme/old                               o  o  3  o  a  r  w  r  w  a  w  w  3  3  4  4  4  4  4
+repo set acme/old --description {new}       0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+show beta/app                               o  o  3  o  a  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+list beta/app                               o  o  -  o  a  -  -  -  -  -  -  -  -  4  4  4  4  4  4
+git push beta/app                           2  0  3  0  0  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+show gama/app                               o  o  3  o  a  w  3  3  3  3  3  3  3  3  4  4  4  4  4
+git push gama/app                           2  0  3  0  0  0  3  3  3  3  3  3  3  3  4  4  4  4  4
+# What is not there
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+git clone acme/none                         2  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+git archive acme/none                       2  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+show acme/none                              3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+show nowhere/app                            3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo set acme/none --description x          3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo access revoke acme/none red            3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+audit list --repo acme/none                 3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+# Creating
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+init {new}                                  0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+init acme/{new}                             0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+init un/{new}                               0  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+init nowhere/{new}                          3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+init acme/private                           5  5  4  5  5  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+init un/private                             5  5  5  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+init acme/private --exist-ok                0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+git push {new}                              2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
+git push acme/{new}                         2  0  3  0  0  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+git push un/{new}                           2  0  0  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+git push nowhere/{new}                      2  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+org create {new}                            0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+# Organizations: in acme, mmm is a member, aaa an admin, ooo an owner, tmp nothing
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+org list                                    0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+org show acme                               0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+org show nowhere                            3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+org member list acme                        0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+org member add acme tmp                     0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member add acme tmp --role admin        0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member add acme tmp --role owner        0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member add acme mmm                     0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member add acme aaa --role admin        0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member add acme ooo --role owner        0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member role acme mmm admin              0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member role acme mmm owner              0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member role acme aaa member             0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member role acme aaa owner              0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member role acme ooo admin              0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member role acme tmp member             3  3  4  3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member remove acme mmm                  0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member remove acme aaa                  0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member remove acme ooo                  0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org member role acme {self} owner           .  3  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+org member remove acme {self}               .  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+org member add acme nemo                    3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+# Users and keys
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+user add {new}                              0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user add {new} --admin                      0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user list                                   0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user show {self}                            .  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+user show tgt                               0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user show nemo                              3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user disable tgt                            0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user enable tgt                             0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user delete {victim} --yes                  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user delete tgt                             2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+sshkey add -                                2  0  0  0  0  0  0  0  0  0  0  0  0  2  4  4  4  4  4
+sshkey add - --user tgt                     0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+sshkey list                                 0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+sshkey list --user tgt                      0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+sshkey revoke {spare} --yes                 .  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+sshkey revoke {spare} --user tgt --yes      3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+sshkey revoke {key} --yes                   0  0  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+sshkey revoke {key} --user tgt --yes        0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+sshkey generate --dry-run                   0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+# The server
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+audit list                                  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+audit verify                                0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+config get limits.idle                      0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+config list                                 0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+config set limits.idle 9m --dry-run         0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+config unset limits.idle --dry-run          0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+config path                                 0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+config validate                             0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+serve                                       .  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+whoami                                      0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+help                                        0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+list                                        0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+{nothing}                                   0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+`;
+
+/** The whole table, row after row. */
+export const rows: readonly Row[] = grid.split('\n').flatMap((line) => {
+  if (line === '' || line.startsWith('#')) return [];
+  const cells = line.trim().split(/\s+/).slice(-Object.keys(people).length);
+  const words = line.slice(0, -3 * cells.length).trim();
+  return (Object.keys(people) as Who[]).flatMap((who, column) => {
+    const answer = cells[column] ?? '';
+    return answer === '.' ? [] : [{ who, words, answer }];
+  });
+});

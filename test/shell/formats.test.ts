@@ -1,0 +1,158 @@
+import t from 'tap';
+import type { Format } from '../../src/commands/command.ts';
+import { checkFormat } from '../../src/shell/formats.ts';
+
+const fingerprint = `SHA256:${'A'.repeat(42)}+`;
+const controls = ['a\0', 'a\nb', '\x1b[31m', 'a\u202eb', 'a\x9bb', 'a\x7f'];
+const long = 'x'.repeat(4097);
+const names = ['ana', 'a', '0', 'a.b-c_d', 'x'.repeat(63), 'constructor'];
+const noNames = [
+  '',
+  'Ana',
+  'a b',
+  '-a',
+  '__proto__',
+  'a..b',
+  'a/b',
+  'a.git',
+  'a.lock',
+  'ä',
+  'x'.repeat(64),
+];
+
+const words: Record<Format, { good: string[]; bad: string[] }> = {
+  branch: {
+    good: ['main', 'feature/x', 'v1.0', 'ä', 'x'.repeat(1000)],
+    bad: [
+      '',
+      'refs/heads/main',
+      'a..b',
+      'a b',
+      'a~1',
+      'a^',
+      'a:b',
+      'a.lock',
+      '.a',
+      'a/',
+      '/a',
+      'a//b',
+      'a@{1}',
+      'a\\b',
+      'a*',
+      'a.',
+      'x'.repeat(1100),
+    ],
+  },
+  description: {
+    good: ['', 'An app – ünïcode 漢字 🙂', '-x', long.slice(1)],
+    bad: [long, ...controls],
+  },
+  duration: {
+    good: ['30s', '10m', '2h', '30d'],
+    bad: ['', '5', '1w', '-1s', '1.5h', '2026-01-01'],
+  },
+  file: { good: ['-', 'a.pub', '/etc/x', '../x', 'a b'], bad: [long, ...controls] },
+  fingerprint: {
+    good: [fingerprint],
+    bad: [
+      '',
+      fingerprint.slice(7),
+      fingerprint.slice(0, -1),
+      `${fingerprint}A`,
+      `${fingerprint}=`,
+      `MD5:${'a'.repeat(43)}`,
+      fingerprint.toLowerCase(),
+      `${fingerprint}\n`,
+    ],
+  },
+  listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
+  moment: {
+    good: ['30d', '2026-12-24', '2026-12-24T18:00:00Z'],
+    bad: ['', 'soon', '2026-02-30', '1w'],
+  },
+  name: { good: [...names, 'root'], bad: noNames },
+  namespace: {
+    good: names,
+    bad: [...noNames, 'cpm', 'git', 'root', 'nobody', 'operator', 'anonymous'],
+  },
+  path: { good: ['-', './x', '/etc/x'], bad: [long, ...controls] },
+  pattern: {
+    good: ['*', 'acme/*', 'a?c', 'acme/app', '-*', '*'.repeat(200)],
+    bad: ['', 'Acme/*', 'a b', '[ab]', 'a{b}', '(a+)+', 'ä', '*\n', '*'.repeat(201)],
+  },
+  refs: {
+    good: ['main', 'ci/*', '**', 'refs/tags/v*', 'ä/**'],
+    bad: ['', '***', 'a..b', 'a b', 'a?', '[a]', '/a', 'a/', '*\n', '*'.repeat(300)],
+  },
+  repo: {
+    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
+    bad: [
+      '',
+      '../x',
+      'a/../b',
+      'a/b/c',
+      '-oProxyCommand=x',
+      '--upload-pack=x/y',
+      'Acme/app',
+      'a/b\n',
+      'a b',
+      'acme/.git',
+      'acme/x.lock',
+      'x'.repeat(100_000),
+    ],
+  },
+  text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
+  url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
+  who: {
+    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b', `key:${fingerprint}`],
+    bad: [
+      '',
+      'Ana',
+      ':ana',
+      'org:',
+      'org:a/b',
+      'team:acme',
+      'team:acme/',
+      'team:a/b/c',
+      'team:/a',
+      'user:ana',
+      'constructor:x',
+      'valueof:x',
+      'org:__proto__',
+      'ana\n',
+      'team:acme/A',
+      'key:',
+      'key:ana',
+      fingerprint,
+    ],
+  },
+};
+
+t.test('each format takes its good words', async (t) => {
+  for (const [format, { good }] of Object.entries(words))
+    for (const word of good)
+      t.doesNotThrow(
+        () => checkFormat(format as Format, word),
+        `${format} ${JSON.stringify(word).slice(0, 60)}`,
+      );
+});
+
+t.test(
+  'each format refuses its bad words as a fault of usage, and shows them escaped',
+  async (t) => {
+    for (const [format, { bad }] of Object.entries(words))
+      for (const word of bad) {
+        const label = `${format} ${JSON.stringify(word).slice(0, 60)}`;
+        try {
+          checkFormat(format as Format, word);
+          t.fail(label);
+        } catch (error) {
+          const { code, message } = error as { code: string; message: string };
+          t.equal(code, 'usage', label);
+          // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+          t.notMatch(message, /[\x00-\x1f\x7f-\x9f\u202a-\u202e]/, label);
+          t.ok(message.length < 300, label);
+        }
+      }
+  },
+);

@@ -1,0 +1,183 @@
+import type { RefCommand } from '../../src/model/ref.ts';
+import type { AuditFilter, AuditRow } from '../../src/store/audit.ts';
+import type { Store } from '../../src/store/store.ts';
+import { actor, freshKey } from './actor.ts';
+
+const nothing = async () => undefined;
+const oid = (digit: number) => String(digit).repeat(40);
+
+/** Does once whatever the store can do, each choice of a query that is put together at run time included. */
+export async function doEverything(store: Store): Promise<void> {
+  const people = await signUp(store);
+  await keepKeys(store, people);
+  await organize(store, people);
+  await host(store, people);
+  await record(store);
+  await deploy(store, people);
+  const { bo } = people;
+  await store.users.setState(bo, 'disabled', actor());
+  await store.users.setState(bo, 'active', actor());
+  await store.users.remove(bo, actor());
+}
+
+type People = Awaited<ReturnType<typeof signUp>>;
+
+async function signUp({ users, names }: Store) {
+  await users.any();
+  const add = async (name: string, admin: boolean) => {
+    await users.add({ name, admin, key: freshKey() }, actor());
+    const user = await users.byName(name);
+    if (user === undefined) throw new Error(`${name} was added and is not there`);
+    return user;
+  };
+  const people = { ada: await add('ada', true), bo: await add('bo', false) };
+  await users.byId(people.bo.id);
+  await users.firstAdmin();
+  await users.page('', 10);
+  await names.find('ada');
+  return people;
+}
+
+async function keepKeys({ keys, users }: Store, { ada, bo }: People): Promise<void> {
+  const loose = freshKey();
+  const pending = await keys.add({ key: loose, userId: bo.id, verified: false }, actor());
+  const key = await keys.byId(pending.id);
+  if (key === undefined) throw new Error('a key was added and is not there');
+  await keys.challenge(key.id);
+  await keys.verify(key, actor());
+  await keys.inForce(key.fingerprint, key.blob);
+  await keys.withFingerprint(key.fingerprint);
+  await keys.ofUser(bo.id, key.fingerprint);
+  await keys.listOf(bo.id);
+  const by = actor({ keyId: key.id });
+  const child = await keys.add({ key: freshKey(), userId: ada.id, verified: true }, by);
+  await users.seen([{ userId: ada.id, keyId: child.id, at: new Date().toISOString() }]);
+  await keys.addedWith(key.id);
+  await keys.family({ keyId: key.id });
+  await keys.family({ userId: bo.id });
+  const before = new Date().toISOString();
+  for (const userId of [undefined, bo.id]) {
+    for (const after of [undefined, key]) {
+      await keys.unused({ before, userId }, { after, limit: 10 });
+    }
+  }
+  const next = { key: freshKey(), verified: true, overlapMs: 1000 };
+  await keys.replace(key, next, actor());
+  await keys.revoke({ keyId: key.id }, actor());
+  await keys.revoke({ userId: ada.id }, actor());
+}
+
+async function organize({ orgs }: Store, { ada, bo }: People): Promise<void> {
+  await orgs.add({ name: 'acme', description: '', ownerId: ada.id }, actor());
+  const acme = await orgs.byName('acme');
+  if (acme === undefined) throw new Error('an org was added and is not there');
+  await orgs.setRole(acme, bo, { from: undefined, to: 'owner' }, actor());
+  await orgs.setRole(acme, ada, { from: 'owner', to: 'member' }, actor());
+  await orgs.setRole(acme, ada, { from: 'member', to: 'owner' }, actor());
+  await orgs.setRole(acme, bo, { from: 'owner', to: undefined }, actor());
+  await orgs.role(acme.id, ada.id);
+  await orgs.rolesOf(ada.id);
+  await orgs.members(acme.id);
+  await orgs.teams(acme.id);
+  await orgs.page('', 10);
+}
+
+async function host(store: Store, { ada, bo }: People): Promise<void> {
+  const { access, names, pushes, repositories } = store;
+  const namespace = await names.find('acme');
+  if (namespace === undefined) throw new Error('a namespace was made and is not there');
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  await repositories.add({ id, namespace, name: 'app', ...settings }, actor(), nothing);
+  const app = await repositories.byName(namespace.ownerId, 'app');
+  if (app === undefined) throw new Error('a repository was added and is not there');
+  await repositories.byId(app.id);
+  await repositories.set(app, { visibility: 'internal' }, actor(), nothing);
+  await repositories.measured(app.id, 4096);
+  for (const viewer of [{ kind: 'all' }, { kind: 'user', id: bo.id }] as const) {
+    for (const namespaceId of [undefined, app.namespaceId]) {
+      await repositories.page(viewer, {
+        after: { namespace: '', name: '' },
+        limit: 10,
+        namespaceId,
+      });
+    }
+  }
+
+  const on = { kind: 'repo', id: app.id, name: app.fullName } as const;
+  const who = { kind: 'user', id: bo.id, text: 'bo' } as const;
+  await access.grant(on, who, { from: 'none', to: 'read' }, actor());
+  await access.grant(on, who, { from: 'read', to: 'write' }, actor());
+  await access.granted(app.id, bo.id);
+  await access.holdings(bo.id, app);
+  await access.holdings(bo.id, { id: app.id, namespaceId: ada.id });
+  await access.adminsOf(app);
+  await access.list(app);
+  await access.revoke(on, who, 'write', actor());
+
+  const by = actor();
+  const commands: RefCommand[] = [{ ref: 'refs/heads/main', old: oid(0), new: oid(1) }];
+  await pushes.journal(app.id, 'git-receive-pack', false, commands, by);
+  await pushes.unsettled();
+  const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
+  await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
+  await repositories.remove(app, actor(), nothing);
+}
+
+async function deploy(store: Store, { ada }: People): Promise<void> {
+  const { deployKeys, imports, names, pushes, repositories } = store;
+  const namespace = await names.find('ada');
+  if (namespace === undefined) throw new Error('a namespace was made and is not there');
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  await repositories.add({ id, namespace, name: 'lib', ...settings }, actor(), nothing);
+  const repo = { id, namespaceId: ada.id };
+  const on = { kind: 'repo', id, name: 'ada/lib' } as const;
+  const bindings = [{ on, right: 'write', refs: 'ci/*' }] as const;
+  const added = await deployKeys.add({ key: freshKey(), verified: true }, bindings, actor());
+  await deployKeys.add({ key: freshKey(), verified: false }, bindings, actor());
+  await deployKeys.bind(added.id, { on, right: 'read', refs: undefined }, actor());
+  await deployKeys.grantsOn(added.id, repo);
+  await deployKeys.bindingsOf(added.id);
+  for (const scope of [{ repo }, { orgId: ada.id }, { madeBy: ada.id }]) {
+    await deployKeys.within(scope);
+  }
+  await deployKeys.page('', 10);
+  await deployKeys.reached(added.id);
+  await pushes.madeWith([added.id], '2026-01-01', 10);
+  await imports.run([{ user: 'cy', file: 'cy.pub', title: '', key: freshKey() }], actor());
+}
+
+async function record({ audit }: Store): Promise<void> {
+  const opening: AuditRow = {
+    at: new Date().toISOString(),
+    phase: 'open',
+    request: crypto.randomUUID(),
+    principal: 'user:ada',
+    principalId: undefined,
+    key: 'SHA256:x',
+    address: '127.0.0.1',
+    door: 'ssh',
+    action: 'list',
+    target: 'acme/app',
+    targetId: undefined,
+    outcome: 'open',
+    detail: {},
+  };
+  const head = await audit.append([opening], await audit.head());
+  await audit.open();
+  await audit.append([{ ...opening, phase: 'close', outcome: 'ok', targetId: 'x' }], head);
+  await audit.links(0, 10);
+  const filters: AuditFilter[] = [
+    { limit: 10 },
+    { limit: 10, principal: 'user:ada' },
+    { limit: 10, targetId: 'x' },
+    { limit: 10, key: 'SHA256:x' },
+    { limit: 10, address: '127.0.0.1' },
+    { limit: 10, action: 'list' },
+    { limit: 10, since: '2026-01-01', until: '2027-01-01' },
+    { limit: 10, principal: 'user:ada', since: '2026-01-01' },
+    { limit: 10, targetId: 'x', action: 'list', until: '2027-01-01' },
+  ];
+  for (const filter of filters) await audit.list(filter);
+}
