@@ -196,7 +196,7 @@ t.test("a new key takes the old one's place with its title, owner and end", asyn
 t.test('with an overlap both keys work until it is over, and then what is open ends', async (t) => {
   const gus = await house.person('gus');
   const next = await otherMachine('gus-next');
-  const words = ['sshkey', 'rotate', gus.key.fingerprint, '--key', '-', '--overlap', '3s'];
+  const words = ['sshkey', 'rotate', gus.key.fingerprint, '--key', '-', '--overlap', '10s'];
   const target = ['-p', String(house.port), 'cpm@127.0.0.1'];
   // A command that waits for its input is open until somebody ends it.
   const open = spawn('ssh', [...gus.sshOptions(), ...target, 'sshkey add -'], { stdio: 'pipe' });
@@ -205,7 +205,7 @@ t.test('with an overlap both keys work until it is over, and then what is open e
   open.stderr.setEncoding('utf8').on('data', (text: string) => {
     said += text;
   });
-  const ended = once(open, 'close', { signal: AbortSignal.timeout(20_000) });
+  const ended = once(open, 'close', { signal: AbortSignal.timeout(40_000) });
   const told = await asJson(house.admin.ssh([...words, '--json'], { stdin: next.key.line }));
 
   t.match(told, { state: 'active' });
