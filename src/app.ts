@@ -55,7 +55,7 @@ export async function startApp(
   const log = createLog(config.values.log_level);
   await checkOwner(config.dataDir);
   await inspectHouse(config.dataDir, config.databasePath);
-  const lock = await takeHouse(config.dataDir, 0);
+  const lock = await takeHouse(config.dataDir, serveWaitMs);
   let firstAdmin: FirstAdmin | undefined;
   try {
     firstAdmin = await ensureHouse(config, asker);
@@ -68,6 +68,9 @@ export async function startApp(
     throw error;
   }
 }
+
+/** Long enough for a command of the local program to get out of the way. */
+const serveWaitMs = 2000;
 
 async function ensureHouse(config: Config, asker: Asker): Promise<FirstAdmin | undefined> {
   const { dataDir, databasePath } = config;

@@ -32,6 +32,8 @@ const testPrograms = {
   'ssh-keygen': 'openssh-client',
   rsync: 'rsync',
   strace: 'strace',
+  zsh: 'zsh',
+  fish: 'fish',
 };
 const benchPrograms = { sshd: 'openssh-server' };
 

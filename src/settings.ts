@@ -1,3 +1,4 @@
+import { nearest } from './model/nearest.ts';
 import { nameFault } from './model/repo.ts';
 import { readDurationMs, readSizeBytes } from './model/units.ts';
 
@@ -129,25 +130,5 @@ export function variableOf(key: Key): string {
 
 /** The known key that a mistyped one most likely stands for; undefined when none is near. */
 export function nearestKey(word: string): Key | undefined {
-  const ranked = keys
-    .map((key) => ({ key, distance: editDistance(word.slice(0, 64), key) }))
-    .sort((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  return best !== undefined && best.distance <= Math.max(2, best.key.length / 3)
-    ? best.key
-    : undefined;
-}
-
-/** Levenshtein's distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, charA] of [...a].entries()) {
-    const next = [i + 1];
-    for (const [j, charB] of [...b].entries()) {
-      const replace = (row[j] ?? 0) + Number(charA !== charB);
-      next.push(Math.min(replace, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
+  return nearest(word, keys);
 }

@@ -136,7 +136,7 @@ async function askLocally(words: readonly string[]): Promise<Answer> {
 const doors: readonly (Entrance & { readonly nth: number })[] = [
   { name: 'ssh', run: (words) => admin.ssh(words), nth: 1 },
   { name: 'the local socket', run: askLocally, nth: 1 },
-  { name: 'cpm', run: (words) => house.operator(words), nth: 7 },
+  { name: 'cpm', run: (words) => house.operator(words), nth: 20 },
 ];
 
 function sampled<T>(words: readonly T[], { nth }: { readonly nth: number }): readonly T[] {
@@ -216,14 +216,10 @@ for (const door of doors) {
 
 t.test('both doors say the same to the same words', async (t) => {
   await each(badNames, async ([word]) => {
-    for (const words of [
-      ['show', word],
-      ['org', 'create', word],
-    ]) {
-      const [one, other] = await Promise.all([admin.ssh(words), askLocally(words)]);
-      const same = one.status === other.status && one.stderr === other.stderr;
-      if (!same) t.fail(JSON.stringify(words), { ssh: one.stderr, local: other.stderr });
-    }
+    const words = ['show', word];
+    const [one, other] = await Promise.all([admin.ssh(words), askLocally(words)]);
+    const same = one.status === other.status && one.stderr === other.stderr;
+    if (!same) t.fail(JSON.stringify(words), { ssh: one.stderr, local: other.stderr });
   });
   untouched(t);
 });

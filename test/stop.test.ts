@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { entryIn } from './support/appears.ts';
+import { quarantineIn } from './support/appears.ts';
 import { House } from './support/house.ts';
 import { type Pause, pauseAfter } from './support/pause.ts';
 import type { Answer } from './support/process.ts';
@@ -22,7 +22,7 @@ async function halfPush(t: Test, house: House): Promise<{ pause: Pause; ended: P
   const pause = await pauseAfter(t, admin, packBytes / 2);
   const ended = admin.git(['push', admin.url('app'), 'main'], { cwd: work, env: pause.env });
   await pause.reached;
-  await entryIn(join(house.dataDir, 'repositories/ada/app.git/objects'), 'tmp_objdir-incoming');
+  await quarantineIn(join(house.dataDir, 'repositories/ada/app.git'));
   return { pause, ended };
 }
 

@@ -107,12 +107,14 @@ export interface Command {
   readonly changes: boolean;
   /** Whether it needs `--yes`, or a confirmation on a terminal. */
   readonly asks: boolean;
+  /** Whether help leaves it out of its lists: it is for programs. */
+  readonly unlisted: boolean;
   /** What must be allowed, from the arguments alone. */
   needs(args: Readonly<Record<string, unknown>>): Ask;
   /** What it is about, for the record. */
   target(args: Readonly<Record<string, unknown>>): string | undefined;
   run(context: Context, args: Readonly<Record<string, unknown>>): Promise<unknown>;
-  /** Answers without a data directory; only for what needs none. */
+  /** Answers without a data directory; undefined where it needs one after all. Only for what may need none. */
   offline?(args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** How the answer reads; for a list, how one row reads as cells. */
   text(answer: unknown): string;
@@ -133,10 +135,11 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   answer: AnswerSchema;
   changes?: boolean;
   asks?: boolean;
+  unlisted?: boolean;
   needs(args: Args<A, R>): Ask;
   target?(args: Args<A, R>): string | undefined;
   run(context: Context, args: Args<A, R>): Promise<T>;
-  offline?(args: Args<A, R>): Promise<T>;
+  offline?(args: Args<A, R>): Promise<T | undefined>;
   text(answer: T): string;
 }
 
@@ -151,6 +154,7 @@ export function command<
     required: [],
     changes: false,
     asks: false,
+    unlisted: false,
     target: () => undefined,
   };
   // The handlers' argument types are derived from `args`, which the parser has checked: here the two meet.

@@ -1,8 +1,9 @@
 import { administersBound } from '../core/key-access.ts';
 import { UserError } from '../model/errors.ts';
+import type { Grantable, Right } from '../model/right.ts';
 import type { Binding, Bound, Scope } from '../store/deploy-keys.ts';
 import type { Key } from '../store/key-rows.ts';
-import { array, boolean, maybe, object, string } from './answers.ts';
+import { array, boolean, maybe, object, present, string } from './answers.ts';
 import type { AnswerSchema, Context } from './command.ts';
 
 /** A deploy key that somebody made where they are no admin any more. */
@@ -113,6 +114,26 @@ export function checkDeployFlags(args: {
             : undefined;
   if (fault === undefined) return;
   throw new UserError('usage', fault, { hint: 'see the form with: help sshkey add' });
+}
+
+/** A deploy key reads and writes, and administers nothing. @throws UserError `usage` */
+export function refuseAdminKey(who: string, right: string): void {
+  if (!who.startsWith('key:') || right !== 'admin') return;
+  throw new UserError('usage', 'a deploy key may read or write, no more');
+}
+
+/** Gives a right on a repository or an org; to a deploy key, as one of its bindings. */
+export function giveRight(
+  { core, by, granted }: Context,
+  on: Binding['on'],
+  right: Grantable,
+): Promise<boolean> {
+  const to = present(granted.who);
+  if (to.kind === 'key') {
+    const may = right === 'write' ? 'write' : 'read';
+    return core.store.deployKeys.bind(to.id, { on, right: may, refs: undefined }, by);
+  }
+  return core.store.access.grant(on, to, { from: granted.from as Right, to: right }, by);
 }
 
 /** Whose a key is: a user's name, or the deploy key itself. */

@@ -24,7 +24,8 @@ interface Tree {
 function matching({ commands, later }: Tree, words: readonly string[]): readonly Command[] {
   const wanted = words.join(' ');
   const found = commands.filter(
-    ({ words: w }) => w === wanted || w.startsWith(`${wanted} `) || wanted === '',
+    ({ words: w, unlisted }) =>
+      w === wanted || (!unlisted && (w.startsWith(`${wanted} `) || wanted === '')),
   );
   if (found.length > 0) return found;
   if (later.some((each) => each === wanted || each.startsWith(`${wanted} `))) {

@@ -1,5 +1,7 @@
+import { orgAccessCommands } from './access.ts';
 import { auditCommands } from './audit.ts';
 import type { Command } from './command.ts';
+import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
@@ -9,15 +11,16 @@ import { repoCommands } from './repo.ts';
 import { serve } from './serve.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
+import { teamCommands } from './team.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
+import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
 export const later: readonly string[] = [
   'authorized-keys',
   'backup',
-  'completion',
   'conflicts',
   'doctor',
   'events',
@@ -32,12 +35,8 @@ export const later: readonly string[] = [
   'shell',
   'status',
   'audit export',
-  'org access',
-  'org delete',
   'org rename',
   'org rules',
-  'org set',
-  'org team',
   'repo adopt',
   'repo alias',
   'repo archive',
@@ -55,11 +54,7 @@ export const later: readonly string[] = [
   'sshkey deploy',
   'sshkey fetch',
   'trash',
-  'user access',
-  'user admin',
-  'user can',
   'user offboard',
-  'user release',
   'user rename',
 ];
 
@@ -73,6 +68,8 @@ export const laterFlags: Readonly<Record<string, readonly string[]>> = {
 
 export const help: Command = createHelp(() => ({ commands, later }));
 
+const completion = createCompletion(() => commands);
+
 /** The command tree, in the order in which help shows it. */
 export const commands: readonly Command[] = [
   init,
@@ -82,10 +79,14 @@ export const commands: readonly Command[] = [
   help,
   ...repoCommands,
   ...orgCommands,
+  ...orgAccessCommands,
+  ...teamCommands,
   ...userCommands,
   userImport,
+  ...userRightsCommands,
   ...sshkeyCommands,
   ...auditCommands,
   ...configCommands,
+  ...completion,
   serve,
 ];

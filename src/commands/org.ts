@@ -1,6 +1,6 @@
 import { UserError } from '../model/errors.ts';
-import { type Role, rights, roles } from '../model/right.ts';
-import { array, changedId, object, paged, present, string } from './answers.ts';
+import { grantable, type Right, type Role, rights, roles } from '../model/right.ts';
+import { array, changed, changedId, object, paged, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
 
@@ -72,7 +72,7 @@ const show = command({
   run: async ({ core, granted }) => {
     const { id, name, description, memberRight } = present(granted.org);
     const members = await core.store.orgs.members(id);
-    const teams = await core.store.orgs.teams(id);
+    const teams = await core.store.teams.list(id);
     return { name, id, description, member_right: memberRight, members, teams };
   },
   text: (answer) =>
@@ -173,7 +173,63 @@ async function* memberRows(core: Context['core'], orgId: string) {
   yield* await core.store.orgs.members(orgId);
 }
 
+const set = command({
+  words: 'org set',
+  summary: "Change an organization's description, or what the role member gives",
+  examples: ['org set acme --member-right write'],
+  args: {
+    org,
+    description: { type: 'string', format: 'description', description: 'one line about it' },
+    'member-right': {
+      type: 'string',
+      enum: ['none', ...grantable],
+      description: "what members may do with the organization's repositories",
+    },
+  },
+  positions: ['org'],
+  required: ['org'],
+  answer: changedWithKeys,
+  changes: true,
+  needs: (args) => ({ need: 'org', org: args.org, role: 'admin' }),
+  target: (args) => args.org,
+  run: async (context, { description, 'member-right': memberRight }) => {
+    const { core, by, granted } = context;
+    if (description === undefined && memberRight === undefined) {
+      throw new UserError('usage', 'org set: what is to be changed?', {
+        hint: 'give --description or --member-right',
+      });
+    }
+    const settings = { description, memberRight: memberRight as Right | undefined };
+    const found = present(granted.org);
+    return tellingOrphans(context, { orgId: found.id }, () =>
+      core.store.orgs.set(found, settings, by),
+    );
+  },
+  text: (answer) => (answer.changed ? 'Changed.' : 'As it was already.'),
+});
+
+const remove = command({
+  words: 'org delete',
+  summary: 'End an organization that has no repositories any more; the name stays reserved',
+  examples: ['org delete guild --yes'],
+  args: { org },
+  positions: ['org'],
+  required: ['org'],
+  answer: changed,
+  changes: true,
+  asks: true,
+  needs: (args) => ({ need: 'org', org: args.org, role: 'owner' }),
+  target: (args) => args.org,
+  run: async ({ core, by, granted }) => {
+    await core.store.orgs.remove(present(granted.org), by);
+    return { changed: true };
+  },
+  text: () => 'The organization is gone; teams, memberships and grants with it.',
+});
+
 export const orgCommands = [
+  set,
+  remove,
   create,
   listOrgs,
   show,

@@ -3,7 +3,7 @@ import { parseRepoPath, visibilities } from '../model/repo.ts';
 import { type Grantable, grantable, type Right } from '../model/right.ts';
 import { changed, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
-import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
+import { changedWithKeys, giveRight, refuseAdminKey, tellingOrphans } from './deploy-keys.ts';
 
 const repo = { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } as const;
 const who = {
@@ -83,24 +83,15 @@ const accessGrant = command({
   answer: changedWithKeys,
   changes: true,
   needs: (args) => {
-    if (args.who.startsWith('key:') && args.right === 'admin') {
-      throw new UserError('usage', 'a deploy key may read or write, no more');
-    }
+    refuseAdminKey(args.who, args.right);
     const path = parseRepoPath(args.repo);
     return { need: 'grant', path, who: args.who, to: args.right as Grantable };
   },
   target: (args) => args.repo,
   run: async (context, args) => {
-    const { core, by, granted } = context;
-    const repo = present(granted.repo);
+    const repo = present(context.granted.repo);
     const on = { kind: 'repo', id: repo.id, name: repo.fullName } as const;
-    const right = args.right as Grantable;
-    const to = present(granted.who);
-    return tellingOrphans(context, { repo }, () =>
-      to.kind === 'key' && right !== 'admin'
-        ? core.store.deployKeys.bind(to.id, { on, right, refs: undefined }, by)
-        : core.store.access.grant(on, to, { from: granted.from as Right, to: right }, by),
-    );
+    return tellingOrphans(context, { repo }, () => giveRight(context, on, args.right as Grantable));
   },
   text: (answer) => (answer.changed ? 'Granted.' : 'Granted already.'),
 });

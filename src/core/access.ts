@@ -13,9 +13,11 @@ import {
 import type { Holdings } from '../store/access.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
+import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
 import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
+import { authorizeOrg } from './org-access.ts';
 
 /** What of a repository bears on rights to it. */
 type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
@@ -79,7 +81,12 @@ export class AccessControl {
         return this.#grant(principal, standing, ask);
       case 'org':
       case 'role':
-        return this.#org(principal, standing, ask);
+      case 'org-grant': {
+        const parts = { store: this.#store, lookup: this.#lookup };
+        return authorizeOrg(parts, { principal, standing }, ask);
+      }
+      case 'can':
+        return this.#can(principal, standing, ask);
       case 'self':
         return this.#self(principal, standing, ask.user);
       case 'key':
@@ -218,36 +225,6 @@ export class AccessControl {
     );
   }
 
-  async #org(
-    principal: Principal,
-    standing: Standing,
-    ask: Extract<Ask, { need: 'org' | 'role' }>,
-  ): Promise<Granted> {
-    const org = await this.#lookup.org(ask.org);
-    const held =
-      principal.kind === 'user' ? await this.#store.orgs.role(org.id, principal.id) : undefined;
-    if (ask.need === 'org') {
-      const need: Need =
-        ask.role === undefined ? { kind: 'account' } : { kind: 'org', role: ask.role, held };
-      const decision = decide(standing, need);
-      if (decision.allowed) return { standing, decision, org };
-      throw new UserError(
-        'denied',
-        `${org.name}: it takes the role ${ask.role ?? 'member'} (${askerText(principal)})`,
-      );
-    }
-    const user = await this.#lookup.user(ask.user);
-    const from = await this.#store.orgs.role(org.id, user.id);
-    const isSelf = principal.kind === 'user' && principal.id === user.id;
-    const decision = decide(standing, { kind: 'role', held, isSelf, from, to: ask.to });
-    if (decision.allowed) return { standing, decision, org, user, from };
-    throw new UserError(
-      'denied',
-      `${org.name}: your role there is ${held ?? 'none'}: you may not change ${user.name} from ${from ?? 'none'} to ${ask.to ?? 'none'}`,
-      { hint: `ask an owner of ${org.name}` },
-    );
-  }
-
   async #self(
     principal: Principal,
     standing: Standing,
@@ -273,6 +250,31 @@ export class AccessControl {
     return { standing, decision, user };
   }
 
+  /** What a user may do on a repository is for that user, the repository's admins and site admins to know. */
+  async #can(
+    principal: Principal,
+    standing: Standing,
+    ask: Extract<Ask, { need: 'can' }>,
+  ): Promise<Granted> {
+    const isSelf = principal.kind === 'user' && principal.name === ask.user;
+    const right = isSelf ? 'none' : 'admin';
+    if (!decide(standing, { kind: 'self', isSelf }).allowed) {
+      await this.#repo(principal, standing, ask.path, right);
+    }
+    const user = await this.#lookup.user(ask.user);
+    const own: Principal = isSelf ? principal : asUser(user);
+    const repo = await this.#lookup.find(own, ask.path);
+    const asked = { standing, decision: decide(standing, { kind: 'signed-in' }), user };
+    return repo === undefined ? asked : { ...asked, repo };
+  }
+
+  /** The right of a user, by name and not by key, on a repository; a disabled one has none. */
+  async rightOf(user: User, repo: Repository): Promise<Decision> {
+    const ended = user.state === 'active' ? undefined : `the account ${user.name} is disabled`;
+    const standing: Standing = { kind: 'user', ended, siteAdmin: user.admin };
+    return this.rightOn(asUser(user), standing, repo);
+  }
+
   #site(standing: Standing, need: Need, what: string): Granted {
     const decision = decide(standing, need);
     if (decision.allowed) return { standing, decision };
@@ -282,4 +284,9 @@ export class AccessControl {
     };
     throw new UserError('denied', `only ${who[need.kind] ?? 'a user'} may ${what}`);
   }
+}
+
+/** A user as a principal that signed nothing: to ask about, never to act as. */
+export function asUser({ id, name }: User): Principal {
+  return { kind: 'user', id, name, keyId: '', fingerprint: '' };
 }

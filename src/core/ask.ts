@@ -33,6 +33,13 @@ export type Ask =
       readonly user: string;
       readonly to: Role | undefined;
     }
+  | { readonly need: 'can'; readonly user: string; readonly path: RepoPath }
+  | {
+      readonly need: 'org-grant';
+      readonly org: string;
+      readonly who: string;
+      readonly to: Right;
+    }
   | { readonly need: 'grant'; readonly path: RepoPath; readonly who: string; readonly to: Right };
 
 /** What an ask led to; only what it named is there. */

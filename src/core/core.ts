@@ -10,8 +10,10 @@ import { Audit } from './audit.ts';
 import { ensureScratch } from './house.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
+import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Repos } from './repos.ts';
+import { Room } from './room.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
@@ -28,6 +30,8 @@ export interface Core {
   readonly sessions: Sessions;
   readonly signIns: SignIns;
   readonly sizes: Sizes;
+  readonly room: Room;
+  readonly pushes: PushQueue;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** The base of clone URLs, without a slash at its end. */
@@ -52,13 +56,21 @@ export async function openCore(
   const store = await openStore(config.databasePath, seen);
   const git = await openGit({ houseId: store.houseId, emptyHome });
   const audit = new Audit(store, log);
-  const repos = new Repos(store, new Locks(), dataDir);
+  const sizes = new Sizes(store, log);
+  const room = new Room(
+    { store, sizes, dataDir },
+    {
+      diskReserveBytes: values['limits.disk_reserve'],
+      namespaceBytes: values['limits.namespace_bytes'],
+      reposPerUser: values['limits.repos_per_user'],
+    },
+  );
+  const repos = new Repos(store, new Locks(), { dataDir, room });
   await recover({ store, repos, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
   const lookup = new Lookup(store, values.default_namespace);
-  const sizes = new Sizes(store, log);
   const signIns = new SignIns(store, log);
   let port = values.listen[0]?.port ?? 0;
   return {
@@ -72,6 +84,8 @@ export async function openCore(
     sessions: new Sessions(),
     signIns,
     sizes,
+    room,
+    pushes: new PushQueue(values['limits.pushes_per_user']),
     emptyRepository,
     cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,
     setPort: (real) => {

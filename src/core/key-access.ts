@@ -5,13 +5,14 @@ import type { Bound } from '../store/deploy-keys.ts';
 import type { Key } from '../store/key-rows.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
+import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
 
 /** What deciding about keys asks of its surroundings. */
 export interface KeyAccessParts {
   readonly store: Store;
   readonly access: {
-    rightOn(principal: Principal, standing: Standing, repo: Repository): Promise<Decision>;
+    rightOf(user: User, repo: Repository): Promise<Decision>;
   };
 }
 
@@ -81,16 +82,13 @@ export async function administersBound(
 ): Promise<boolean> {
   const user = await store.users.byId(userId);
   if (user?.state !== 'active') return false;
-  const standing = { kind: 'user', ended: undefined, siteAdmin: user.admin } as const;
   if (on.kind === 'org') {
+    const standing = { kind: 'user', ended: undefined, siteAdmin: user.admin } as const;
     const held = await store.orgs.role(on.id, userId);
     return decide(standing, { kind: 'org', role: 'admin', held }).allowed;
   }
   const repo = await store.repositories.byId(on.id);
-  if (repo === undefined) return false;
-  const { name } = user;
-  const principal = { kind: 'user', id: userId, name, keyId: '', fingerprint: '' } as const;
-  return reaches((await access.rightOn(principal, standing, repo)).right, 'admin');
+  return repo !== undefined && reaches((await access.rightOf(user, repo)).right, 'admin');
 }
 
 /** @throws UserError `denied` to a deploy key */

@@ -112,7 +112,8 @@ export class Locks {
   }
 }
 
-function endOf({ reason }: AbortSignal): UserError {
+/** Why a wait ends: the reason that the door gave, or that nobody waits any more. */
+export function endOf({ reason }: AbortSignal): UserError {
   if (reason instanceof UserError) return reason;
   return new UserError('unavailable', 'the client went away while it waited', { cause: reason });
 }

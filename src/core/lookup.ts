@@ -51,7 +51,15 @@ export class Lookup {
       const org = await this.org(name);
       return { kind: 'org', id: org.id, text: `org:${org.name}` };
     }
-    if (prefix === 'team') throw new UserError('not_found', `${who}: no such team`);
+    if (prefix === 'team') {
+      const [orgName = '', teamName = ''] = name.split('/');
+      const org = await this.org(orgName);
+      const team = await this.#store.teams.find(org.id, teamName);
+      if (team !== undefined) return { kind: 'team', id: team.id, text: who };
+      throw new UserError('not_found', `${who}: no such team`, {
+        hint: `see them with: org team list ${orgName}`,
+      });
+    }
     const user = await this.user(name);
     return { kind: 'user', id: user.id, text: user.name };
   }

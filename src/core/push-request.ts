@@ -9,8 +9,10 @@ import { type Actor, newId } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { AccessControl } from './access.ts';
+import type { Granted } from './ask.ts';
 import type { Push, RefResult } from './push.ts';
 import type { Repos } from './repos.ts';
+import type { Room } from './room.ts';
 import type { Sizes } from './sizes.ts';
 
 /** What history calls a change by push. */
@@ -21,6 +23,7 @@ export interface PushParts {
   readonly access: AccessControl;
   readonly repos: Repos;
   readonly git: Git;
+  readonly room: Room;
   readonly limits: Push['limits'];
 }
 
@@ -36,6 +39,7 @@ export class PushRequest implements Push {
   #created = false;
   #release: (() => void) | undefined;
   #releaseRefs: (() => void) | undefined;
+  #grown: (() => void) | undefined;
   #done: readonly RefCommand[] = [];
   #refused = false;
   /** The commands that git was given and whose outcome is not written down yet. */
@@ -83,8 +87,10 @@ export class PushRequest implements Push {
       const refs = commands.map(({ ref }) => ref);
       this.#releaseRefs ??= await this.#parts.repos.holdRefs(this.#repo.id, refs, this.#signal);
     }
-    const { repo, refs } = await this.#authorize();
-    const main = `refs/heads/${repo?.defaultBranch}`;
+    const granted = await this.#authorize();
+    if (commands.some((command) => command.new !== nullOid)) await this.#findRoom(granted);
+    const main = `refs/heads/${granted.repo?.defaultBranch}`;
+    const { refs } = granted.decision;
     const reasons = commands.map(({ ref, new: next }) =>
       next === nullOid && ref === main
         ? 'the default branch can not be deleted'
@@ -94,20 +100,31 @@ export class PushRequest implements Push {
     return reasons;
   }
 
-  async #authorize(): Promise<{ repo?: Repository; refs?: readonly string[] }> {
+  async #authorize(): Promise<Granted> {
     const { access } = this.#parts;
     const path = this.#path;
     if (this.#repo === undefined) {
-      await access.authorize(this.#principal, { need: 'create', path });
-      return {};
+      return access.authorize(this.#principal, { need: 'create', path });
     }
     const named = { namespace: this.#repo.namespace, name: this.#repo.name };
-    const ask = { need: 'repo', path: named, right: 'write', through: 'git' } as const;
-    const { repo, decision } = await access.authorize(this.#principal, ask);
-    return {
-      ...(repo === undefined ? {} : { repo }),
-      ...(decision.refs === undefined ? {} : { refs: decision.refs }),
-    };
+    return access.authorize(this.#principal, {
+      need: 'repo',
+      path: named,
+      right: 'write',
+      through: 'git',
+    });
+  }
+
+  /** Is there room for what the push brings? Once it has arrived, only the reserve still counts. */
+  async #findRoom({ repo, namespace }: Granted): Promise<void> {
+    const { room } = this.#parts;
+    await room.onDisk();
+    if (this.#admitted.length > 0) return;
+    if (repo !== undefined) {
+      await room.inNamespace({ id: repo.namespaceId, name: repo.namespace });
+    } else if (namespace !== undefined) {
+      await room.inNamespace({ id: namespace.ownerId, name: namespace.name });
+    }
   }
 
   async admit(commands: readonly RefCommand[]): Promise<string> {
@@ -118,6 +135,7 @@ export class PushRequest implements Push {
     const repo = this.#repo ?? (await this.#create(commands));
     this.#admitted = commands;
     const directory = repos.directory(repo);
+    this.#grown = this.#parts.room.grows(repo, directory);
     const deleted = commands.filter(
       (command) => command.new === nullOid && command.old !== nullOid,
     );
@@ -176,6 +194,7 @@ export class PushRequest implements Push {
         await this.settle(await resultsOf(this.#parts.repos.directory(this.#repo), this.#admitted));
       }
     } finally {
+      this.#grown?.();
       this.#releaseRefs?.();
       this.#release?.();
     }

@@ -11,6 +11,7 @@ import type { Namespace } from '../store/names.ts';
 import type { Repository, RepositorySettings } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { Locks } from './locks.ts';
+import type { Room } from './room.ts';
 
 export interface NewRepo {
   readonly namespace: Namespace;
@@ -27,11 +28,13 @@ export class Repos {
   readonly #store: Store;
   readonly #locks: Locks;
   readonly #dataDir: string;
+  readonly #room: Room;
 
-  constructor(store: Store, locks: Locks, dataDir: string) {
+  constructor(store: Store, locks: Locks, { dataDir, room }: { dataDir: string; room: Room }) {
     this.#store = store;
     this.#locks = locks;
     this.#dataDir = dataDir;
+    this.#room = room;
   }
 
   /** Absolute path of the bare repository. */
@@ -41,7 +44,7 @@ export class Repos {
 
   /**
    * @returns the new repository's id
-   * @throws UserError `conflict` when it exists
+   * @throws UserError `conflict` when it exists, `unavailable` when there is no room for it
    */
   async create(repo: NewRepo, by: Actor): Promise<string> {
     const {
@@ -52,7 +55,10 @@ export class Repos {
       visibility = 'private',
       defaultBranch = 'main',
     } = repo;
-    const row = { id, namespace, name, description, visibility, defaultBranch };
+    const limit = namespace.kind === 'user' ? this.#room.limits.reposPerUser : undefined;
+    const row = { id, namespace, name, description, visibility, defaultBranch, limit };
+    const held = await this.#store.repositories.byName(namespace.ownerId, name);
+    if (held === undefined) await this.#room.onDisk();
     const fullName: RepoName = `${namespace.name}/${name}`;
     if (!by.dryRun) await this.#moveLeftOverAside(fullName);
     await this.#store.repositories.add(row, by, () => this.#place(fullName, id, defaultBranch));

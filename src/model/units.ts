@@ -66,3 +66,10 @@ export function readMoment(text: string, now: Date, direction: 'ago' | 'ahead'):
     hint: 'give 30s, 10m, 2h, 30d or an ISO 8601 time such as 2026-12-24T18:00:00Z',
   });
 }
+
+/** `1st`, `2nd`, `3rd`, `4th`, `11th`, `21st`. */
+export function ordinal(place: number): string {
+  const isTeen = Math.floor(place / 10) % 10 === 1;
+  const end = isTeen ? 'th' : (['th', 'st', 'nd', 'rd'][place % 10] ?? 'th');
+  return `${place}${end}`;
+}

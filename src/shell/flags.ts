@@ -1,6 +1,8 @@
 import yargs from 'yargs';
 import type { ArgSchema, Command } from '../commands/command.ts';
+import { globalFlags } from '../commands/global-flags.ts';
 import { UserError } from '../model/errors.ts';
+import { guessed, nearest } from '../model/nearest.ts';
 import { quoted } from '../model/repo.ts';
 
 /** The flags that every command takes. */
@@ -15,18 +17,6 @@ export interface Globals {
   readonly config: string | undefined;
   readonly dataDir: string | undefined;
 }
-
-export const globalFlags: Readonly<Record<string, ArgSchema>> = {
-  json: { type: 'boolean', description: 'answer as one JSON document' },
-  quiet: { type: 'boolean', description: 'only the result and errors' },
-  verbose: { type: 'boolean', description: 'say more on stderr' },
-  yes: { type: 'boolean', description: 'confirm what can not be taken back' },
-  'dry-run': { type: 'boolean', description: 'check and say what would be done, and do nothing' },
-  config: { type: 'string', format: 'path', description: 'configuration file' },
-  'data-dir': { type: 'string', format: 'path', description: 'data directory' },
-  help: { type: 'boolean', description: 'how the command is used' },
-  version: { type: 'boolean', description: "cpm's version" },
-};
 
 /** Flags that name files of the server's machine: the local door's alone (S8). */
 const localFlags = ['config', 'data-dir', 'out', 'identity'];
@@ -121,8 +111,11 @@ function checkFlag(word: string, { taken, later }: Flags): void {
   const name = flagName(word);
   if (name === undefined || !Object.hasOwn(taken, name)) {
     if (name !== undefined && later.includes(name)) throw notYet(`--${name}`);
+    const near = name === undefined ? undefined : nearest(name, Object.keys(taken));
+    const help =
+      'see the flags with: help COMMAND; a value that begins with "-" is written --flag=VALUE, or behind --';
     throw new UserError('usage', `${quoted(word)} is no flag of cpm`, {
-      hint: 'see the flags with: help COMMAND; a value that begins with "-" is written --flag=VALUE, or behind --',
+      hint: guessed(near && `--${near}`, help),
     });
   }
   if (taken[name]?.type === 'boolean' && word.includes('=')) {

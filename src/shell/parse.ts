@@ -1,10 +1,11 @@
 import type { ArgSchema, Command } from '../commands/command.ts';
+import { globalFlags } from '../commands/global-flags.ts';
 import { usageLine } from '../commands/usage.ts';
 import { UserError } from '../model/errors.ts';
+import { guessed, nearest } from '../model/nearest.ts';
 import { quoted } from '../model/repo.ts';
 import {
   type Globals,
-  globalFlags,
   globalsOf,
   notYet,
   optionsOf,
@@ -97,11 +98,27 @@ function unknown(words: readonly string[], tree: Tree): UserError {
       words[1] === undefined
         ? `${noun}: what about it?`
         : `${noun} ${quoted(words[1])}: no such command`;
+    const all = verbs.map((each) => each.words);
+    const typed = words.slice(0, 3).join(' ');
     return new UserError('usage', what, {
-      hint: `there are: ${verbs.map((each) => each.words).join(', ')}`,
+      hint: guessed(nearestWords(typed, all), `there are: ${all.join(', ')}`),
     });
   }
-  return new UserError('usage', `${quoted(noun)}: no such command`, { hint: 'see all with: help' });
+  const known = new Set(tree.commands.flatMap((each) => each.words.split(' ')[0] ?? []));
+  return new UserError('usage', `${quoted(noun)}: no such command`, {
+    hint: guessed(nearest(noun, known), 'see all with: help'),
+  });
+}
+
+/** The command that begins like what was typed, whatever arguments follow. */
+function nearestWords(typed: string, all: readonly string[]): string | undefined {
+  const [noun = '', ...rest] = typed.split(' ');
+  const ends = all.map((words) => words.slice(noun.length + 1));
+  for (let length = rest.length; length > 0; length--) {
+    const end = nearest(rest.slice(0, length).join(' '), ends);
+    if (end !== undefined) return `${noun} ${end}`;
+  }
+  return undefined;
 }
 
 function bind(
@@ -119,8 +136,10 @@ function bind(
     const schema = command.args[name];
     if (schema === undefined || command.positions.includes(name)) {
       if (input.later.includes(name)) throw notYet(`${command.words} --${name}`);
+      const own = Object.keys(command.args).filter((each) => !command.positions.includes(each));
+      const near = nearest(name, own);
       throw new UserError('usage', `${command.words} has no flag --${name}`, {
-        hint: `see its flags with: help ${command.words}`,
+        hint: guessed(near && `--${near}`, `see its flags with: help ${command.words}`),
       });
     }
     args[name] = checked(name, schema, value, input.remote);
@@ -168,7 +187,7 @@ function checked(name: string, schema: ArgSchema, value: unknown, remote: boolea
   if ('enum' in schema) {
     if (schema.enum.includes(text)) return text;
     throw new UserError('usage', `${quoted(text)} is not a ${name}`, {
-      hint: `it is one of: ${schema.enum.join(', ')}`,
+      hint: guessed(nearest(text, schema.enum), `it is one of: ${schema.enum.join(', ')}`),
     });
   }
   if (remote && (schema.format === 'file' || schema.format === 'path') && text !== '-') {

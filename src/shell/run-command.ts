@@ -3,7 +3,7 @@ import { resolve as resolvePath } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import type { Context } from '../commands/command.ts';
 import type { Core } from '../core/core.ts';
-import { UserError } from '../model/errors.ts';
+import { statuses, UserError } from '../model/errors.ts';
 import { endWarning } from '../model/key-end.ts';
 import { principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
@@ -59,7 +59,7 @@ export async function runCommand(
   return {
     status,
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
-    ...(status === 0 ? {} : { outcome: 'failed' as const }),
+    ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
 }
 
@@ -78,11 +78,11 @@ function idOf(answer: unknown): string | undefined {
   return made && typeof answer.id === 'string' ? answer.id : undefined;
 }
 
-/** `audit verify` answers with what it found, and fails when that is a broken chain. */
+/** Some answers are a no: a broken chain, a user who may not. */
 function statusOf(answer: unknown): number {
-  const failed =
-    typeof answer === 'object' && answer !== null && 'ok' in answer && answer.ok === false;
-  return failed ? new UserError('corrupt', '').status : 0;
+  if (typeof answer !== 'object' || answer === null) return 0;
+  if ('ok' in answer && answer.ok === false) return statuses.corrupt;
+  return 'allowed' in answer && answer.allowed === false ? statuses.denied : 0;
 }
 
 /** Asks the person at a remote terminal. At a local one `cpm` itself has asked, before it sent the words. */

@@ -1,3 +1,4 @@
+import { finished } from 'node:stream/promises';
 import type { Core } from '../core/core.ts';
 import { PushRequest } from '../core/push-request.ts';
 import { statuses, UserError } from '../model/errors.ts';
@@ -7,16 +8,36 @@ import { ClientGone } from '../transfer/client.ts';
 import type { Plan, ReadPlan, Talk, WritePlan } from '../transfer/transfer.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { errorText, printError, toUserError } from './print.ts';
+import { pushTurn } from './push-turn.ts';
 import type { Request } from './request.ts';
 import { send } from './send.ts';
 
 /** How many refs of one push the record names; the history has them all. */
 const refsInRecord = 100;
 
-/** Runs a git transfer for whoever may: decided, the repository held, decided again, then git. */
+/** Runs a git transfer for whoever may; pushes in their turn. */
 export async function runTransfer(core: Core, request: Request, plan: Plan): Promise<Done> {
   const repo = await allowed(core, request, plan);
-  if (repo === undefined) return push(core, request, { plan: plan as WritePlan, repo });
+  if (plan.right === 'read') return carryOut(core, request, { plan, repo });
+  const turn = await pushTurn(core.pushes, request);
+  try {
+    const now = turn.waited ? await allowed(core, request, plan) : repo;
+    return await carryOut(core, request, { plan, repo: now });
+  } finally {
+    turn.leave();
+  }
+}
+
+/** The repository held, decided again, then git. */
+async function carryOut(
+  core: Core,
+  request: Request,
+  { plan, repo }: { plan: Plan; repo: Repository | undefined },
+): Promise<Done> {
+  if (repo === undefined) {
+    await core.room.onDisk();
+    return push(core, request, { plan: plan as WritePlan, repo });
+  }
   const release = await core.repos.hold(repo, request.signal);
   try {
     // What was true before the wait for the lock may not be true any more (S11).
@@ -80,8 +101,8 @@ async function push(
     refsPerPush: values['limits.refs_per_push'],
     packSizeBytes: values['limits.pack_size'],
   };
-  const { store, access, repos, git } = core;
-  const parts = { store, access, repos, git, limits };
+  const { store, access, repos, git, room } = core;
+  const parts = { store, access, repos, git, room, limits };
   const act = new PushRequest(parts, { principal, path: plan.path, by, signal }, repo);
   const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
   const talk = talkOf(core, request, directory);
@@ -128,10 +149,24 @@ async function converse(
   }
 }
 
-/** Answers a git client before the advertisement: one pkt-line that git prints as `remote error`. */
-export async function refuseTransfer(request: Request, error: UserError): Promise<number> {
+const lastWordMs = 2000;
+
+/**
+ * Answers a git client before the advertisement: one pkt-line that git prints as `remote error`. Some clients are
+ * still sending then, and would die of a closed pipe before they read: so what they send is read until they end, or
+ * have had their time.
+ */
+export async function refuseTransfer(
+  { stdio, signal }: Request,
+  error: UserError,
+): Promise<number> {
   const line = `ERR ${errorText(error)}`;
   const length = (Buffer.byteLength(line) + 4).toString(16).padStart(4, '0');
-  await send(request.stdio.stdout, `${length}${line}`);
+  await send(stdio.stdout, `${length}${line}`);
+  stdio.stdin.resume();
+  await finished(stdio.stdin, {
+    writable: false,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(lastWordMs)]),
+  }).catch(() => undefined);
   return error.status;
 }

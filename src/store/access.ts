@@ -168,6 +168,11 @@ export class Access {
 
   /** Grants on the repository and on its org, in the order of names. */
   async list(repo: RepoRef): Promise<readonly GrantRow[]> {
+    return this.listOn([repo.id, repo.namespaceId]);
+  }
+
+  /** Grants on repositories and orgs by their ids, in the order of names. */
+  async listOn(ids: readonly string[]): Promise<readonly GrantRow[]> {
     const rows = await this.#db
       .selectFrom('access_grant')
       .leftJoin('user', 'user.id', 'access_grant.who_id')
@@ -177,7 +182,7 @@ export class Access {
       .leftJoin('ssh_key', 'ssh_key.id', 'access_grant.who_id')
       .select(['access_grant.right', 'on_kind', 'user.name as user', 'org.name as org'])
       .select(['team.name as team', 'parent.name as parent', 'ssh_key.fingerprint as key'])
-      .where('on_id', 'in', [repo.id, repo.namespaceId])
+      .where('on_id', 'in', ids)
       .where('ssh_key.revoked_at', 'is', null)
       .execute();
     return rows

@@ -26,7 +26,7 @@ export interface Change {
 export interface Write {
   readonly trx: Transaction<Tables>;
   readonly now: string;
-  log(change: Change): Promise<void>;
+  log(...changes: readonly Change[]): Promise<void>;
 }
 
 class Rehearsed extends Error {
@@ -50,7 +50,11 @@ export async function write<T>(
   try {
     return await db.transaction().execute(async (trx) => {
       const now = new Date().toISOString();
-      const result = await work({ trx, now, log: (change) => logChange(trx, by, now, change) });
+      const result = await work({
+        trx,
+        now,
+        log: (...changes) => logChanges(trx, by, now, changes),
+      });
       if (by.dryRun) throw new Rehearsed(result);
       return result;
     });
@@ -60,24 +64,35 @@ export async function write<T>(
   }
 }
 
-async function logChange(
+async function logChanges(
   trx: Transaction<Tables>,
   by: Actor,
   at: string,
-  change: Change,
+  changes: readonly Change[],
 ): Promise<void> {
-  await trx
-    .insertInto('change')
-    .values({
-      at,
-      type: change.type,
-      principal: by.principal,
-      request: by.request,
-      repo_id: change.repoId ?? null,
-      subject_id: change.subjectId ?? null,
-      detail: JSON.stringify(change.detail ?? {}),
-    })
-    .execute();
+  const rows = changes.map((change) => ({
+    at,
+    type: change.type,
+    principal: by.principal,
+    request: by.request,
+    repo_id: change.repoId ?? null,
+    subject_id: change.subjectId ?? null,
+    detail: JSON.stringify(change.detail ?? {}),
+  }));
+  await inBatches(rows, (batch) => trx.insertInto('change').values(batch).execute());
+}
+
+const batchRows = 250;
+
+/** Writes many rows with few statements, and lets others have the loop in between. */
+export async function inBatches<T>(
+  rows: readonly T[],
+  insert: (batch: readonly T[]) => Promise<unknown>,
+): Promise<void> {
+  for (let at = 0; at < rows.length; at += batchRows) {
+    if (at > 0) await new Promise(setImmediate);
+    await insert(rows.slice(at, at + batchRows));
+  }
 }
 
 /** Ids are random and never reused (S5). */

@@ -49,6 +49,24 @@ export async function retireName({ trx }: Write, ownerId: string): Promise<void>
     .execute();
 }
 
+/** Frees a name that its owner gave up. @returns whether it was reserved. @throws UserError `conflict` when it is in use */
+export async function releaseName({ trx }: Write, name: string): Promise<boolean> {
+  const held = await trx
+    .selectFrom('namespace')
+    .selectAll()
+    .where('name', '=', name)
+    .executeTakeFirst();
+  if (held?.current === 1) {
+    throw new UserError(
+      'conflict',
+      `${name} is in use by a ${held.kind}: only a reserved name can be released`,
+    );
+  }
+  if (held === undefined) return false;
+  await trx.deleteFrom('namespace').where('name', '=', name).execute();
+  return true;
+}
+
 /** Look-ups of the one set of names that users and orgs share. */
 export class Names {
   readonly #db: Database;
@@ -65,5 +83,25 @@ export class Names {
       .where('current', '=', 1)
       .executeTakeFirst();
     return row && { name: row.name, kind: row.kind, ownerId: row.owner_id };
+  }
+
+  /** Names of users or orgs that begin with some letters, in their order. */
+  async beginning(
+    letters: string,
+    kind: Namespace['kind'],
+    limit: number,
+  ): Promise<readonly string[]> {
+    const rows = await this.#db
+      .selectFrom('namespace')
+      .select('name')
+      .where('name', '>=', letters)
+      // No name has a letter behind "z".
+      .where('name', '<', `${letters}~`)
+      .where('kind', '=', kind)
+      .where('current', '=', 1)
+      .orderBy('name')
+      .limit(limit)
+      .execute();
+    return rows.map(({ name }) => name);
   }
 }

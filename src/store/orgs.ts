@@ -1,7 +1,7 @@
 import { UserError } from '../model/errors.ts';
 import type { Right, Role } from '../model/right.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
-import { takeName } from './names.ts';
+import { retireName, takeName } from './names.ts';
 import type { Database } from './sqlite.ts';
 
 export interface Org {
@@ -98,22 +98,54 @@ export class Orgs {
       .execute();
   }
 
-  async teams(orgId: string): Promise<readonly { name: string; users: readonly string[] }[]> {
-    const rows = await this.#db
-      .selectFrom('team')
-      .leftJoin('team_member', 'team_member.team_id', 'team.id')
-      .leftJoin('user', 'user.id', 'team_member.user_id')
-      .select(['team.name', 'user.name as user'])
-      .where('team.org_id', '=', orgId)
-      .orderBy('team.name')
-      .execute();
-    const teams = new Map<string, string[]>();
-    for (const { name, user } of rows) {
-      const users = teams.get(name) ?? [];
-      if (user !== null) users.push(user);
-      teams.set(name, users);
-    }
-    return [...teams].map(([name, users]) => ({ name, users }));
+  /** @returns whether anything changed */
+  async set(
+    org: Org,
+    settings: { memberRight?: Right | undefined; description?: string | undefined },
+    by: Actor,
+  ): Promise<boolean> {
+    const next = {
+      member_right: settings.memberRight ?? org.memberRight,
+      description: settings.description ?? org.description,
+    };
+    if (next.member_right === org.memberRight && next.description === org.description) return false;
+    return write(this.#db, by, async (w) => {
+      await w.trx.updateTable('org').set(next).where('id', '=', org.id).execute();
+      await w.log({ type: 'org-set', subjectId: org.id, detail: { name: org.name, ...next } });
+      return true;
+    });
+  }
+
+  /**
+   * Ends an org: members, teams and grants go with it, the name stays reserved.
+   *
+   * @throws UserError `conflict` while it has repositories
+   */
+  async remove(org: Org, by: Actor): Promise<void> {
+    await write(this.#db, by, async (w) => {
+      const repo = await w.trx
+        .selectFrom('repository')
+        .select('name')
+        .where('namespace_id', '=', org.id)
+        .limit(1)
+        .executeTakeFirst();
+      if (repo !== undefined) {
+        throw new UserError(
+          'conflict',
+          `${org.name} has repositories, ${org.name}/${repo.name} among them`,
+          {
+            hint: `move or delete them first; see them with: list --namespace ${org.name}`,
+          },
+        );
+      }
+      const teams = w.trx.selectFrom('team').select('id').where('org_id', '=', org.id);
+      await w.trx.deleteFrom('access_grant').where('who_id', 'in', teams).execute();
+      await w.trx.deleteFrom('access_grant').where('who_id', '=', org.id).execute();
+      await w.trx.deleteFrom('access_grant').where('on_id', '=', org.id).execute();
+      await w.trx.deleteFrom('org').where('id', '=', org.id).execute();
+      await retireName(w, org.id);
+      await w.log({ type: 'org-deleted', subjectId: org.id, detail: { name: org.name } });
+    });
   }
 
   async role(orgId: string, userId: string): Promise<Role | undefined> {
@@ -162,7 +194,15 @@ async function putMember(
     .where('org_id', '=', orgId)
     .where('user_id', '=', userId)
     .execute();
-  if (role === undefined) return;
+  if (role === undefined) {
+    const teams = trx.selectFrom('team').select('id').where('org_id', '=', orgId);
+    await trx
+      .deleteFrom('team_member')
+      .where('user_id', '=', userId)
+      .where('team_id', 'in', teams)
+      .execute();
+    return;
+  }
   await trx.insertInto('org_member').values({ org_id: orgId, user_id: userId, role }).execute();
 }
 

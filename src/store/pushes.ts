@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { nullOid, type RefCommand } from '../model/ref.ts';
-import { type Actor, type Write, write } from './changes.ts';
+import { type Actor, inBatches, type Write, write } from './changes.ts';
 import type { Database } from './sqlite.ts';
 
 /** A push that was handed to git and whose outcome is not written down yet. */
@@ -31,23 +31,19 @@ export class Pushes {
     commands: readonly RefCommand[],
     by: Actor,
   ): Promise<void> {
+    const rows = commands.map(({ ref, old, new: next }) => ({
+      request: by.request,
+      ref,
+      repo_id: repoId,
+      old_oid: old,
+      new_oid: next,
+      principal: by.principal,
+      key_id: by.keyId ?? null,
+      action,
+      creates: Number(creates),
+    }));
     await this.#db.transaction().execute(async (trx) => {
-      for (const { ref, old, new: next } of commands) {
-        await trx
-          .insertInto('push_journal')
-          .values({
-            request: by.request,
-            ref,
-            repo_id: repoId,
-            old_oid: old,
-            new_oid: next,
-            principal: by.principal,
-            key_id: by.keyId ?? null,
-            action,
-            creates: Number(creates),
-          })
-          .execute();
-      }
+      await inBatches(rows, (batch) => trx.insertInto('push_journal').values(batch).execute());
     });
   }
 
@@ -59,33 +55,34 @@ export class Pushes {
     by: Actor,
   ): Promise<void> {
     await write(this.#db, by, async (w) => {
-      for (const { ref, old, new: next } of outcome.done) {
-        await w.trx
-          .insertInto('ref_update')
-          .values({
-            repo_id: repoId,
-            ref,
-            old_oid: old,
-            new_oid: next,
-            at: w.now,
-            principal: by.principal,
-            key_id: by.keyId ?? null,
-            action,
-            request: by.request,
-          })
-          .execute();
-        await w.log({ type: 'ref-updated', repoId, detail: { ref, old, new: next } });
-      }
+      const { trx, now } = w;
+      const updates = outcome.done.map(({ ref, old, new: next }) => ({
+        repo_id: repoId,
+        ref,
+        old_oid: old,
+        new_oid: next,
+        at: now,
+        principal: by.principal,
+        key_id: by.keyId ?? null,
+        action,
+        request: by.request,
+      }));
+      await inBatches(updates, (batch) => trx.insertInto('ref_update').values(batch).execute());
+      const type = 'ref-updated';
+      await w.log(...outcome.done.map((detail) => ({ type, repoId, detail: { ...detail } })));
       if (outcome.done.length > 0) await countRefs(w, repoId, outcome.done);
-      for (const { oid, ref } of outcome.archived) {
-        await w.trx
+      await inBatches(outcome.archived, (batch) =>
+        trx
           .insertInto('archived_tip')
-          .values({ repo_id: repoId, oid, ref, archived_at: w.now })
+          .values(batch.map(({ oid, ref }) => ({ repo_id: repoId, oid, ref, archived_at: now })))
           .onConflict((on) =>
-            on.columns(['repo_id', 'oid']).doUpdateSet({ ref, archived_at: w.now }),
+            on.columns(['repo_id', 'oid']).doUpdateSet(({ ref }) => ({
+              ref: ref('excluded.ref'),
+              archived_at: ref('excluded.archived_at'),
+            })),
           )
-          .execute();
-      }
+          .execute(),
+      );
       await w.trx.deleteFrom('push_journal').where('request', '=', by.request).execute();
     });
   }

@@ -5,6 +5,7 @@ import { type Actor, write } from './changes.ts';
 import type { Namespace } from './names.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
+import { refuseOver } from './usage.ts';
 
 export interface Repository {
   readonly id: string;
@@ -31,6 +32,8 @@ export interface NewRepository {
   readonly description: string;
   readonly visibility: Visibility;
   readonly defaultBranch: string;
+  /** How many repositories the namespace may have with it; any number without. */
+  readonly limit?: number | undefined;
 }
 
 export interface RepositorySettings {
@@ -104,6 +107,7 @@ export class Repositories {
           hint: `see it with: show ${fullName}`,
         });
       }
+      await refuseOver(w, repo.namespace, repo.limit);
       await w.trx
         .insertInto('repository')
         .values({

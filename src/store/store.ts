@@ -8,6 +8,8 @@ import { Orgs } from './orgs.ts';
 import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
 import { type Database, openDatabase } from './sqlite.ts';
+import { Teams } from './teams.ts';
+import { Usage } from './usage.ts';
 import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
 
@@ -18,8 +20,10 @@ export interface Store {
   readonly keys: Keys;
   readonly deployKeys: DeployKeys;
   readonly orgs: Orgs;
+  readonly teams: Teams;
   readonly names: Names;
   readonly repositories: Repositories;
+  readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
   readonly audit: AuditLog;
@@ -40,8 +44,10 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     keys: new Keys(db),
     deployKeys: new DeployKeys(db),
     orgs: new Orgs(db),
+    teams: new Teams(db),
     names: new Names(db),
     repositories: new Repositories(db),
+    usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
     audit: new AuditLog(db),

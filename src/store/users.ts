@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
 import { insertKey, type NewKey, revokeKeys } from './key-writes.ts';
-import { retireName, takeName } from './names.ts';
+import { releaseName, retireName, takeName } from './names.ts';
 import type { Database } from './sqlite.ts';
 
 export interface User {
@@ -107,6 +107,30 @@ export class Users {
       const changed = await setColumn(w, user.id, { state });
       const type = state === 'active' ? 'user-enabled' : 'user-disabled';
       if (changed) await w.log({ type, subjectId: user.id, detail: { name: user.name } });
+      return changed;
+    });
+  }
+
+  /** Makes a site admin, or takes that back. @returns whether anything changed */
+  async setAdmin(user: User, admin: boolean, by: Actor): Promise<boolean> {
+    if (user.admin === admin) return false;
+    return write(this.#db, by, async (w) => {
+      await w.trx
+        .updateTable('user')
+        .set({ admin: Number(admin) })
+        .where('id', '=', user.id)
+        .execute();
+      const type = admin ? 'admin-given' : 'admin-taken';
+      await w.log({ type, subjectId: user.id, detail: { name: user.name } });
+      return true;
+    });
+  }
+
+  /** Frees a name that a user or org had before. @returns whether it was reserved. @throws UserError `conflict` */
+  async release(name: string, by: Actor): Promise<boolean> {
+    return write(this.#db, by, async (w) => {
+      const changed = await releaseName(w, name);
+      if (changed) await w.log({ type: 'name-released', detail: { name } });
       return changed;
     });
   }

@@ -234,11 +234,17 @@ t.test('a binding is given and taken like any grant', async (t) => {
   t.match(await bo.ssh(`repo access grant acme/app ${who} read`), { status: 3 });
   await done(house.admin.ssh('sshkey add - --repo acme/app --right read', { stdin: key.key.line }));
 
-  t.match(await bo.ssh(`repo access grant acme/lib ${who} admin`), { status: 2 });
+  for (const noun of ['repo access grant acme/lib', 'org access grant acme']) {
+    t.match(await bo.ssh(`${noun} ${who} admin`), { status: 2, stderr: /read or write, no more/ });
+  }
   await done(bo.ssh(`repo access grant acme/lib ${who} write`));
   await done(bo.ssh(`repo access revoke acme/app ${who}`));
 
   t.match(await key.git(['ls-remote', key.url('acme/lib')]), { status: 0 });
+  t.match(await key.git(['ls-remote', key.url('acme/app')]), { status: 128 });
+  await done(bo.ssh(`org access grant acme ${who} read`));
+  t.match(await key.git(['ls-remote', key.url('acme/app')]), { status: 0 });
+  await done(bo.ssh(`org access revoke acme ${who}`));
   t.match(await key.git(['ls-remote', key.url('acme/app')]), { status: 128 });
   const grants = JSON.parse(await done(bo.ssh('repo access list acme/lib --json')));
   const mine = grants.filter((grant: { who: string }) => grant.who === who);

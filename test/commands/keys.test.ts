@@ -196,17 +196,20 @@ t.test("a new key takes the old one's place with its title, owner and end", asyn
 t.test('with an overlap both keys work until it is over, and then what is open ends', async (t) => {
   const gus = await house.person('gus');
   const next = await otherMachine('gus-next');
-  const words = ['sshkey', 'rotate', gus.key.fingerprint, '--key', '-', '--overlap', '10s'];
+  const rotate = ['sshkey', 'rotate', gus.key.fingerprint, '--key', '-', '--overlap', '10s'];
   const target = ['-p', String(house.port), 'cpm@127.0.0.1'];
   // A command that waits for its input is open until somebody ends it.
-  const open = spawn('ssh', [...gus.sshOptions(), ...target, 'sshkey add -'], { stdio: 'pipe' });
+  const words = [...gus.sshOptions(), '-v', ...target, 'sshkey add -'];
+  const open = spawn('ssh', words, { stdio: 'pipe' });
   t.teardown(() => open.kill());
   let said = '';
   open.stderr.setEncoding('utf8').on('data', (text: string) => {
     said += text;
+    if (said.includes('Sending command')) open.emit('asked');
   });
+  await once(open, 'asked', { signal: AbortSignal.timeout(20_000) });
   const ended = once(open, 'close', { signal: AbortSignal.timeout(40_000) });
-  const told = await asJson(house.admin.ssh([...words, '--json'], { stdin: next.key.line }));
+  const told = await asJson(house.admin.ssh([...rotate, '--json'], { stdin: next.key.line }));
 
   t.match(told, { state: 'active' });
   t.match(await gus.ssh('whoami'), { status: 0 }, 'the old one');

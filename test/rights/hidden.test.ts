@@ -32,6 +32,8 @@ const questions = [
   'repo access revoke R nemo',
   'sshkey list --repo R',
   'sshkey add - --repo R --right read',
+  'user can nemo read R',
+  'user can nemo delete R main --json',
   'audit list --repo R',
   'audit list --repo R --user cap --json',
   'repo delete R --yes',

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { appears, entryIn } from '../support/appears.ts';
+import { quarantineIn } from '../support/appears.ts';
 import { House } from '../support/house.ts';
 import { type Pause, pauseAfter } from '../support/pause.ts';
 import type { Person } from '../support/person.ts';
@@ -39,8 +39,7 @@ async function pausedPush(
     ended.then(({ stderr }) => Promise.reject(new Error(stderr))),
   ]);
   const directory = join(house.dataDir, 'repositories', `${repo}.git`);
-  await appears(join(directory, 'objects'));
-  await entryIn(join(directory, 'objects'), 'tmp_objdir-incoming');
+  await quarantineIn(directory);
   const wanted = (await person.git(['rev-parse', 'HEAD'], { cwd: work })).stdout.trim();
   return { pause, ended, wanted, directory };
 }

@@ -67,7 +67,7 @@ async function keepKeys({ keys, users }: Store, { ada, bo }: People): Promise<vo
   await keys.revoke({ userId: ada.id }, actor());
 }
 
-async function organize({ orgs }: Store, { ada, bo }: People): Promise<void> {
+async function organize({ orgs, teams, users }: Store, { ada, bo }: People): Promise<void> {
   await orgs.add({ name: 'acme', description: '', ownerId: ada.id }, actor());
   const acme = await orgs.byName('acme');
   if (acme === undefined) throw new Error('an org was added and is not there');
@@ -78,22 +78,34 @@ async function organize({ orgs }: Store, { ada, bo }: People): Promise<void> {
   await orgs.role(acme.id, ada.id);
   await orgs.rolesOf(ada.id);
   await orgs.members(acme.id);
-  await orgs.teams(acme.id);
   await orgs.page('', 10);
+  await orgs.set(acme, { memberRight: 'write' }, actor());
+  await teams.add(acme, 'devs', [ada], actor());
+  await teams.find(acme.id, 'devs');
+  await teams.list(acme.id);
+  await teams.remove(acme, 'devs', [ada], actor());
+  await teams.remove(acme, 'devs', [], actor());
+  await users.setAdmin(bo, true, actor());
+  await orgs.add({ name: 'guild', description: '', ownerId: undefined }, actor());
+  const guild = await orgs.byName('guild');
+  if (guild !== undefined) await orgs.remove(guild, actor());
+  await users.release('guild', actor());
 }
 
 async function host(store: Store, { ada, bo }: People): Promise<void> {
-  const { access, names, pushes, repositories } = store;
+  const { access, names, pushes, repositories, usage } = store;
   const namespace = await names.find('acme');
   if (namespace === undefined) throw new Error('a namespace was made and is not there');
   const id = crypto.randomUUID();
   const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
-  await repositories.add({ id, namespace, name: 'app', ...settings }, actor(), nothing);
+  await repositories.add({ id, namespace, name: 'app', ...settings, limit: 9 }, actor(), nothing);
   const app = await repositories.byName(namespace.ownerId, 'app');
   if (app === undefined) throw new Error('a repository was added and is not there');
   await repositories.byId(app.id);
   await repositories.set(app, { visibility: 'internal' }, actor(), nothing);
   await repositories.measured(app.id, 4096);
+  await usage.bytesIn(namespace.ownerId);
+  await names.beginning('a', 'user', 10);
   for (const viewer of [{ kind: 'all' }, { kind: 'user', id: bo.id }] as const) {
     for (const namespaceId of [undefined, app.namespaceId]) {
       await repositories.page(viewer, {
@@ -113,6 +125,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await access.holdings(bo.id, { id: app.id, namespaceId: ada.id });
   await access.adminsOf(app);
   await access.list(app);
+  await access.listOn([app.namespaceId]);
   await access.revoke(on, who, 'write', actor());
 
   const by = actor();

@@ -20,6 +20,8 @@ const subjects = [
   'orgs',
   'pushes',
   'repositories',
+  'teams',
+  'usage',
   'users',
 ] as const satisfies readonly (keyof Store)[];
 

@@ -1,15 +1,15 @@
 import { once } from 'node:events';
 import { existsSync, readdirSync, watch } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 const patienceMs = 20_000;
 
-/** Waits until a folder has an entry of that name, or that begins so. @throws when that takes longer than 20 s */
-export async function entryIn(folder: string, name: string): Promise<void> {
+/** Waits until a folder has an entry that is meant. @throws when that takes longer than 20 s */
+export async function entryIn(folder: string, isMeant: (name: string) => boolean): Promise<void> {
   const watcher = watch(folder);
   const signal = AbortSignal.timeout(patienceMs);
   try {
-    while (!readdirSync(folder).some((entry) => entry.startsWith(name))) {
+    while (!readdirSync(folder).some(isMeant)) {
       await once(watcher, 'change', { signal });
     }
   } finally {
@@ -21,5 +21,12 @@ export async function entryIn(folder: string, name: string): Promise<void> {
 export async function appears(path: string): Promise<void> {
   const parent = dirname(path);
   if (!existsSync(parent)) await appears(parent);
-  await entryIn(parent, basename(path));
+  await entryIn(parent, (name) => name === basename(path));
+}
+
+/** Waits until git has begun to take a push in, in a repository that may be yet to come. @param directory - the bare one */
+export async function quarantineIn(directory: string): Promise<void> {
+  const objects = join(directory, 'objects');
+  await appears(objects);
+  await entryIn(objects, (name) => name.startsWith('tmp_objdir-incoming'));
 }

@@ -34,6 +34,7 @@ export async function answerOffline(
 ): Promise<number | undefined> {
   if (command.offline === undefined) return undefined;
   const answer = await command.offline(args);
+  if (answer === undefined) return undefined;
   await printAnswer(
     stdio,
     { command, args, answer },

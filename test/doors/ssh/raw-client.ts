@@ -35,8 +35,9 @@ export class RawClient {
   #ready = false;
   closed = false;
 
-  constructor(port: number, { holdsNewKeys = false, kex, cipher }: RawOptions = {}) {
-    this.socket = connect({ host: '127.0.0.1', port, noDelay: true });
+  constructor(port: number, { holdsNewKeys = false, kex, cipher, from }: RawOptions = {}) {
+    const localAddress = from ?? '127.0.0.1';
+    this.socket = connect({ host: '127.0.0.1', port, localAddress, noDelay: true });
     this.socket.setMaxListeners(100);
     this.protocol = new Protocol({
       server: false,
@@ -252,6 +253,8 @@ export class RawClient {
 }
 
 interface RawOptions {
+  /** The loopback address that it comes from. */
+  readonly from?: string;
   /** Never sends its NEWKEYS. */
   readonly holdsNewKeys?: boolean;
   /** The whole list, in place of ssh2's own with its marks for EXT_INFO and strict key exchange. */

@@ -1,0 +1,117 @@
+import { UserError } from '../model/errors.ts';
+import { parseRepoPath } from '../model/repo.ts';
+import { type Right, reaches } from '../model/right.ts';
+import type { Repository } from '../store/repositories.ts';
+import type { User } from '../store/users.ts';
+import { boolean, changed, object, paged, present, string } from './answers.ts';
+import { type Context, command, list } from './command.ts';
+import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
+
+const pageRows = 500;
+const name = { type: 'string', format: 'name', description: "the user's name" } as const;
+
+const admin = command({
+  words: 'user admin',
+  summary: 'Make a user a site admin, or take that back',
+  examples: ['user admin ana', 'user admin ana --off'],
+  args: { name, off: { type: 'boolean', description: 'take it back' } },
+  positions: ['name'],
+  required: ['name'],
+  answer: changedWithKeys,
+  changes: true,
+  needs: () => ({ need: 'site-admin' }),
+  target: (args) => args.name,
+  run: async (context, args) => {
+    const { core, by } = context;
+    const user = await core.store.users.byName(args.name);
+    if (user === undefined) throw new UserError('not_found', `${args.name}: no such user`);
+    return tellingOrphans(context, { madeBy: user.id }, () =>
+      core.store.users.setAdmin(user, args.off !== true, by),
+    );
+  },
+  text: (answer) => (answer.changed ? 'Changed.' : 'So it was already.'),
+});
+
+const release = command({
+  words: 'user release',
+  summary: 'Free the name of a user or organization that is gone',
+  examples: ['user release olduser'],
+  args: { name },
+  positions: ['name'],
+  required: ['name'],
+  answer: changed,
+  changes: true,
+  needs: () => ({ need: 'site-admin' }),
+  target: (args) => args.name,
+  run: async ({ core, by }, args) => ({
+    changed: await core.store.users.release(args.name, by),
+  }),
+  text: (answer) => (answer.changed ? 'The name is free.' : 'Nobody ever had this name.'),
+});
+
+const access = list({
+  words: 'user access',
+  summary: 'Every repository that a user reaches, and why',
+  examples: ['user access ana'],
+  args: { name },
+  positions: ['name'],
+  required: ['name'],
+  row: object({ repo: string, right: string, why: string }),
+  columns: ['REPOSITORY', 'RIGHT', 'WHY'],
+  needs: (args) => ({ need: 'self', user: args.name }),
+  target: (args) => args.name,
+  run: async ({ core, granted }) => accessRows(core, present(granted.user)),
+  cells: (row) => [row.repo, row.right, row.why],
+});
+
+async function* accessRows(core: Context['core'], user: User) {
+  const viewer = user.admin ? ({ kind: 'all' } as const) : ({ kind: 'user', id: user.id } as const);
+  const repositories = paged<Repository>((after) =>
+    core.store.repositories.page(viewer, {
+      after: { namespace: after?.namespace ?? '', name: after?.name ?? '' },
+      limit: pageRows,
+    }),
+  );
+  for await (const repo of repositories) {
+    const { right, why } = await core.access.rightOf(user, repo);
+    if (reaches(right, 'read')) yield { repo: repo.fullName, right, why };
+  }
+}
+
+const verbs = ['read', 'write', 'admin', 'force', 'delete'] as const;
+
+const can = command({
+  words: 'user can',
+  summary: 'Whether a user may do something to a repository or ref, and why; status 0 yes, 4 no',
+  examples: ['user can ana write acme/app', 'user can ana delete acme/app main'],
+  args: {
+    name,
+    verb: { type: 'string', enum: verbs, description: 'what to do' },
+    repo: { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' },
+    ref: { type: 'string', format: 'branch', description: 'a branch, for force and delete' },
+  },
+  positions: ['name', 'verb', 'repo', 'ref'],
+  required: ['name', 'verb', 'repo'],
+  answer: object({ allowed: boolean, why: string }),
+  needs: (args) => ({ need: 'can', user: args.name, path: parseRepoPath(args.repo) }),
+  target: (args) => args.name,
+  run: async ({ core, granted }, args) => {
+    const user = present(granted.user);
+    const held = granted.repo && (await core.access.rightOf(user, granted.repo));
+    if (granted.repo === undefined || held === undefined || held.right === 'none') {
+      return { allowed: false, why: held?.why ?? 'nothing gives you a right to it' };
+    }
+    const { verb, ref } = args as { verb: (typeof verbs)[number]; ref: string | undefined };
+    const wanted: Right = verb === 'force' || verb === 'delete' ? 'write' : verb;
+    if (wanted === 'write' && granted.repo.archived) {
+      return { allowed: false, why: 'the repository is archived' };
+    }
+    if (verb === 'delete' && ref === granted.repo.defaultBranch) {
+      return { allowed: false, why: 'the default branch can not be deleted' };
+    }
+    return { allowed: reaches(held.right, wanted), why: held.why };
+  },
+  text: ({ allowed, why }) => `${allowed ? 'yes' : 'no'}: ${why}`,
+});
+
+export const userRightsCommands = [admin, release, access, can];
