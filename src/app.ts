@@ -1,6 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
+import { AuditClock } from './core/audit-clock.ts';
 import { type Core, openCore } from './core/core.ts';
 import {
   type Asker,
@@ -20,11 +21,14 @@ import {
   readPrivateKey,
 } from './core/house.ts';
 import { identifyKey } from './core/identify.ts';
-import { openLocalDoor } from './doors/local/server.ts';
+import type { OpenDoor } from './core/sessions.ts';
+import { addressText } from './doors/local/announce.ts';
+import { type LocalDoor, openLocalDoor } from './doors/local/server.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
 import { openSshDoor } from './doors/ssh/server.ts';
 import { createLog, type Log } from './log.ts';
 import { UserError } from './model/errors.ts';
+import { principalText } from './model/principal.ts';
 import type { ListenAddress } from './settings.ts';
 import { createRun } from './shell/run.ts';
 import { type HouseLock, lockHouse } from './store/sqlite.ts';
@@ -96,13 +100,16 @@ interface Opened {
 async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App> {
   const { config, log } = core;
   const run = createRun(core);
+  const auditClock = new AuditClock(core.chain, log, { keepMs: config.values['audit.keep'] });
+  await auditClock.start();
   const ssh = await openSsh(core, log);
   const addresses = await listenAll(ssh, config.values.listen, warn);
   core.setPort(addresses[0]?.port ?? 0);
-  const unregister = core.sessions.register((matches, why) =>
-    ssh.endWhere((owner) => matches(owner.principal), why),
-  );
   const local = await openLocalDoor(socketPath(config.dataDir), run, log);
+  const closed = [
+    core.sessions.register(sshSessions(ssh, addresses)),
+    core.sessions.register(localSessions(local)),
+  ];
   return {
     core,
     addresses,
@@ -110,14 +117,61 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     firstAdmin,
     close: async () => {
       const graceMs = config.values['shutdown.grace'];
+      core.events.stop(
+        new UserError('unavailable', 'the server is stopping', { hint: 'follow again soon' }),
+      );
       await Promise.all([ssh.close(graceMs), local.close(graceMs)]);
-      unregister();
+      for (const unregister of closed) unregister();
+      await auditClock.stop();
       await core.close();
       await rm(pidPath(config.dataDir), { force: true });
       lock.release();
     },
   };
 }
+
+/** The SSH door, as the core sees it. */
+function sshSessions(ssh: SshDoor, addresses: readonly ListenAddress[]): OpenDoor {
+  return {
+    listeners: addresses.map(addressText),
+    connections: () =>
+      ssh.connections().map(({ id, address, startedAt, owner }) => ({
+        ...connection,
+        id,
+        principal: principalText(owner?.principal ?? { kind: 'anonymous' }),
+        address,
+        door: 'ssh',
+        startedAt,
+      })),
+    endWhere: (matches, why) => ssh.endWhere((owner) => matches(owner.principal), why),
+    end: (id, why) => ssh.end(id, why),
+  };
+}
+
+/** The local door likewise: everybody there is the operator. */
+function localSessions(local: LocalDoor): OpenDoor {
+  return {
+    listeners: [],
+    connections: () =>
+      local.connections().map(({ id, startedAt }) => ({
+        ...connection,
+        id,
+        principal: 'operator',
+        address: undefined,
+        door: 'local',
+        startedAt,
+      })),
+    endWhere: () => undefined,
+    end: (id, why) => local.end(id, why),
+  };
+}
+
+const connection = {
+  kind: 'connection',
+  connection: undefined,
+  action: undefined,
+  target: undefined,
+} as const;
 
 async function openSsh(core: Core, log: Log): Promise<SshDoor> {
   const { values, hostKeyPaths } = core.config;

@@ -1,9 +1,13 @@
+import { isIP, SocketAddress } from 'node:net';
+import { type AuditQuestion, auditEntries } from '../core/audit-list.ts';
+import { addressPrefix } from '../core/failed-sign-ins.ts';
+import { headName } from '../model/audit-head.ts';
 import { UserError } from '../model/errors.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { readMoment } from '../model/units.ts';
-import type { AuditEntry } from '../store/audit.ts';
+import type { AuditEntry } from '../store/audit-search.ts';
 import { anything, boolean, integer, maybe, object, string, time } from './answers.ts';
-import { type Context, command, list } from './command.ts';
+import { type Context, command, lines, list } from './command.ts';
 
 const listAudit = list({
   words: 'audit list',
@@ -11,13 +15,19 @@ const listAudit = list({
   examples: [
     'audit list --limit 20',
     'audit list --user ana --since 30d',
-    'audit list --repo acme/app',
+    'audit list --repo acme/app --action git-upload-pack --since 30d',
+    'audit list --address 192.0.2.7',
   ],
   args: {
     user: { type: 'string', format: 'name', description: "one user's requests" },
     repo: { type: 'string', format: 'repo', description: 'requests about one repository' },
     key: { type: 'string', format: 'fingerprint', description: 'requests signed by one key' },
-    address: { type: 'string', format: 'text', description: 'requests from one address' },
+    address: {
+      type: 'string',
+      format: 'address',
+      description:
+        'requests from one address, failed sign-ins of its network too; or a network, as shown',
+    },
     action: {
       type: 'string',
       format: 'text',
@@ -45,18 +55,19 @@ const listAudit = list({
       ? { need: 'site-admin' }
       : { need: 'repo', path: parseRepoPath(args.repo), right: 'admin' },
   target: (args) => args.repo,
-  run: async ({ core, granted }, args) => {
+  run: async ({ core, granted, signal }, args) => {
     const now = new Date();
-    return auditRows(core, {
-      principal: args.user && `user:${args.user}`,
+    const question: AuditQuestion = {
+      principals: args.user === undefined ? undefined : await principalsOf(core, args.user),
       targetId: granted.repo?.id,
       key: args.key,
-      address: args.address,
+      addresses: args.address === undefined ? undefined : addressesOf(args.address),
       action: args.action,
       since: args.since && readMoment(args.since, now, 'ago'),
       until: args.until && readMoment(args.until, now, 'ago'),
       limit: args.limit ?? 100,
-    });
+    };
+    return auditRows(auditEntries(core, question, signal));
   },
   cells: (row) => [
     String(row.seq),
@@ -69,11 +80,22 @@ const listAudit = list({
   ],
 });
 
-async function* auditRows(
-  core: Context['core'],
-  filter: Parameters<Context['core']['audit']['list']>[0],
-) {
-  for (const entry of await core.audit.list(filter)) yield toRow(entry);
+/** A user under every name that was the user's. */
+async function principalsOf({ store }: Context['core'], name: string): Promise<readonly string[]> {
+  return (await store.names.allOfOwner(name)).map((each) => `user:${each}`);
+}
+
+/** An address, and the network under which its failed sign-ins are counted; a network is meant by itself. */
+function addressesOf(text: string): readonly string[] {
+  const family = isIP(text) === 6 ? 'ipv6' : 'ipv4';
+  if (isIP(text) === 0) return [text];
+  // The record has every address in its one shortest spelling.
+  const { address } = new SocketAddress({ address: text, family });
+  return [address, addressPrefix(address)];
+}
+
+async function* auditRows(entries: AsyncIterable<AuditEntry>) {
+  for await (const entry of entries) yield toRow(entry);
 }
 
 function toRow(entry: AuditEntry) {
@@ -85,7 +107,7 @@ function toRow(entry: AuditEntry) {
 const verify = command({
   words: 'audit verify',
   summary: 'Check that no row of the record was changed, and none cut off behind a head you kept',
-  examples: ['audit verify'],
+  examples: ['audit verify', 'audit verify --head SEQ:HASH'],
   args: { head: { type: 'string', format: 'text', description: 'SEQ:HASH, noted earlier' } },
   answer: object({
     ok: boolean,
@@ -94,8 +116,13 @@ const verify = command({
     first_bad: { type: ['integer', 'null'] },
   }),
   needs: () => ({ need: 'site-admin' }),
-  run: async ({ core }, args) =>
-    core.audit.verify(args.head === undefined ? undefined : readHead(args.head)),
+  run: async ({ core, note }, args) => {
+    const found = await core.chain.verify(
+      args.head === undefined ? undefined : readHead(args.head),
+    );
+    await noteCheckpoint(core, note);
+    return found;
+  },
   text: (found) =>
     found.ok
       ? `The record is whole: ${found.rows} rows, head ${found.head}`
@@ -108,4 +135,40 @@ function readHead(text: string): { seq: number; hash: string } {
   throw new UserError('usage', 'a head is SEQ:HASH, as audit verify prints it');
 }
 
-export const auditCommands = [listAudit, verify];
+/** Says where the chain begins, once rows were dropped. */
+async function noteCheckpoint(core: Context['core'], note: Context['note']): Promise<void> {
+  const checkpoint = await core.chain.checkpoint();
+  if (checkpoint === undefined) return;
+  note(`rows up to ${checkpoint.seq} were dropped; the chain goes on from ${headName(checkpoint)}`);
+}
+
+const exportAudit = lines({
+  words: 'audit export',
+  summary: 'Every row of the record as it is chained, oldest first, one JSON object a line',
+  examples: ['audit export > audit.jsonl'],
+  args: {},
+  row: object({
+    seq: integer,
+    at: time,
+    phase: string,
+    request: string,
+    principal: string,
+    principal_id: maybe,
+    key: maybe,
+    address: maybe,
+    door: string,
+    action: string,
+    target: maybe,
+    target_id: maybe,
+    outcome: string,
+    detail: string,
+    hash: string,
+  }),
+  needs: () => ({ need: 'site-admin' }),
+  run: async ({ core, note, signal }) => {
+    await noteCheckpoint(core, note);
+    return core.chain.rows(signal);
+  },
+});
+
+export const auditCommands = [listAudit, verify, exportAudit];

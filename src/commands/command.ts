@@ -5,6 +5,7 @@ import type { Actor } from '../store/changes.ts';
 
 /** How the text of an argument is checked before anything is looked up. */
 export type Format =
+  | 'address'
   | 'branch'
   | 'description'
   | 'duration'
@@ -78,6 +79,8 @@ export interface Context {
   /** What the command's ask led to. */
   readonly granted: Granted;
   readonly signal: AbortSignal;
+  /** Declares that it may be silent for as long as it likes: the limit of idle connections does not count for it. */
+  staySilent(): void;
   /** Whether the operator, on the machine itself, asks. */
   readonly local: boolean;
   /** The content of a FILE argument: `-` is standard input. At most 1 MiB unless told. @throws UserError `usage` */
@@ -123,6 +126,8 @@ export interface Command {
   /** The columns that these arguments leave out. */
   hidden?(args: Readonly<Record<string, unknown>>): readonly string[];
   cells?(row: unknown): readonly string[];
+  /** Rows are printed as one JSON object a line, whatever was asked. */
+  readonly lines?: true;
 }
 
 interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends keyof A & string, T> {
@@ -180,4 +185,15 @@ export function list<
     answer: { type: 'array', items: row },
     text: () => '',
   });
+}
+
+/** A command whose answer is a stream of rows for programs: one JSON object a line, with and without --json. */
+export function lines<
+  const A extends Readonly<Record<string, ArgSchema>>,
+  const R extends keyof A & string,
+  T,
+>(definition: Omit<Definition<A, R, Rows<T>>, 'text' | 'answer'> & { row: AnswerSchema }): Command {
+  const { row, ...rest } = definition;
+  const defined = { ...rest, text: () => '' } as unknown as Definition<A, R, Rows<T>>;
+  return { ...command({ ...defined, answer: { type: 'array', items: row } }), lines: true };
 }

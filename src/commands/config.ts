@@ -6,7 +6,7 @@ import { UserError } from '../model/errors.ts';
 import { quoted } from '../model/repo.ts';
 import { writeDurably } from '../programs/files.ts';
 import { isKey, type Key, nearestKey } from '../settings.ts';
-import { boolean, changed, object, string } from './answers.ts';
+import { boolean, object, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 
 const key = { type: 'string', format: 'text', description: 'as config list shows it' } as const;
@@ -120,7 +120,7 @@ const unset = command({
   args: { key },
   positions: ['key'],
   required: ['key'],
-  answer: changed,
+  answer: object({ changed: boolean, restart: boolean }),
   changes: true,
   needs: () => ({ need: 'operator' }),
   target: (args) => args.key,

@@ -3,14 +3,17 @@ import { auditCommands } from './audit.ts';
 import type { Command } from './command.ts';
 import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
+import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
 import { orgCommands } from './org.ts';
 import { repoCommands } from './repo.ts';
 import { serve } from './serve.ts';
+import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
+import { status } from './status.ts';
 import { teamCommands } from './team.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
@@ -23,7 +26,6 @@ export const later: readonly string[] = [
   'backup',
   'conflicts',
   'doctor',
-  'events',
   'merge',
   'neighbors',
   'pull',
@@ -31,10 +33,7 @@ export const later: readonly string[] = [
   'restart',
   'servers',
   'service',
-  'sessions',
   'shell',
-  'status',
-  'audit export',
   'org rename',
   'org rules',
   'repo adopt',
@@ -86,6 +85,9 @@ export const commands: readonly Command[] = [
   ...userRightsCommands,
   ...sshkeyCommands,
   ...auditCommands,
+  events,
+  ...sessionsCommands,
+  status,
   ...configCommands,
   ...completion,
   serve,

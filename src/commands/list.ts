@@ -104,8 +104,11 @@ export const list = listCommand({
   columns: ['NAME', 'VISIBILITY', 'RIGHT', 'SIZE', 'UPDATED', 'ID', 'REFS', 'DESCRIPTION'],
   hidden: ({ long }) => (long === true ? [] : ['ID', 'REFS', 'DESCRIPTION']),
   needs: () => ({ need: 'account' }),
-  run: async (context, { pattern, namespace, sort = 'name' }) =>
-    sorted(readable(context, { pattern, namespace }), sort as Sort),
+  run: async (context, { pattern, namespace, sort = 'name' }) => {
+    // Sizes are measured behind the pushes: an order by them must know the last one.
+    if (sort === 'size') await context.core.sizes.flush();
+    return sorted(readable(context, { pattern, namespace }), sort as Sort);
+  },
   cells: (row) => [
     row.name,
     row.visibility,

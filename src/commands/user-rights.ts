@@ -1,4 +1,3 @@
-import { UserError } from '../model/errors.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { type Right, reaches } from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
@@ -6,6 +5,7 @@ import type { User } from '../store/users.ts';
 import { boolean, changed, object, paged, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
+import { named } from './user.ts';
 
 const pageRows = 500;
 const name = { type: 'string', format: 'name', description: "the user's name" } as const;
@@ -23,8 +23,7 @@ const admin = command({
   target: (args) => args.name,
   run: async (context, args) => {
     const { core, by } = context;
-    const user = await core.store.users.byName(args.name);
-    if (user === undefined) throw new UserError('not_found', `${args.name}: no such user`);
+    const user = await named(core, args.name);
     return tellingOrphans(context, { madeBy: user.id }, () =>
       core.store.users.setAdmin(user, args.off !== true, by),
     );

@@ -202,7 +202,8 @@ const remove = command({
   text: () => 'The user is gone; keys, grants and memberships with it.',
 });
 
-async function named(core: Context['core'], wanted: string): Promise<User> {
+/** The user of a name. @throws UserError `not_found` */
+export async function named(core: Context['core'], wanted: string): Promise<User> {
   const user = await core.store.users.byName(wanted);
   if (user !== undefined) return user;
   throw new UserError('not_found', `${wanted}: no such user`, { hint: 'see them with: user list' });

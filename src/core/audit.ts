@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../log.ts';
 import { type Principal, principalText } from '../model/principal.ts';
-import type { AuditEntry, AuditFilter, AuditHead, AuditRow } from '../store/audit.ts';
-import { chainHash } from '../store/audit.ts';
+import type { AuditHead, AuditRow } from '../store/audit.ts';
 import type { Store } from '../store/store.ts';
 import { addressPrefix, FailedSignIns } from './failed-sign-ins.ts';
 
@@ -35,16 +34,7 @@ export interface OpenRecord {
   ): Promise<void>;
 }
 
-export interface Verification {
-  readonly ok: boolean;
-  readonly rows: number;
-  /** `SEQ:HASH` of the newest row. */
-  readonly head: string;
-  readonly first_bad: number | null;
-}
-
 const flushMs = 100;
-const pageRows = 1000;
 
 /**
  * The record of every request: an opening and a closing row, both appended, each with the hash of the row before it (S28).
@@ -99,47 +89,30 @@ export class Audit {
     this.#failed.count(addressPrefix(address), fingerprints, new Date());
   }
 
-  /** Newest first; what was counted or queued until now is in it. */
-  async list(filter: AuditFilter): Promise<readonly AuditEntry[]> {
-    await this.settle();
-    return this.#store.audit.list(filter);
+  /** Something that the server does of itself. */
+  noted(action: string, detail: Readonly<Record<string, unknown>>): void {
+    const principal = { kind: 'operator' } as const;
+    const request = randomUUID();
+    const opening = { request, principal, address: undefined, door: 'clock', target: undefined };
+    this.#push({ ...openingRow({ ...opening, action }), phase: 'note', outcome: 'ok', detail });
   }
 
-  /**
-   * Walks the whole chain in pages.
-   *
-   * @param head - `SEQ:HASH` kept elsewhere: a chain that ends before it, or differs there, was cut or rewritten
-   */
-  async verify(head: { seq: number; hash: string } | undefined): Promise<Verification> {
-    await this.settle();
-    let last: AuditHead = { seq: 0, hash: '0'.repeat(64) };
-    const bad = (seq: number): Verification => ({
-      ok: false,
-      rows: last.seq,
-      head: `${last.seq}:${last.hash}`,
-      first_bad: seq,
-    });
-    for (;;) {
-      const links = await this.#store.audit.links(last.seq, pageRows);
-      for (const { seq, fields, hash } of links) {
-        const expected = chainHash(last.hash, last.seq + 1, fields);
-        if (seq !== last.seq + 1 || hash !== expected) return bad(last.seq + 1);
-        if (head?.seq === seq && head.hash !== hash) return bad(seq);
-        last = { seq, hash };
-      }
-      if (links.length === 0) break;
-      await new Promise(setImmediate);
-    }
-    if (head !== undefined && head.seq > last.seq) return bad(last.seq + 1);
-    return { ok: true, rows: last.seq, head: `${last.seq}:${last.hash}`, first_bad: null };
+  /** The newest row, after everything queued was written. */
+  async head(): Promise<AuditHead> {
+    await this.flush();
+    this.#head ??= await this.#store.audit.head();
+    return this.#head;
   }
 
-  /** Closes what a dead process left open. */
-  async closeInterrupted(): Promise<number> {
+  /** Closes what a dead process left open. @param targetIdOf - what a request was about, if that can be told */
+  async closeInterrupted(
+    targetIdOf: (row: AuditRow) => Promise<string | undefined>,
+  ): Promise<number> {
     const open = await this.#store.audit.open();
     const at = new Date().toISOString();
     for (const row of open) {
-      this.#push({ ...row, at, phase: 'close', outcome: 'interrupted', detail: {} });
+      const targetId = await targetIdOf(row);
+      this.#push({ ...row, at, phase: 'close', outcome: 'interrupted', detail: {}, targetId });
     }
     await this.flush();
     return open.length;

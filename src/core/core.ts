@@ -7,6 +7,8 @@ import { type Git, openGit } from '../programs/git.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
+import { AuditChain } from './audit-chain.ts';
+import { Events } from './events.ts';
 import { ensureScratch } from './house.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
@@ -25,6 +27,8 @@ export interface Core {
   readonly store: Store;
   readonly access: AccessControl;
   readonly audit: Audit;
+  readonly chain: AuditChain;
+  readonly events: Events;
   readonly repos: Repos;
   readonly git: Git;
   readonly sessions: Sessions;
@@ -72,13 +76,16 @@ export async function openCore(
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
   const lookup = new Lookup(store, values.default_namespace);
   const signIns = new SignIns(store, log);
+  const access = new AccessControl(store, lookup, values.org_create);
   let port = values.listen[0]?.port ?? 0;
   return {
     config,
     log,
     store,
-    access: new AccessControl(store, lookup, values.org_create),
+    access,
     audit,
+    chain: new AuditChain({ store, audit, log }, dataDir),
+    events: new Events(store, access),
     repos,
     git,
     sessions: new Sessions(),

@@ -48,6 +48,11 @@ export class Locks {
     return this.#take(id, true, signal);
   }
 
+  /** How many wait for one. */
+  get waiting(): number {
+    return [...this.#locks.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
+  }
+
   /** Takes it only if that needs no waiting. */
   tryExclusive(id: string): (() => void) | undefined {
     const lock = this.#of(id);

@@ -51,6 +51,11 @@ export class PushQueue {
     return { waited, leave: this.#leave(asker, line) };
   }
 
+  /** How many pushes wait. */
+  get waiting(): number {
+    return [...this.#lines.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
+  }
+
   #lineOf(asker: string): Line {
     const held = this.#lines.get(asker);
     if (held !== undefined) return held;

@@ -1,10 +1,15 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../log.ts';
+import type { RefCommand } from '../model/ref.ts';
 import { endLeftovers } from '../programs/leftovers.ts';
+import { readRefsOf } from '../programs/refs.ts';
 import { sweepQuarantine } from '../programs/sweep.ts';
+import { archiveTips, notReachable } from '../programs/tips.ts';
+import type { AuditRow } from '../store/audit.ts';
 import type { Actor } from '../store/changes.ts';
 import type { JournaledPush } from '../store/pushes.ts';
+import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
 import { carriedOut, type PushParts, settlePush, takeBack } from './push-request.ts';
 
@@ -22,7 +27,7 @@ export async function recover(
 ): Promise<void> {
   const { store, repos } = parts;
   const children = await endLeftovers(store.houseId);
-  await clearIncoming(parts, join(dataDir, 'incoming'));
+  await clearIncoming(parts, { incoming: join(dataDir, 'incoming'), log });
   const pushes = await store.pushes.unsettled();
   for (const push of pushes) {
     try {
@@ -36,16 +41,34 @@ export async function recover(
   if (open.length > 0) await repos.sweepHalfMade();
   // No git program moves a default branch.
   if (open.some(({ action }) => !action.startsWith('git-'))) await repos.settleHeads();
-  const interrupted = await audit.closeInterrupted();
+  const interrupted = await audit.closeInterrupted((row) => repositoryOf(store, row));
   if (children + pushes.length + interrupted > 0) {
     log.warn({ children, pushes: pushes.length, interrupted }, 'cleaned up after a crash');
   }
 }
 
-async function clearIncoming({ repos }: Parts, incoming: string): Promise<void> {
+/** The repository that a git program was at work on, so that whoever asks for its record misses no reader. */
+async function repositoryOf(store: Store, row: AuditRow): Promise<string | undefined> {
+  const { action, principal, target = '' } = row;
+  if (!action.startsWith('git-')) return undefined;
+  const own = principal.replace(/^user:/, '');
+  const [name = '', namespace = own] = target.split('/').reverse();
+  const owner = await store.names.find(namespace);
+  if (owner === undefined) return undefined;
+  return (await store.repositories.byName(owner.ownerId, name))?.id;
+}
+
+async function clearIncoming(
+  { repos }: Parts,
+  { incoming, log }: { incoming: string; log: Log },
+): Promise<void> {
   for (const entry of await readdir(incoming)) {
-    if (entry.startsWith('removed-')) await repos.settleRemoval(entry);
-    else await rm(join(incoming, entry), { recursive: true, force: true });
+    try {
+      if (entry.startsWith('removed-')) await repos.settleRemoval(entry);
+      else await rm(join(incoming, entry), { recursive: true, force: true });
+    } catch (error) {
+      log.error({ err: error, entry }, 'what a crash left is not cleared away');
+    }
   }
 }
 
@@ -61,6 +84,29 @@ async function settleCutOff(parts: Parts, push: JournaledPush): Promise<void> {
   const directory = repos.directory(repo);
   await sweepQuarantine(directory);
   const done = await carriedOut(directory, push.commands);
+  await keepTips(
+    parts,
+    directory,
+    push.commands.filter((command) => !done.includes(command)),
+  );
   if (done.length === 0 && push.creates) await takeBack(parts, repo.id, by);
   else await settlePush(parts, repo, done, by);
+}
+
+/**
+ * A push that could not be written down while the server ran may have been followed by others: its refs tell nothing
+ * of it any more. What it would have overwritten is kept, whether it did or not.
+ */
+async function keepTips(
+  { git }: Parts,
+  directory: string,
+  commands: readonly RefCommand[],
+): Promise<void> {
+  const values = await readRefsOf(
+    directory,
+    commands.map(({ ref }) => ref),
+  );
+  const news = [...values.values()].flatMap(({ oid }) => oid ?? []);
+  const olds = commands.map(({ old }) => old);
+  await archiveTips(git, directory, await notReachable(git, directory, { olds, news }));
 }

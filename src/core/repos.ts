@@ -37,6 +37,11 @@ export class Repos {
     this.#room = room;
   }
 
+  /** How many requests wait until others are through with a repository or a ref. */
+  get waiting(): number {
+    return this.#locks.waiting;
+  }
+
   /** Absolute path of the bare repository. */
   directory(repo: { readonly fullName: string }): string {
     return join(this.#dataDir, 'repositories', `${repo.fullName}.git`);

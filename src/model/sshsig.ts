@@ -32,11 +32,39 @@ export function verifySshSignature(
     reader.end();
     if (!key.equals(blob) || signedNamespace !== namespace || !hashes.includes(hash)) return false;
     const digest = createHash(hash).update(message).digest();
-    const data = Buffer.concat([Buffer.from(magic), wire(namespace, reserved, hash, digest)]);
+    const data = sshSignedData({ namespace, reserved, hash }, digest);
     const algorithm = new WireReader(signature).text();
     return verifySignature(checkBlob(blob), { algorithm, blob: signature, data });
   } catch {
     // A torn signature: no different from a wrong one.
     return false;
   }
+}
+
+/** What a signature says of itself, besides its key. */
+export interface SshSigned {
+  readonly namespace: string;
+  readonly reserved: Buffer;
+  readonly hash: string;
+}
+
+/** The bytes that are signed in a message's place. @param digest - of the message, by `hash` */
+export function sshSignedData({ namespace, reserved, hash }: SshSigned, digest: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(magic), wire(namespace, reserved, hash, digest)]);
+}
+
+/**
+ * Armours a signature, with a line break at its end.
+ *
+ * @param by - the key's blob, and the signature as SSH sends it
+ */
+export function sshSignature(
+  { namespace, reserved, hash }: SshSigned,
+  by: { blob: Buffer; signature: Buffer },
+): string {
+  const fields = wire(1, by.blob, namespace, reserved, hash, by.signature);
+  const base64 = Buffer.concat([Buffer.from(magic), fields]).toString('base64');
+  const name = 'SSH SIGNATURE';
+  const body = base64.match(/.{1,70}/g) ?? [];
+  return [`-----BEGIN ${name}-----`, ...body, `-----END ${name}-----`, ''].join('\n');
 }

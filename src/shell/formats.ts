@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
 import { UserError } from '../model/errors.ts';
 import { refFault } from '../model/ref.ts';
@@ -19,6 +20,17 @@ function usage(value: string, what: string, hint?: string): UserError {
     'usage',
     `${quoted(value)} is not ${what}`,
     hint === undefined ? {} : { hint },
+  );
+}
+
+function checkAddress(value: string): void {
+  const [, address = '', bits = ''] = /^([^/]*)(\/\d{1,3})?$/.exec(value) ?? [];
+  const network = { 4: '/24', 6: '/64' }[isIP(address)];
+  if (value === 'others' || (network !== undefined && ['', network].includes(bits))) return;
+  throw usage(
+    value,
+    'an address',
+    'write 192.0.2.7, 192.0.2.0/24, 2001:db8::7 or 2001:db8:0:0::/64',
   );
 }
 
@@ -58,6 +70,7 @@ function checkWho(value: string): void {
 
 /** What each format lets through; every one of them looks at the text alone. @throws UserError `usage` */
 const checks: Readonly<Record<Format, (value: string) => void>> = {
+  address: checkAddress,
   branch: (value) => {
     const fault = value.startsWith('refs/')
       ? 'give it without refs/heads/'

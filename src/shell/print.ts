@@ -27,6 +27,12 @@ export async function printAnswer(
   { command, args, answer }: Answered,
   style: Style,
 ): Promise<void> {
+  if (command.lines === true) {
+    for await (const row of answer as AsyncIterable<unknown>) {
+      if (!(await send(stdout, `${jsonText(row)}\n`))) return;
+    }
+    return;
+  }
   if (command.columns !== undefined && command.cells !== undefined) {
     const rows = answer as AsyncIterable<unknown>;
     const table = tableOf(command, args);

@@ -28,6 +28,10 @@ export interface Request {
   readonly stdio: Stdio;
   /** Aborts when the client is gone or its right to be here ended. Its reason is a UserError in the latter case. */
   readonly signal: AbortSignal;
+  /** Takes the request out of the limit of idle connections until its end; absent where there is no such limit. */
+  readonly staySilent?: () => void;
+  /** The id of the connection that it came through, where it came through one. */
+  readonly connection?: string;
   readonly terminal: Terminal | undefined;
   /** Where relative FILE arguments start; absent at remote doors, where a FILE can only be `-`. */
   readonly directory: string | undefined;

@@ -42,6 +42,7 @@ export async function runCommand(
     },
     granted,
     signal: request.signal,
+    staySilent: () => request.staySilent?.(),
     local: request.door === 'local',
     readFile: (file, largestBytes = usualFileBytes) =>
       readFileArgument(request, file, largestBytes),
@@ -50,6 +51,9 @@ export async function runCommand(
   };
   const answer = await command.run(context, args);
   await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
+  // A list that was cut short because its reader may no longer be here is no success.
+  const { aborted, reason } = request.signal;
+  if (aborted && !command.changes && reason instanceof UserError) throw reason;
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
   if (terminal !== undefined) notes.push(...(await warnings(context, command.words)));
   if (globals.dryRun) notes.push('dry run: nothing was changed');
@@ -58,6 +62,7 @@ export async function runCommand(
   const status = statusOf(answer);
   return {
     status,
+    acted: command.changes && !globals.dryRun,
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };

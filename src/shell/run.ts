@@ -21,6 +21,15 @@ export function createRun(core: Core): Run {
     const startedAt = performance.now();
     const resolved = tryResolve(request);
     let record: OpenRecord | undefined;
+    const ended = core.sessions.began({
+      id,
+      principal,
+      address,
+      door,
+      action: resolved.action,
+      target: resolved.target,
+      connection: request.connection,
+    });
     try {
       record = await core.audit.open(
         {
@@ -46,6 +55,8 @@ export function createRun(core: Core): Run {
         log.error({ err: error, words: request.words }, 'request failed');
       logEnd(log, resolved, { outcome: known.code, startedAt });
       return await fail(request, { resolved, record, error: known });
+    } finally {
+      ended();
     }
   };
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { sql } from 'kysely';
 import type { Database } from './sqlite.ts';
+import type { Tables } from './tables.ts';
 
 export interface AuditRow {
   readonly at: string;
@@ -24,52 +24,17 @@ export interface AuditHead {
   readonly hash: string;
 }
 
-/** A request's two rows, or a note's one, joined under the first one's number. */
-export interface AuditEntry {
-  readonly seq: number;
-  readonly at: string;
-  readonly principal: string;
-  readonly key: string | undefined;
-  readonly address: string | undefined;
-  readonly door: string;
-  readonly action: string;
-  readonly target: string | undefined;
-  readonly outcome: string;
-  readonly detail: Readonly<Record<string, unknown>>;
-}
+/** A row as the table has it: the columns in their order are what its hash is made of. */
+export type RawAuditRow = Tables['audit'];
 
-export interface AuditFilter {
-  readonly principal?: string | undefined;
-  readonly targetId?: string | undefined;
-  readonly key?: string | undefined;
-  readonly address?: string | undefined;
-  readonly action?: string | undefined;
-  readonly since?: string | undefined;
-  readonly until?: string | undefined;
-  readonly limit: number;
-}
-
-/** One link of the chain, as `verify` reads it. */
-export interface AuditLink {
-  readonly seq: number;
-  readonly fields: readonly (string | null)[];
-  readonly hash: string;
-}
-
-/** Written into the query: SQLite takes a partial index only where it sees the index's own condition. */
-const closing = sql.lit('close' as const);
-
-const genesis = '0'.repeat(64);
+/** What the first row of all goes on from. */
+export const genesis: AuditHead = { seq: 0, hash: '0'.repeat(64) };
 
 /**
  * The hash of a row: SHA-256 over the JSON array of the previous hash, the number and the row's columns in the table's order.
  * The table and this line are all that an independent verifier needs.
  */
-export function chainHash(
-  previous: string,
-  seq: number,
-  fields: readonly (string | null)[],
-): string {
+function chainHash(previous: string, seq: number, fields: readonly (string | null)[]): string {
   return createHash('sha256')
     .update(JSON.stringify([previous, seq, ...fields]))
     .digest('hex');
@@ -90,7 +55,17 @@ export class AuditLog {
       .orderBy('seq', 'desc')
       .limit(1)
       .executeTakeFirst();
-    return row ?? { seq: 0, hash: genesis };
+    return row ?? (await this.#checkpoint()) ?? genesis;
+  }
+
+  /** All rows may have been dropped behind it. */
+  async #checkpoint(): Promise<AuditHead | undefined> {
+    return this.#db
+      .selectFrom('audit_checkpoint')
+      .select(['seq', 'hash'])
+      .orderBy('seq', 'desc')
+      .limit(1)
+      .executeTakeFirst();
   }
 
   /** Appends rows behind `head` in one durable transaction. @returns the new head */
@@ -123,66 +98,43 @@ export class AuditLog {
       .selectAll('audit')
       .execute();
     return rows.map((row) => ({
-      ...toEntry(row),
+      at: row.at,
       phase: row.phase,
       request: row.request,
+      principal: row.principal,
       principalId: row.principal_id ?? undefined,
+      key: row.key ?? undefined,
+      address: row.address ?? undefined,
+      door: row.door,
+      action: row.action,
+      target: row.target ?? undefined,
       targetId: row.target_id ?? undefined,
-    }));
-  }
-
-  /** Newest first; with `targetId`, those that have ended, by their end. */
-  async list(filter: AuditFilter): Promise<readonly AuditEntry[]> {
-    const { principal, targetId, key, address, action, since, until } = filter;
-    let query = this.#db
-      .selectFrom('audit')
-      .leftJoin('audit as end', (join) =>
-        join.onRef('end.request', '=', 'audit.request').on('end.phase', '=', closing),
-      )
-      .selectAll('audit')
-      .select(['end.outcome as end_outcome', 'end.detail as end_detail'])
-      .where('audit.phase', '<>', closing);
-    // A request's target is known by its id only once it has been looked up: the closing row has it.
-    if (targetId !== undefined) query = query.where('end.target_id', '=', targetId);
-    // Both rows have the rest; the one that the index finds is asked.
-    const row = targetId === undefined ? 'audit' : 'end';
-    if (principal !== undefined) query = query.where(`${row}.principal` as const, '=', principal);
-    if (key !== undefined) query = query.where(`${row}.key` as const, '=', key);
-    if (address !== undefined) query = query.where(`${row}.address` as const, '=', address);
-    if (action !== undefined) query = query.where(`${row}.action` as const, '=', action);
-    if (since !== undefined) query = query.where(`${row}.at` as const, '>=', since);
-    if (until !== undefined) query = query.where(`${row}.at` as const, '<', until);
-    const rows = await query.orderBy(orderOf(filter), 'desc').limit(filter.limit).execute();
-    return rows.map((row) => ({
-      ...toEntry(row),
-      outcome: row.end_outcome ?? row.outcome,
-      detail: { ...JSON.parse(row.detail), ...JSON.parse(row.end_detail ?? '{}') },
+      outcome: row.outcome,
+      detail: JSON.parse(row.detail),
     }));
   }
 
   /** A stretch of the chain behind `seq`, oldest first. */
-  async links(seq: number, limit: number): Promise<readonly AuditLink[]> {
-    const rows = await this.#db
+  async rows(seq: number, limit: number): Promise<readonly RawAuditRow[]> {
+    return this.#db
       .selectFrom('audit')
       .selectAll()
       .where('seq', '>', seq)
       .orderBy('seq')
       .limit(limit)
       .execute();
-    return rows.map(({ seq: number, hash, ...columns }) => ({
-      seq: number,
-      fields: Object.values(columns),
-      hash,
-    }));
+  }
+
+  /** The hash of one row; undefined where there is none. */
+  async hashAt(seq: number): Promise<string | undefined> {
+    const query = this.#db.selectFrom('audit').select('hash').where('seq', '=', seq);
+    return (await query.executeTakeFirst())?.hash;
   }
 }
 
-/** The newest first, by the column that ends the index which finds the rows, so that nothing is sorted. */
-function orderOf(filter: AuditFilter): 'end.seq' | 'audit.seq' | 'audit.at' {
-  const { limit, since, until, targetId, ...others } = filter;
-  if (targetId !== undefined) return 'end.seq';
-  const onlyByTime = Object.values(others).every((value) => value === undefined);
-  return onlyByTime && (since ?? until) !== undefined ? 'audit.at' : 'audit.seq';
+/** The hash that a row must have behind the one before it. */
+export function expectedHash(previous: string, { seq, hash: _, ...columns }: RawAuditRow): string {
+  return chainHash(previous, seq, Object.values(columns));
 }
 
 function toColumns(row: AuditRow) {
@@ -200,31 +152,5 @@ function toColumns(row: AuditRow) {
     target_id: row.targetId ?? null,
     outcome: row.outcome,
     detail: JSON.stringify(row.detail),
-  };
-}
-
-function toEntry(row: {
-  seq: number;
-  at: string;
-  principal: string;
-  key: string | null;
-  address: string | null;
-  door: string;
-  action: string;
-  target: string | null;
-  outcome: string;
-  detail: string;
-}): AuditEntry {
-  return {
-    seq: row.seq,
-    at: row.at,
-    principal: row.principal,
-    key: row.key ?? undefined,
-    address: row.address ?? undefined,
-    door: row.door,
-    action: row.action,
-    target: row.target ?? undefined,
-    outcome: row.outcome,
-    detail: JSON.parse(row.detail),
   };
 }

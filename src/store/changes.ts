@@ -47,17 +47,20 @@ export async function write<T>(
   by: Actor,
   work: (write: Write) => Promise<T>,
 ): Promise<T> {
+  let logged = false;
   try {
-    return await db.transaction().execute(async (trx) => {
+    const done = await db.transaction().execute(async (trx) => {
       const now = new Date().toISOString();
-      const result = await work({
-        trx,
-        now,
-        log: (...changes) => logChanges(trx, by, now, changes),
-      });
+      const log = (...changes: readonly Change[]) => {
+        logged = true;
+        return logChanges(trx, by, now, changes);
+      };
+      const result = await work({ trx, now, log });
       if (by.dryRun) throw new Rehearsed(result);
       return result;
     });
+    if (logged) db.changed();
+    return done;
   } catch (error) {
     if (error instanceof Rehearsed) return error.result as T;
     throw error;

@@ -2,7 +2,7 @@ import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync } from 'n
 import type Sqlite from 'better-sqlite3';
 import { UserError } from '../model/errors.ts';
 
-/** A numbered change of the schema; numbers count up from 1 without a gap. */
+/** A numbered change of the schema; numbers count up from 1. */
 export interface Migration {
   readonly number: number;
   readonly name: string;
@@ -30,7 +30,7 @@ export function migrate(
       { hint: `run the newer cpm, or put the copy ${path}.before-${known + 1} in its place` },
     );
   }
-  for (const { number, sql } of migrations.slice(at)) {
+  for (const { number, sql } of migrations.filter((each) => each.number > at)) {
     if (at > 0) backUp(sqlite, `${path}.before-${number}`);
     sqlite.transaction(() => {
       sqlite.exec(sql);

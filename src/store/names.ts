@@ -85,6 +85,17 @@ export class Names {
     return row && { name: row.name, kind: row.kind, ownerId: row.owner_id };
   }
 
+  /** All names that the present or former owner of a name has had; that one alone where it never had any. */
+  async allOfOwner(name: string): Promise<readonly string[]> {
+    const rows = await this.#db
+      .selectFrom('namespace as given')
+      .innerJoin('namespace', 'namespace.owner_id', 'given.owner_id')
+      .select('namespace.name')
+      .where('given.name', '=', name)
+      .execute();
+    return rows.length === 0 ? [name] : rows.map((row) => row.name);
+  }
+
   /** Names of users or orgs that begin with some letters, in their order. */
   async beginning(
     letters: string,

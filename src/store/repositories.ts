@@ -175,6 +175,15 @@ export class Repositories {
     });
   }
 
+  /** How many there are. */
+  async count(): Promise<number> {
+    const row = await this.#db
+      .selectFrom('repository')
+      .select((eb) => eb.fn.countAll<number>().as('count'))
+      .executeTakeFirstOrThrow();
+    return row.count;
+  }
+
   /** Notes the repository's size on disk. */
   async measured(id: string, sizeBytes: number): Promise<void> {
     await this.#db

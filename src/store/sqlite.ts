@@ -3,12 +3,27 @@ import Sqlite from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { migrate } from './migrate.ts';
 import { foundation } from './migrations/001-foundation.ts';
-import { keys } from './migrations/002-keys.ts';
+import { auditHeads } from './migrations/003-audit-heads.ts';
+import { keys } from './migrations/004-keys.ts';
 import type { Tables } from './tables.ts';
 
-export type Database = Kysely<Tables>;
+/** The database, and who wants to know of every change that was committed to it. */
+export class Database extends Kysely<Tables> {
+  readonly #followers = new Set<() => void>();
 
-const migrations = [foundation, keys];
+  /** @returns the function that takes the listener away again */
+  onChange(listener: () => void): () => void {
+    this.#followers.add(listener);
+    return () => this.#followers.delete(listener);
+  }
+
+  /** To be called after a commit that wrote to the change log. */
+  changed(): void {
+    for (const listener of this.#followers) listener();
+  }
+}
+
+const migrations = [foundation, auditHeads, keys];
 
 export interface OpenDatabase {
   readonly db: Database;
@@ -32,7 +47,7 @@ export function openDatabase(path: string, seen?: (sql: string) => void): OpenDa
   sqlite.pragma('cache_size = -4000');
   sqlite.pragma('trusted_schema = OFF');
   migrate(sqlite, path, migrations);
-  const db = new Kysely<Tables>({
+  const db = new Database({
     dialect: new SqliteDialect({ database: sqlite }),
     ...(seen === undefined ? {} : { log: (event) => seen(event.query.sql) }),
   });

@@ -1,5 +1,8 @@
 import { Access } from './access.ts';
 import { AuditLog } from './audit.ts';
+import { AuditHeads } from './audit-heads.ts';
+import { AuditSearch } from './audit-search.ts';
+import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
 import { DeployKeys } from './deploy-keys.ts';
 import { Keys } from './keys.ts';
@@ -27,6 +30,9 @@ export interface Store {
   readonly access: Access;
   readonly pushes: Pushes;
   readonly audit: AuditLog;
+  readonly auditHeads: AuditHeads;
+  readonly auditSearch: AuditSearch;
+  readonly changes: ChangeLog;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
   close(): Promise<void>;
@@ -51,6 +57,9 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     access: new Access(db),
     pushes: new Pushes(db),
     audit: new AuditLog(db),
+    auditHeads: new AuditHeads(db),
+    auditSearch: new AuditSearch(db),
+    changes: new ChangeLog(db),
     houseId: await ensureHouseId(db),
     close,
   };

@@ -115,4 +115,12 @@ export interface Tables {
     hash: string;
   };
   open_request: { request: string; seq: number };
+  audit_signed_head: {
+    id: Generated<number>;
+    at: string;
+    seq: number;
+    hash: string;
+    signature: string;
+  };
+  audit_checkpoint: { seq: number; hash: string; at: string; signature: string };
 }

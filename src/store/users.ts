@@ -80,6 +80,16 @@ export class Users {
     );
   }
 
+  /** How many there are, disabled ones among them. */
+  async count(): Promise<number> {
+    const row = await this.#db
+      .selectFrom('user')
+      .select((eb) => eb.fn.countAll<number>().as('count'))
+      .where('state', '<>', deleted)
+      .executeTakeFirstOrThrow();
+    return row.count;
+  }
+
   /** A page of users in the order of their names, with the number of their keys that can sign in or may once do. */
   async page(after: string, limit: number): Promise<readonly (User & { readonly keys: number })[]> {
     const rows = await this.#db

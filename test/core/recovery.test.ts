@@ -16,6 +16,7 @@ import { initBare } from '../../src/programs/bare.ts';
 import { archivePrefix } from '../../src/programs/tips.ts';
 import type { Repository } from '../../src/store/repositories.ts';
 import { actor } from '../store/actor.ts';
+import { recordOf } from '../support/record.ts';
 import { House } from './house.ts';
 
 const main = 'refs/heads/main';
@@ -106,6 +107,22 @@ t.test('what a push overwrote or deleted before the crash is archived after it',
     lost.map((oid) => ({ oid })),
   );
   t.equal(history(house, app).length, 3);
+});
+
+t.test('a tip is kept although a later push hides what became of the cut-off one', async (t) => {
+  const house = await House.open(t);
+  const app = await house.create('app');
+  const one = await house.commit(app, 'one');
+  const two = await house.commit(app, 'two');
+  const three = await house.commit(app, 'three');
+  const cutOff = { ref: main, old: one, new: two };
+  await house.core.store.pushes.journal(app.id, push, false, [cutOff], actor());
+  await house.git(app, 'update-ref', main, three);
+
+  await house.crash();
+
+  const refs = await house.git(app, 'for-each-ref', '--format=%(refname)', archivePrefix);
+  t.equal(refs, `${archivePrefix}${one}`);
 });
 
 t.test('a repository that a cut-off push created and left empty is gone', async (t) => {
@@ -225,7 +242,10 @@ t.test('what a cut-off creation or change left beside its place is removed', asy
   );
   t.equal(readFileSync(join(place, 'HEAD'), 'utf8'), 'ref: refs/heads/main\n');
   t.same(await house.core.store.audit.open(), []);
-  t.match(await house.core.audit.list({ limit: 1 }), [{ outcome: 'interrupted', action: 'init' }]);
+  const { store, audit } = house.core;
+  t.match(await recordOf(store, audit).list({ limit: 1 }), [
+    { outcome: 'interrupted', action: 'init' },
+  ]);
 });
 
 t.test('quarantines, locks and keep files of killed gits are removed, others stay', async (t) => {

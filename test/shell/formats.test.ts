@@ -21,6 +21,19 @@ const noNames = [
 ];
 
 const words: Record<Format, { good: string[]; bad: string[] }> = {
+  address: {
+    good: ['192.0.2.7', '192.0.2.0/24', '2001:db8::7', '2001:DB8:0:0::/64', '::1', 'others'],
+    bad: [
+      '',
+      'x',
+      '192.0.2',
+      '192.0.2.0/8',
+      '2001:db8::/32',
+      '::1/',
+      '1.2.3.4 ',
+      '192.0.2.7/24/24',
+    ],
+  },
   branch: {
     good: ['main', 'feature/x', 'v1.0', 'ä', 'x'.repeat(1000)],
     bad: [

@@ -116,6 +116,7 @@ t.test('every flag with one value is refused when it is given twice', async (t) 
 });
 
 const samples: Record<string, string> = {
+  address: '192.0.2.7',
   branch: 'main',
   description: 'd',
   duration: '5m',

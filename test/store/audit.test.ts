@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { Audit } from '../../src/core/audit.ts';
 import { createLog } from '../../src/log.ts';
 import { openStore } from '../../src/store/store.ts';
+import { recordOf } from '../support/record.ts';
 
 const ada = {
   kind: 'user',
@@ -36,11 +37,11 @@ async function open(t: Test) {
     const record = await audit.open(opening(action), true);
     await record.close('ok', {}, { durable: true });
   };
-  return { path, store, audit, raw, opening, request };
+  return { path, store, audit, raw, opening, request, ...recordOf(store, audit) };
 }
 
 t.test('S28 a request is two rows, each with the hash of the one before', async (t) => {
-  const { audit, raw, request } = await open(t);
+  const { raw, request, verify, list } = await open(t);
   for (const action of ['init', 'list', 'show']) await request(action);
 
   const rows = raw.prepare('SELECT seq, phase, action, outcome FROM audit ORDER BY seq').all();
@@ -52,15 +53,15 @@ t.test('S28 a request is two rows, each with the hash of the one before', async 
     { seq: 5, phase: 'open' },
     { seq: 6, phase: 'close' },
   ]);
-  t.match(await audit.verify(undefined), { ok: true, rows: 6, first_bad: null });
-  t.match(await audit.list({ limit: 2 }), [
+  t.match(await verify(), { ok: true, rows: 6, first_bad: null });
+  t.match(await list({ limit: 2 }), [
     { action: 'show', outcome: 'ok', seq: 5 },
     { action: 'list', outcome: 'ok', seq: 3 },
   ]);
 });
 
 t.test('S28 the chain goes on over batches, and over a new start', async (t) => {
-  const { path, store, audit, request, opening } = await open(t);
+  const { path, store, audit, request, opening, verify } = await open(t);
   const records = await Promise.all(
     Array.from({ length: 300 }, (_, n) => audit.open(opening(`batch ${n}`), n % 7 === 0)),
   );
@@ -69,16 +70,17 @@ t.test('S28 the chain goes on over batches, and over a new start', async (t) => 
   await audit.settle();
   await request('after');
 
-  const found = await audit.verify(undefined);
+  const found = await verify();
 
   t.match(found, { ok: true, rows: 602 });
   const again = await openStore(path);
   t.teardown(() => again.close());
   const next = new Audit(again, createLog('silent'));
+  const after = recordOf(again, next);
   const record = await next.open(opening('next'), true);
   await record.close('ok', {}, { durable: true });
-  t.match(await next.verify(undefined), { ok: true, rows: 604 });
-  t.match(await next.verify(headOf(found.head)), { ok: true }, 'and holds the older head');
+  t.match(await after.verify(), { ok: true, rows: 604 });
+  t.match(await after.verify(headOf(found.head)), { ok: true }, 'and holds the older head');
   t.same(await store.audit.open(), []);
 });
 
@@ -99,28 +101,28 @@ t.test('S28 whatever is changed, taken out, put in or cut off is found', async (
   ];
   for (const [what, sql, firstBad] of forgeries) {
     await t.test(what, async (t) => {
-      const { audit, raw, request } = await open(t);
+      const { raw, request, verify } = await open(t);
       for (const action of ['init', 'list', 'show']) await request(action);
 
       raw.exec(sql);
 
-      t.match(await audit.verify(undefined), { ok: false, first_bad: firstBad });
+      t.match(await verify(), { ok: false, first_bad: firstBad });
     });
   }
   await t.test('a tail cut off shows against a head kept elsewhere, and only there', async (t) => {
-    const { audit, raw, request } = await open(t);
+    const { raw, request, verify } = await open(t);
     for (const action of ['init', 'list', 'show']) await request(action);
-    const { head } = await audit.verify(undefined);
+    const { head } = await verify();
 
     raw.exec('DELETE FROM audit WHERE seq > 4');
 
-    t.match(await audit.verify(undefined), { ok: true, rows: 4 });
-    t.match(await audit.verify(headOf(head)), { ok: false, first_bad: 5 });
+    t.match(await verify(), { ok: true, rows: 4 });
+    t.match(await verify(headOf(head)), { ok: false, first_bad: 5 });
   });
   await t.test('a chain written anew shows against a head kept elsewhere', async (t) => {
-    const { audit, request } = await open(t);
+    const { request, verify } = await open(t);
     await request('init');
-    t.match(await audit.verify({ seq: 2, hash: 'f'.repeat(64) }), { ok: false, first_bad: 2 });
+    t.match(await verify({ seq: 2, hash: 'f'.repeat(64) }), { ok: false, first_bad: 2 });
   });
 });
 
@@ -131,7 +133,7 @@ function fill(raw: Sqlite.Database): () => void {
 }
 
 t.test('a record that could not be closed is closed once the disk takes rows again', async (t) => {
-  const { audit, raw, opening, store, request } = await open(t);
+  const { audit, raw, opening, store, request, verify, list } = await open(t);
   const record = await audit.open(opening('init'), true);
   const empty = fill(raw);
   await t.rejects(record.close('ok', {}, { durable: true }), { message: /full/ });
@@ -142,12 +144,12 @@ t.test('a record that could not be closed is closed once the disk takes rows aga
   await request('list');
 
   t.same(await store.audit.open(), []);
-  t.match(await audit.list({ limit: 10 }), [{ action: 'list' }, { action: 'init', outcome: 'ok' }]);
-  t.match(await audit.verify(undefined), { ok: true, rows: 4 });
+  t.match(await list({ limit: 10 }), [{ action: 'list' }, { action: 'init', outcome: 'ok' }]);
+  t.match(await verify(), { ok: true, rows: 4 });
 });
 
 t.test('a request that could not be recorded does not begin, and stays open nowhere', async (t) => {
-  const { audit, raw, opening, store, request } = await open(t);
+  const { audit, raw, opening, store, request, verify, list } = await open(t);
   const empty = fill(raw);
   await t.rejects(audit.open(opening('init'), true), { message: /full/ });
 
@@ -155,11 +157,11 @@ t.test('a request that could not be recorded does not begin, and stays open nowh
   await request('list');
 
   t.same(await store.audit.open(), []);
-  t.match(await audit.list({ limit: 10 }), [
+  t.match(await list({ limit: 10 }), [
     { action: 'list', outcome: 'ok' },
     { action: 'init', outcome: 'failed' },
   ]);
-  t.match(await audit.verify(undefined), { ok: true });
+  t.match(await verify(), { ok: true });
 });
 
 t.test('what a dead process left open is closed as interrupted', async (t) => {
@@ -170,12 +172,13 @@ t.test('what a dead process left open is closed as interrupted', async (t) => {
   const store = await openStore(path);
   t.teardown(() => store.close());
   const next = new Audit(store, createLog('silent'));
-  t.equal(await next.closeInterrupted(), 2);
+  const after = recordOf(store, next);
+  t.equal(await next.closeInterrupted(async () => undefined), 2);
 
   t.same(await store.audit.open(), []);
-  t.match(await next.list({ limit: 10 }), [
+  t.match(await after.list({ limit: 10 }), [
     { action: 'init', outcome: 'interrupted' },
     { action: 'git-receive-pack', outcome: 'interrupted' },
   ]);
-  t.match(await next.verify(undefined), { ok: true, rows: 4 });
+  t.match(await after.verify(), { ok: true, rows: 4 });
 });

@@ -1,5 +1,6 @@
 import type { RefCommand } from '../../src/model/ref.ts';
-import type { AuditFilter, AuditRow } from '../../src/store/audit.ts';
+import type { AuditRow } from '../../src/store/audit.ts';
+import type { AuditFilter } from '../../src/store/audit-search.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
 
@@ -161,7 +162,8 @@ async function deploy(store: Store, { ada }: People): Promise<void> {
   await imports.run([{ user: 'cy', file: 'cy.pub', title: '', key: freshKey() }], actor());
 }
 
-async function record({ audit }: Store): Promise<void> {
+async function record(store: Store): Promise<void> {
+  const { audit, auditSearch, auditHeads, changes, names, users, repositories } = store;
   const opening: AuditRow = {
     at: new Date().toISOString(),
     phase: 'open',
@@ -180,17 +182,36 @@ async function record({ audit }: Store): Promise<void> {
   const head = await audit.append([opening], await audit.head());
   await audit.open();
   await audit.append([{ ...opening, phase: 'close', outcome: 'ok', targetId: 'x' }], head);
-  await audit.links(0, 10);
+  await audit.rows(0, 10);
+  await audit.hashAt(1);
   const filters: AuditFilter[] = [
-    { limit: 10 },
-    { limit: 10, principal: 'user:ada' },
-    { limit: 10, targetId: 'x' },
-    { limit: 10, key: 'SHA256:x' },
-    { limit: 10, address: '127.0.0.1' },
-    { limit: 10, action: 'list' },
-    { limit: 10, since: '2026-01-01', until: '2027-01-01' },
-    { limit: 10, principal: 'user:ada', since: '2026-01-01' },
-    { limit: 10, targetId: 'x', action: 'list', until: '2027-01-01' },
+    {},
+    { principals: ['user:ada'] },
+    { principals: ['user:ada', 'user:eva'] },
+    { targetId: 'x' },
+    { key: 'SHA256:x' },
+    { addresses: ['127.0.0.1', '127.0.0.0/24'] },
+    { action: 'list' },
+    { since: '2026-01-01', until: '2027-01-01' },
+    { principals: ['user:ada'], since: '2026-01-01' },
+    { targetId: 'x', action: 'list', until: '2027-01-01' },
   ];
-  for (const filter of filters) await audit.list(filter);
+  for (const filter of filters) {
+    await auditSearch.within({ above: 0, upTo: 10 }, filter, 10);
+    const first = await auditSearch.before(undefined, filter, 1);
+    await auditSearch.before(first[0], filter, 10);
+  }
+  const signed = { seq: 1, hash: 'x', at: '2026-01-01', signature: 'none' };
+  await auditHeads.add(signed);
+  await auditHeads.last();
+  await auditHeads.behind(0);
+  await auditHeads.oldestOpen();
+  await auditHeads.dropUpTo(signed);
+  await auditHeads.checkpoint();
+  await changes.after(0, 10);
+  changes.onCommit(() => undefined)();
+  await changes.newest();
+  await names.allOfOwner('ada');
+  await users.count();
+  await repositories.count();
 }

@@ -13,6 +13,9 @@ import { doEverything } from './everything.ts';
 const subjects = [
   'access',
   'audit',
+  'auditHeads',
+  'auditSearch',
+  'changes',
   'deployKeys',
   'imports',
   'keys',
@@ -46,9 +49,54 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     why: 'stops at the first of an index that holds only admins',
   },
   {
-    in: `where "audit"."phase" <> 'close' order by "audit"."seq" desc limit`,
-    step: 'SCAN audit USING INDEX audit_head',
-    why: 'a page of the whole list, in the order of its key',
+    in: `where "audit"."phase" <> 'close' order by "audit"."at" desc, "audit"."seq" desc limit`,
+    step: 'SCAN audit USING INDEX audit_at',
+    why: 'a page of the whole list, in the order of its index',
+  },
+  {
+    in: '"audit"."principal" in (?, ?)',
+    step: 'USE TEMP B-TREE FOR ORDER BY',
+    why: 'sorts what a stretch of the chain has of them, whose length the caller sets',
+  },
+  {
+    in: '"audit"."address" in (?, ?)',
+    step: 'USE TEMP B-TREE FOR ORDER BY',
+    why: 'sorts what a stretch of the chain has of them, whose length the caller sets',
+  },
+  {
+    in: 'from "audit_signed_head" order by "id" desc limit',
+    step: 'SCAN audit_signed_head',
+    why: 'stops at the last row of the key',
+  },
+  {
+    in: 'from "audit_signed_head" where "seq" > ?',
+    step: 'SCAN audit_signed_head',
+    why: 'holds no more rows than a day has minutes',
+  },
+  {
+    in: 'from "audit_signed_head" where "seq" > ? order by "seq"',
+    step: 'USE TEMP B-TREE FOR ORDER BY',
+    why: 'holds no more rows than a day has minutes',
+  },
+  {
+    in: 'from "audit_checkpoint" order by "seq" desc limit',
+    step: 'SCAN audit_checkpoint',
+    why: 'holds one row',
+  },
+  {
+    in: 'select "seq" from "change" order by "seq" desc limit',
+    step: 'SCAN change',
+    why: 'stops at the last row of the key',
+  },
+  {
+    in: `select count(*) as "count" from "user" where "state" <> 'deleted'`,
+    step: 'SCAN user USING INDEX user_name',
+    why: 'counts them all, for the status alone',
+  },
+  {
+    in: 'select count(*) as "count" from "repository"',
+    step: 'SCAN repository USING COVERING INDEX repository_name',
+    why: 'counts them all, for the status alone',
   },
   {
     in: 'from "push_journal"',

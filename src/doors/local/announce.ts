@@ -4,8 +4,13 @@ import type { FirstAdmin } from '../../core/first-start.ts';
 import type { ListenAddress } from '../../settings.ts';
 
 /** `listening on ssh://HOST:PORT`, IPv6 in brackets. */
-export function listeningLine({ host, port }: ListenAddress): string {
-  return `listening on ssh://${host.includes(':') ? `[${host}]` : host}:${port}`;
+export function listeningLine(address: ListenAddress): string {
+  return `listening on ${addressText(address)}`;
+}
+
+/** `ssh://HOST:PORT`, IPv6 in brackets. */
+export function addressText({ host, port }: ListenAddress): string {
+  return `ssh://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** The name under which a client on this machine surely reaches a listener. */

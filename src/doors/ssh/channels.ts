@@ -2,12 +2,13 @@ import { UserError } from '../../model/errors.ts';
 import { WireFault, WireReader } from '../../model/sshwire.ts';
 import { Channel, firstWindowBytes, largestPacketBytes } from './channel.ts';
 import { messages, type OpenFailure } from './messages.ts';
+import { within } from './patience.ts';
 import { Session, type SessionPort } from './session.ts';
 import type { Transport } from './ssh2-internals.ts';
 
 /** What the channels need of their connection. */
 export interface ChannelsPort
-  extends Pick<SessionPort, 'refusal' | 'run' | 'defect' | 'pointless'> {
+  extends Pick<SessionPort, 'refusal' | 'run' | 'defect' | 'pointless' | 'silence'> {
   readonly transport: Transport;
   /** Channels at once that may be used. */
   readonly limit: number;
@@ -21,6 +22,8 @@ export interface ChannelsPort
 
 /** Channels over the limit are opened all the same, to say so; more than these are not. */
 const spareChannels = 10;
+/** How long the end of one request may take. */
+const longestEndMs = 900;
 
 /** All channels of one connection: the connection protocol of RFC 4254, from the server's side. */
 export class Channels {
@@ -95,6 +98,17 @@ export class Channels {
   /** Ends all requests and tells their clients why. */
   async end(why: UserError): Promise<void> {
     await Promise.all([...this.#active].map((session) => session.end(why)));
+  }
+
+  /** Ends one request and tells its client why. @returns whether it runs here */
+  endRequest(id: string, why: UserError): boolean {
+    const session = [...this.#active].find((each) => each.started && each.requestId === id);
+    if (session === undefined) return false;
+    void within(longestEndMs, session.end(why)).then(() => {
+      // Its client reads nothing, so that it can't be told either.
+      if (session.channel.open) this.#close(session);
+    });
+    return true;
   }
 
   /** Tells sessions that were asked nothing so far why they can't be used any more. */
@@ -185,6 +199,7 @@ export class Channels {
       run: port.run,
       defect: port.defect,
       pointless: port.pointless,
+      silence: port.silence,
       settled: () => {
         if (this.#active.delete(session)) port.settled();
       },

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { UserError } from '../../model/errors.ts';
 import { WireFault, WireReader } from '../../model/sshwire.ts';
@@ -31,8 +32,10 @@ const leaveMs = 200;
 
 /** One connection, from accept to the end of its last request. */
 export class Connection {
+  readonly id = randomUUID();
+  readonly startedAt = new Date().toISOString();
+  readonly address: string;
   readonly #socket: Socket;
-  readonly #address: string;
   readonly #house: House;
   readonly #transport: Transport;
   readonly #authentication: Authentication;
@@ -50,7 +53,7 @@ export class Connection {
 
   constructor(socket: Socket, address: string, house: House) {
     this.#socket = socket;
-    this.#address = address;
+    this.address = address;
     this.#house = house;
     const { limits, keepaliveMs = 60_000, rekeyBytes = 1024 ** 3 } = house.options;
     this.#outlet = new Outlet(socket, (bytes) => {
@@ -103,6 +106,11 @@ export class Connection {
     if (this.#ending !== undefined) return;
     this.#ending = why;
     void this.#endWithin(why);
+  }
+
+  /** Ends one of its requests within a second. @returns whether it has that request */
+  endRequest(id: string, why: UserError): boolean {
+    return this.#channels.endRequest(id, why);
   }
 
   /** Cuts the connection without a word. */
@@ -170,10 +178,10 @@ export class Connection {
 
   async #signIn(owner: KeyOwner): Promise<void> {
     const { options, census } = this.#house;
-    await options.signedIn(owner, this.#address);
+    await options.signedIn(owner, this.address);
     if (this.#closed || this.#saidLast) return;
     this.#owner = owner;
-    census.signInEnded(this.#address);
+    census.signInEnded(this.address);
     const count = census.signedIn(owner.user);
     const limit = options.limits.connectionsPerUser;
     const full = new UserError('unavailable', `${limit} connections of yours are open`, {
@@ -194,21 +202,17 @@ export class Connection {
       refusal: () => this.#ending ?? this.#overLimit ?? closing(),
       run: async (asked) => {
         const { principal } = this.#knownOwner();
-        const address = this.#address;
+        const { address, id: connection } = this;
+        const from = { door: 'ssh', principal, address, connection, directory: undefined } as const;
         census.requestBegan();
         try {
-          return await options.run({
-            ...asked,
-            door: 'ssh',
-            principal,
-            address,
-            directory: undefined,
-          });
+          return await options.run({ ...asked, ...from });
         } finally {
           census.requestEnded();
         }
       },
       active: () => this.#watch.active(),
+      silence: (difference) => this.#watch.silence(difference),
       defect: (cause) => options.log.error({ err: cause }, 'a request failed at the ssh door'),
       pointless: (why) => void this.#endUnlessUsed(why),
       settled: () => this.#settled(),
@@ -255,7 +259,7 @@ export class Connection {
   }
 
   #violated(fault: string): void {
-    this.#house.options.log.debug({ address: this.#address, fault }, 'ssh protocol error');
+    this.#house.options.log.debug({ address: this.address, fault }, 'ssh protocol error');
     this.#disconnect('protocolError', `cpm: protocol error: ${fault}`);
   }
 
@@ -277,8 +281,8 @@ export class Connection {
     const { census, options } = this.#house;
     const tried = this.#authentication.failedFingerprints;
     if (this.#owner === undefined) {
-      census.signInEnded(this.#address);
-      if (tried !== undefined) options.signInFailed(this.#address, tried);
+      census.signInEnded(this.address);
+      if (tried !== undefined) options.signInFailed(this.address, tried);
     }
     census.leave(this.#owner?.user);
     if (!this.busy) this.#house.gone(this);

@@ -53,6 +53,17 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** A connection, signed in or not. */
+export interface OpenConnection {
+  /** A UUID. */
+  readonly id: string;
+  readonly address: string;
+  /** ISO 8601 UTC. */
+  readonly startedAt: string;
+  /** Absent before the sign-in. */
+  readonly owner: KeyOwner | undefined;
+}
+
 /** How many connections there are now. */
 export interface ConnectionCounts {
   readonly connections: number;
@@ -68,6 +79,9 @@ export interface SshDoor {
   listen(address: ListenAddress): Promise<ListenAddress>;
   /** Ends whatever the matching keys have open, within a second; `why` is told to the clients. */
   endWhere(matches: (owner: KeyOwner) => boolean, why: UserError): void;
+  /** Ends one connection, or one request, within a second. @returns whether it is here */
+  end(id: string, why: UserError): boolean;
+  connections(): readonly OpenConnection[];
   counts(): ConnectionCounts;
   /** Stops accepting, lets requests finish within the grace, then ends them. */
   close(graceMs: number): Promise<void>;

@@ -61,6 +61,14 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
         if (connection.owner !== undefined && matches(connection.owner)) connection.end(why);
       }
     },
+    end: (id, why) => {
+      for (const connection of connections) {
+        if (connection.id === id) connection.end(why);
+        if (connection.id === id || connection.endRequest(id, why)) return true;
+      }
+      return false;
+    },
+    connections: () => [...connections],
     counts: () => census.counts(),
     close: async (graceMs) => {
       closing = new UserError('unavailable', 'the server is stopping', { hint: 'try again soon' });

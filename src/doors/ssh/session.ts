@@ -12,10 +12,14 @@ export interface SessionPort {
   /** Why nothing may be asked now; undefined when all is well. */
   refusal(): UserError | undefined;
   /** Carries out what was asked, as the one who signed in. Never rejects. */
-  run(asked: Omit<Request, 'door' | 'principal' | 'address' | 'directory'>): Promise<number>;
+  run(
+    asked: Omit<Request, 'door' | 'principal' | 'address' | 'directory' | 'connection'>,
+  ): Promise<number>;
   defect(cause: unknown): void;
   /** The session's one request has ended, or it will never have one. */
   settled(): void;
+  /** The session's request may be silent from now on, or has ended. */
+  silence(difference: 1 | -1): void;
   /** The client asked for the one thing it came for, in vain, and may never notice. */
   pointless(why: UserError): void;
 }
@@ -33,12 +37,15 @@ const signalStatuses: Readonly<Record<string, number>> = {
 /** A session channel: what comes before its one request, the request, and its end. */
 export class Session {
   readonly channel: Channel;
+  /** The id of the one request. */
+  readonly requestId = randomUUID();
   readonly #port: SessionPort;
   readonly #abort = new AbortController();
   #gitProtocol: string | undefined;
   #terminal: { columns: number; colour: boolean } | undefined;
   #running: Promise<void> | undefined;
   #interrupted: number | undefined;
+  #silent = false;
   #ended: { readonly why: UserError; readonly errorBytes: number } | undefined;
 
   constructor(channel: Channel, port: SessionPort) {
@@ -128,6 +135,7 @@ export class Session {
 
   async #execute(work: () => Promise<number>): Promise<void> {
     const status = await this.#outcome(work);
+    if (this.#silent) this.#port.silence(-1);
     await this.channel.finish(this.#interrupted ?? this.#lastWord(status));
     this.#port.settled();
   }
@@ -157,11 +165,15 @@ export class Session {
 
   #carryOut(words: readonly string[]): Promise<number> {
     return this.#port.run({
-      id: randomUUID(),
+      id: this.requestId,
       words,
       gitProtocol: this.#gitProtocol,
       stdio: this.channel,
       signal: this.#abort.signal,
+      staySilent: () => {
+        if (!this.#silent) this.#port.silence(1);
+        this.#silent = true;
+      },
       terminal: this.#terminal satisfies Terminal | undefined,
     });
   }

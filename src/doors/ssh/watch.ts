@@ -41,6 +41,8 @@ export class Watch {
   #exchangeTimer: NodeJS.Timeout | undefined;
   #signedIn = false;
   #activeAt = Date.now();
+  /** How many requests may be silent for as long as they like. */
+  #silent = 0;
   #alive = true;
   #misses = 0;
   #exchanges = 0;
@@ -84,6 +86,12 @@ export class Watch {
     this.#activeAt = Date.now();
   }
 
+  /** A request began that may be silent, or one ended: the limit counts from its end on. */
+  silence(difference: 1 | -1): void {
+    this.#silent += difference;
+    this.active();
+  }
+
   /** The client gave a sign of life. */
   heard(): void {
     this.#alive = true;
@@ -123,7 +131,8 @@ export class Watch {
 
   #watchIdle(ms: number): void {
     this.#after(ms, () => {
-      const left = this.#activeAt + this.#settings.idleMs - Date.now();
+      const { idleMs } = this.#settings;
+      const left = this.#silent > 0 ? idleMs : this.#activeAt + idleMs - Date.now();
       if (left > 0) return this.#watchIdle(left);
       const problem = `nothing was sent for ${durationText(this.#settings.idleMs)}`;
       this.#port.end(new UserError('unavailable', problem, { hint: 'connect again' }));

@@ -68,11 +68,23 @@ async function runGit(
   try {
     return await converse(attempt, commands, directory);
   } catch (fault) {
+    // Nothing may be said of refs that can't be read: the journal keeps the push until somebody can.
+    if (fault instanceof OutcomeUnknown) throw fault;
     return { unpack: 'ok', ...allRefused(commands, faultText(fault)), ...faultEnding(fault) };
   }
 }
 
-/** @throws whatever ended the push before git had its last bytes; git is gone then, and its quarantine with it */
+/** git had everything and ended without a report, and what it did could not be read. */
+class OutcomeUnknown extends Error {
+  constructor(cause: unknown) {
+    super('what became of a push could not be read', { cause });
+  }
+}
+
+/**
+ * @throws OutcomeUnknown, or whatever ended the push before git had its last bytes; git is gone then, and its
+ *   quarantine with it
+ */
 async function converse(
   attempt: Attempt,
   commands: readonly RefCommand[],
@@ -112,7 +124,9 @@ async function converse(
   const [said, exit] = await Promise.all([report, child.exited]);
   guard.release();
   if (said !== undefined) return fromReport(said, commands, directory);
-  return fromDisk(exit, commands, directory);
+  return fromDisk(exit, commands, directory).catch((cause) => {
+    throw new OutcomeUnknown(cause);
+  });
 }
 
 interface Guard {

@@ -1,6 +1,6 @@
 /** Deploy keys: what a binding lets them write and who made it; keys that take another's place; pushes by their key. */
 export const keys = {
-  number: 2,
+  number: 4,
   name: 'keys',
   sql: `
 ALTER TABLE access_grant ADD COLUMN refs TEXT;

@@ -1,0 +1,19 @@
+/** The namespace of the signatures over heads and checkpoints of the audit chain. */
+export const auditNamespace = 'cpm-audit';
+
+/** What is signed, in words: a head can't stand for a checkpoint. */
+export type HeadKind = 'head' | 'checkpoint';
+
+/**
+ * The text that is signed: `cpm audit head SEQ:HASH AT` and a line break.
+ *
+ * @param at - ISO 8601 UTC
+ */
+export function headText(kind: HeadKind, head: { seq: number; hash: string }, at: string): string {
+  return `cpm audit ${kind} ${headName(head)} ${at}\n`;
+}
+
+/** `SEQ:HASH`. */
+export function headName({ seq, hash }: { seq: number; hash: string }): string {
+  return `${seq}:${hash}`;
+}

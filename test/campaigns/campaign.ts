@@ -1,0 +1,43 @@
+import t, { type Test } from 'tap';
+import { attack } from './attack.ts';
+import { anythingAtOnce, oneBranch, pushesAndClones, slowDisk } from './concurrency.ts';
+import { inPushes } from './crash.ts';
+import { inCommands, inFirstStarts } from './crash-commands.ts';
+import { fuzzParsers, fuzzPort } from './fuzz.ts';
+import { memory } from './memory.ts';
+
+/** By name, each with how it is run at length. */
+const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>])[] = [
+  ['memory', 'a push and a clone of 100 MB and of 400 MB', (t) => memory(t, [100, 400])],
+  [
+    'concurrency',
+    'twenty rounds of ten pushes and ten clones at once',
+    (t) => pushesAndClones(t, { clients: 10, rounds: 20 }),
+  ],
+  [
+    'concurrency',
+    'commands, forced pushes and killed clients thrown in',
+    (t) => anythingAtOnce(t, { clients: 10, rounds: 40 }),
+  ],
+  ['concurrency', 'ten force one branch', (t) => oneBranch(t, { clients: 10, rounds: 20 })],
+  ['concurrency', 'a push that takes long to be written down', slowDisk],
+  ['crash', 'twenty kills in each phase of a push', (t) => inPushes(t, 20)],
+  ['crash', 'a kill at each place of each command', (t) => inCommands(t, 1)],
+  ['crash', 'a kill at each place of a first start', (t) => inFirstStarts(t, 1)],
+  ['fuzz', '12,000 texts for the parsers', (t) => fuzzParsers(t, { texts: 12_000 })],
+  [
+    'fuzz',
+    '8,000 cases at the port',
+    (t) => fuzzPort(t, { streams: 6000, messages: 1000, commands: 1000 }),
+  ],
+  [
+    'attack',
+    '100,000 failed sign-ins',
+    (t) => attack(t, { signIns: 100_000, addresses: 50, atOnce: 40, timed: true }),
+  ],
+];
+
+const wanted = process.argv.slice(2);
+for (const [name, title, play] of campaigns) {
+  if (wanted.length === 0 || wanted.includes(name)) t.test(`${name}: ${title}`, play);
+}

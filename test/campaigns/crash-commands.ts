@@ -1,0 +1,107 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { House } from '../support/house.ts';
+import { Person } from '../support/person.ts';
+import { type Injection, inject } from '../support/strace.ts';
+import { FirstStart } from './first-start.ts';
+import { faults, remains } from './inspect.ts';
+
+/** One command, and how its doing shows afterwards. */
+interface Deed {
+  readonly words: readonly string[];
+  readonly shows: readonly string[];
+}
+
+/** Commands that write rows, files, or both. @param n - makes their names new */
+function deeds(n: number): readonly Deed[] {
+  return [
+    { words: ['user', 'add', `user-${n}`], shows: ['user', 'show', `user-${n}`] },
+    { words: ['org', 'create', `org-${n}`], shows: ['org', 'show', `org-${n}`] },
+    { words: ['init', `ada/repo-${n}`], shows: ['show', `ada/repo-${n}`] },
+    {
+      words: ['init', `ada/trunk-${n}`, '--default-branch', 'trunk'],
+      shows: ['show', `ada/trunk-${n}`],
+    },
+    {
+      words: ['repo', 'set', 'ada/empty', '--default-branch', `branch-${n}`],
+      shows: ['show', 'ada/empty'],
+    },
+  ];
+}
+
+/** Where a command is cut off: at a commit of the database, or at a sync of a file. */
+const cuts: readonly Injection[] = [
+  ...[1, 2, 3].map((nth) => ({ call: 'fsync', what: killAt(nth), threads: 'loop' as const })),
+  ...[1, 2, 3].map((nth) => ({ call: 'fsync', what: killAt(nth), threads: 'others' as const })),
+  { call: 'rename', what: killAt(1), threads: 'others' },
+  { call: 'mkdir', what: killAt(2), threads: 'others' },
+];
+
+function killAt(nth: number): string {
+  return `signal=SIGKILL:when=${nth}`;
+}
+
+/** The server is killed within commands, at the chosen ones of all places. */
+export async function inCommands(t: Test, every: number): Promise<void> {
+  const house = await House.open(t);
+  const ada = house.admin;
+  await ada.ssh(['init', 'ada/empty']);
+  const places = cuts.flatMap((cut) => deeds(0).map((_, which) => ({ cut, which })));
+  for (const [n, { cut, which }] of places.entries()) {
+    if (n % every !== 0) continue;
+    const deed = deeds(n)[which];
+    if (deed === undefined) throw new Error('there is no such deed');
+    const name = `${deed.words.join(' ')}, killed at ${cut.call} of the ${cut.threads}, ${cut.what}`;
+    const deadly = await inject(house.pid, cut);
+    const { status } = await ada.ssh(deed.words);
+    // A place that this command does not come to: then it dies right behind it.
+    await house.kill().catch(() => undefined);
+    await deadly.ended;
+
+    await house.restart();
+
+    t.same(await remains(house.dataDir), [], `${name}: nothing is left of what ran`);
+    t.same(await faults(house.dataDir), [], `${name}: no fault`);
+    if (status === 0) t.equal((await ada.ssh(deed.shows)).status, 0, `${name}: it is done`);
+    t.match(await ada.ssh('audit verify --json'), { status: 0, stdout: /"ok":true/ });
+    const again = await ada.ssh(deed.words);
+    t.ok([0, 5].includes(again.status), `${name}: it can be done again ${again.stderr}`);
+    t.equal((await ada.ssh(deed.shows)).status, 0, `${name}: and is done then`);
+  }
+}
+
+/** A server that is killed in its first start; the next start makes the house as if there had been none. */
+export async function inFirstStarts(t: Test, every: number): Promise<void> {
+  const admin = await Person.create('ada', t.testdir(), () => 0);
+  let tried = 0;
+  let killed = 0;
+  for (const call of ['fsync', 'rename', 'mkdir', 'unlink']) {
+    for (let nth = 1; ; nth += every) {
+      const house = new FirstStart(t, admin);
+      const survived = await house.start(['strace', ...deadly(call, nth)]);
+      tried += 1;
+      if (survived) {
+        await house.stop();
+        break;
+      }
+      killed += 1;
+
+      const begun = await house.start([]);
+
+      t.ok(begun, `killed at ${call} ${nth}: it starts${begun ? '' : `: ${house.said}`}`);
+      if (!begun) continue;
+      const greeted = await house.greet();
+      t.equal(greeted.status, 0, `killed at ${call} ${nth}: the admin gets in ${greeted.stderr}`);
+      const entries = readdirSync(join(house.dataDir, 'repositories'));
+      t.same(entries, [], 'nothing is half there');
+      await house.stop();
+    }
+  }
+  t.comment(`${killed} of ${tried} first starts killed`);
+}
+
+function deadly(call: string, nth: number): string[] {
+  const inject = `inject=${call}:${killAt(nth)}`;
+  return ['-f', '--quiet=all', '-o', '/dev/null', '-e', `trace=${call}`, '-e', inject];
+}

@@ -1,0 +1,286 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import t from 'tap';
+import { boolean, integer, maybe, object, string, time } from '../../src/commands/answers.ts';
+import type { AnswerSchema } from '../../src/commands/command.ts';
+import { greeting } from '../../src/commands/greeting.ts';
+import { commands } from '../../src/commands/index.ts';
+import { version } from '../../src/commands/version.ts';
+import { type Entrance, House } from '../support/house.ts';
+import { generateKey } from '../support/person.ts';
+import { schemaFaults } from '../support/schema.ts';
+import { doorOf, words } from './scenario.ts';
+
+const house = await House.open(t, { config: 'limits:\n  idle: 10m\n' });
+const ana = await house.person('ana');
+const operator: Pick<Entrance, 'run'> = { run: house.operator.bind(house) };
+const doors = { operator, ada: doorOf(house.admin), ana: doorOf(ana) };
+const key = await generateKey(`${house.folder}/more`);
+const [next, robot] = [
+  await generateKey(`${house.folder}/next`),
+  await generateKey(`${house.folder}/robot`),
+];
+mkdirSync(`${house.folder}/keydir`);
+writeFileSync(`${house.folder}/keydir/dan.pub`, (await generateKey(`${house.folder}/dan`)).line);
+
+t.test('the check of answers is strict: fields, types, times, missing and unknown', async (t) => {
+  const schema: AnswerSchema = object(
+    { name: string, at: time, more: maybe },
+    { seq: integer, ok: boolean },
+  );
+  const good = { name: 'a', at: '2026-01-01T00:00:00.000Z', more: null };
+  t.strictSame(schemaFaults(schema, good), []);
+  t.strictSame(schemaFaults(schema, { ...good, more: 'x', seq: 1, ok: false }), []);
+  const bad: object[] = [
+    { ...good, name: 1 },
+    { ...good, name: null },
+    { ...good, at: '2026-01-01' },
+    { ...good, at: '2026-01-01T00:00:00+02:00' },
+    { ...good, seq: 1.5 },
+    { ...good, seq: '1' },
+    { ...good, other: 1 },
+    { name: 'a', at: good.at },
+    [good],
+  ];
+  for (const value of bad) t.equal(schemaFaults(schema, value).length, 1, JSON.stringify(value));
+});
+
+/** Lines that together run every command, again where done already is done, and over lists that are empty and not. */
+const lines: [keyof typeof doors, string][] = [
+  ['ada', 'org create acme --description Works'],
+  ['ada', 'org create acme --exist-ok'],
+  ['ada', 'org list'],
+  ['ada', 'init acme/app --description x'],
+  ['ada', 'init acme/app --exist-ok'],
+  ['operator', 'init acme/dry --dry-run'],
+  ['ana', 'list'],
+  ['ada', 'list'],
+  ['ada', 'show acme/app'],
+  ['ana', 'whoami'],
+  ['operator', 'whoami'],
+  ['ana', 'help'],
+  ['ana', 'help init'],
+  ['ada', 'repo set acme/app --visibility internal'],
+  ['ana', 'show acme/app'],
+  ['ada', 'repo access list acme/app'],
+  ['ada', 'repo access grant acme/app ana write'],
+  ['ada', 'repo access list acme/app'],
+  ['ada', 'show acme/app'],
+  ['ada', 'repo access revoke acme/app ana'],
+  ['ada', 'org member add acme ana'],
+  ['ada', 'org member role acme ana admin'],
+  ['ada', 'org member list acme'],
+  ['ada', 'org team add acme devs'],
+  ['ada', 'org team add acme devs ana'],
+  ['ada', 'org team list acme'],
+  ['ada', 'org access grant acme team:acme/devs write'],
+  ['ada', 'org access list acme'],
+  ['ana', 'org show acme'],
+  ['ada', 'org access revoke acme team:acme/devs'],
+  ['ada', 'org set acme --member-right write'],
+  ['ada', 'org team remove acme devs'],
+  ['ada', 'org member remove acme ana'],
+  ['ada', 'org create guild'],
+  ['ada', 'org delete guild --yes'],
+  ['operator', 'user add bo'],
+  ['operator', 'user add bo --exist-ok'],
+  ['operator', 'user list'],
+  ['ana', 'user show ana'],
+  ['ada', 'user show bo'],
+  ['ada', 'user admin bo'],
+  ['ada', 'user access ana'],
+  ['ana', 'user can ana read acme/app'],
+  ['ada', 'user disable bo'],
+  ['ada', 'user disable bo'],
+  ['ada', 'user enable bo'],
+  ['ada', 'user delete bo --yes'],
+  ['ada', 'user release bo'],
+  ['ana', 'sshkey add -'],
+  ['ana', `sshkey verify ${key.fingerprint}`],
+  ['ana', 'sshkey list'],
+  ['operator', 'sshkey list'],
+  ['ada', 'sshkey add - --repo acme/app --right write --refs ci/*'],
+  ['ada', 'sshkey add - --repo acme/app --right write --refs ci/*'],
+  ['ada', 'sshkey list --repo acme/app'],
+  ['ada', 'repo access list acme/app'],
+  ['ada', 'show acme/app'],
+  ['ada', `sshkey show ${robot.fingerprint}`],
+  ['ana', `sshkey show ${key.fingerprint}`],
+  ['ana', 'sshkey unused'],
+  ['ada', 'sshkey unused --older 0s'],
+  ['ada', `sshkey rotate ${robot.fingerprint} --key - --overlap 1h`],
+  ['ada', `sshkey revoke ${robot.fingerprint} --since 1h --yes`],
+  ['ana', `sshkey revoke ${key.fingerprint} --yes`],
+  ['ana', `sshkey revoke ${key.fingerprint} --yes`],
+  ['operator', 'user import ./keydir'],
+  ['operator', 'user import ./keydir'],
+  ['operator', 'sshkey generate --name robot'],
+  ['ada', 'audit list'],
+  ['ada', 'audit verify'],
+  ['ada', 'sessions list'],
+  ['ada', 'status'],
+  ['operator', 'config get limits.idle'],
+  ['ada', 'config list'],
+  ['operator', 'config path'],
+  ['operator', 'config validate'],
+  ['operator', 'config set limits.idle 5m'],
+  ['operator', 'config set limits.idle 5m'],
+  ['operator', 'config unset limits.idle'],
+  ['ana', 'completion bash'],
+  ['ana', 'completion words -- repo'],
+];
+const commandOf = (line: string) =>
+  [...commands]
+    .sort((a, b) => b.words.length - a.words.length)
+    .find((command) => line === command.words || line.startsWith(`${command.words} `));
+
+t.test('every answer as JSON is one document that fits the schema of its command', async (t) => {
+  for (const [who, line] of lines) {
+    const { status, stdout, stderr } = await doors[who].run(['--json', ...words(line)], {
+      stdin: stdinOf(line),
+    });
+    t.equal(status, 0, `${line}\n${stderr}`);
+    t.strictSame(
+      schemaFaults(commandOf(line)?.answer ?? version.answer, JSON.parse(stdout)),
+      [],
+      line,
+    );
+  }
+  for (const [command, line] of [
+    [greeting, []],
+    [version, ['--version']],
+  ] as const)
+    t.strictSame(
+      schemaFaults(command.answer, JSON.parse((await ana.ssh([...line, '--json'])).stdout)),
+      [],
+    );
+});
+
+t.test('the lines above run every command but those that answer otherwise', async (t) => {
+  const run = new Set(lines.map(([, line]) => commandOf(line)?.words));
+  t.strictSame(
+    commands.filter(({ words: name }) => !run.has(name)).map(({ words: name }) => name),
+    // These answer line by line, or end what a test of their own begins: test/record.
+    ['audit export', 'events', 'sessions end', 'serve'],
+  );
+});
+
+t.test('what changes something answers at least whether it did', async (t) => {
+  for (const { words: name, changes, answer } of commands)
+    if (changes) t.match(answer.properties, { changed: { type: 'boolean' } }, name);
+});
+
+function stdinOf(line: string): string {
+  if (line.startsWith('sshkey rotate')) return next.line;
+  return line === 'sshkey add -' ? key.line : line.startsWith('sshkey add') ? robot.line : '';
+}
+
+/** The fields that people's scripts rely on, by the contract. */
+const fields: Record<string, string> = {
+  list: 'name id description visibility default_branch right archived size_bytes refs updated_at',
+  show: 'name id description visibility default_branch right archived size_bytes refs updated_at sync',
+  init: 'changed id name clone_url',
+  whoami: 'user admin key key_title key_expires_at server',
+  'user list': 'name id state admin keys created_at last_seen_at',
+  'user access': 'repo right why',
+  'user can': 'allowed why',
+  'sshkey list': 'fingerprint type title owner state expires_at added_at added_by last_used_at',
+  'org show': 'name id description member_right members teams',
+  'repo access list': 'who right via',
+  'audit list': 'seq at principal key address action target outcome detail',
+  'audit verify': 'ok rows head first_bad',
+  'config list': 'key value origin',
+};
+/** Facts that answers have besides. */
+const besides: Record<string, string> = {
+  show: 'archived_tips clone_url grants keys',
+  'sshkey list': 'right refs',
+  'audit list': 'door',
+};
+
+t.test('the fields of answers are those that are promised', async (t) => {
+  for (const [name, promised] of Object.entries(fields)) {
+    const answer = commands.find((command) => command.words === name)?.answer;
+    const schema = answer?.items ?? answer;
+    t.strictSame(
+      Object.keys(schema?.properties ?? {}).sort(),
+      words(`${promised} ${besides[name] ?? ''}`).sort(),
+      name,
+    );
+    for (const field of words(promised))
+      t.ok(schema?.required?.includes(field), `${name}: ${field} is always there`);
+  }
+  const orgShow = commands.find((command) => command.words === 'org show')?.answer.properties;
+  t.strictSame(Object.keys(orgShow?.['members']?.items?.properties ?? {}), ['user', 'role']);
+  t.strictSame(Object.keys(orgShow?.['teams']?.items?.properties ?? {}), ['name', 'users']);
+});
+
+t.test('every error as JSON is one object on stderr, with the status of its code', async (t) => {
+  const cases: [keyof typeof doors, string, number, string][] = [
+    ['ana', 'frob', 2, 'usage'],
+    ['operator', 'frob', 2, 'usage'],
+    ['ana', 'push acme/app', 2, 'usage'],
+    ['ana', 'list --frob', 2, 'usage'],
+    ['ana', 'init Acme/App', 2, 'usage'],
+    ['operator', 'init', 2, 'usage'],
+    ['operator', 'user delete ana', 2, 'usage'],
+    ['ana', 'show acme/nosuch', 3, 'not_found'],
+    ['operator', 'user show nosuch', 3, 'not_found'],
+    ['ana', 'user list', 4, 'denied'],
+    ['ada', 'config path', 4, 'denied'],
+    ['ada', 'serve', 4, 'denied'],
+    ['ada', 'init acme/app', 5, 'conflict'],
+    ['operator', 'user add ana', 5, 'conflict'],
+  ];
+  for (const [who, line, status, code] of cases) {
+    const answer = await doors[who].run(['--json', ...words(line)]);
+    t.match(answer, { status, stdout: '' }, `${who}: ${line}`);
+    const { error, ...rest } = JSON.parse(answer.stderr);
+    t.strictSame(rest, {}, line);
+    t.strictSame(Object.keys(error), ['code', 'message', 'hint'], line);
+    t.equal(error.code, code, line);
+    t.ok(typeof error.message === 'string' && error.message !== '', line);
+    t.ok(error.hint === null || typeof error.hint === 'string', line);
+  }
+  const cut = await doors.operator.run(
+    words(`audit verify --head 999999:${'0'.repeat(64)} --json`),
+  );
+  t.match(cut, { status: 7 });
+  t.match(JSON.parse(cut.stdout), { ok: false });
+});
+
+t.test("what is the operator's alone is denied over SSH, to everybody", async (t) => {
+  const lines = [
+    'serve',
+    'sshkey generate',
+    'config path',
+    'config validate',
+    'config set limits.idle 5m',
+    'config unset limits.idle',
+  ];
+  for (const line of lines)
+    t.match(
+      await house.admin.ssh(line),
+      { status: 4, stdout: '', stderr: /only the operator, on the machine itself,/ },
+      line,
+    );
+  t.match(await ana.ssh('config set limits.idle 5m'), { status: 4 });
+});
+
+t.test(
+  '--quiet leaves the result and errors alone, and --yes is asked of nothing else',
+  async (t) => {
+    t.strictSame(
+      commands.filter(({ asks }) => asks).map(({ words: name }) => name),
+      ['org delete', 'user delete', 'sshkey revoke'],
+    );
+    t.match(await doors.ada.run(words('init quiet --dry-run --quiet')), {
+      status: 0,
+      stdout: /^Created ada\/quiet/,
+      stderr: '',
+    });
+    t.match(await doors.ada.run(words('init quiet --dry-run')), {
+      stderr: 'dry run: nothing was changed\n',
+    });
+    t.match(await doors.ada.run(words('show nosuch --quiet')), { status: 3, stderr: /^cpm: / });
+  },
+);
