@@ -6,8 +6,8 @@ import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
 import type { Granted } from './ask.ts';
 import type { Push, RefResult } from './push.ts';
-import { refusalsFor } from './ref-change.ts';
 import type { Room } from './room.ts';
+import type { Rules } from './rules.ts';
 import { archiveDeleted, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 import type { Sizes } from './sizes.ts';
 
@@ -16,6 +16,7 @@ const action = 'git-receive-pack';
 
 export interface PushParts extends SettleParts {
   readonly access: AccessControl;
+  readonly rules: Rules;
   readonly room: Room;
   readonly limits: Push['limits'];
 }
@@ -82,7 +83,8 @@ export class PushRequest implements Push {
     }
     const granted = await this.#authorize();
     if (commands.some((command) => command.new !== nullOid)) await this.#findRoom(granted);
-    const reasons = refusalsFor(granted.repo, commands);
+    const asked = { repo: granted.repo, principal: this.#principal, commands };
+    const reasons = await this.#parts.rules.refusals(asked);
     this.#refused ||= reasons.some((reason) => reason !== undefined);
     return reasons;
   }

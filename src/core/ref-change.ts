@@ -10,10 +10,12 @@ import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
 import { endOf } from './locks.ts';
 import type { RefResult } from './push.ts';
+import type { Rules } from './rules.ts';
 import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 
 export interface ChangeParts extends SettleParts {
   readonly access: AccessControl;
+  readonly rules: Rules;
 }
 
 /** A change of refs that is no push: a merge, an undo. */
@@ -51,7 +53,7 @@ export async function changeRefs(
     releases.push(await parts.repos.holdRefs(repo.id, refs, signal));
     const now = await decideAgain(parts, change);
     await checkValues(parts.repos.directory(now), commands);
-    const refusals = refusalsFor(now, commands);
+    const refusals = await parts.rules.refusals({ ...change, repo: now });
     if (refusals.some((why) => why !== undefined)) {
       return commands.map((command, at) => ({
         command,
@@ -98,17 +100,6 @@ async function checkValues(directory: string, commands: readonly RefCommand[]): 
       hint: 'look at it again, then repeat',
     });
   }
-}
-
-/** What of the commands may not be done, by whomever, in whatever way. */
-export function refusalsFor(
-  repo: Pick<Repository, 'defaultBranch'> | undefined,
-  commands: readonly RefCommand[],
-): readonly (string | undefined)[] {
-  const main = `refs/heads/${repo?.defaultBranch}`;
-  return commands.map(({ ref, new: next }) =>
-    next === nullOid && ref === main ? 'the default branch can not be deleted' : undefined,
-  );
 }
 
 async function carryOut(parts: ChangeParts, repo: Repository, change: RefChange): Promise<void> {
