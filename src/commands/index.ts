@@ -5,6 +5,7 @@ import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
 import { events } from './events.ts';
 import { createHelp } from './help.ts';
+import { history } from './history.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
 import { orgCommands } from './org.ts';
@@ -15,7 +16,9 @@ import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
+import { undo } from './undo.ts';
 import { userCommands } from './user.ts';
+import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
@@ -39,7 +42,6 @@ export const later: readonly string[] = [
   'repo alias',
   'repo archive',
   'repo delete',
-  'repo history',
   'repo maintain',
   'repo protect',
   'repo rename',
@@ -47,15 +49,10 @@ export const later: readonly string[] = [
   'repo rules',
   'repo trash',
   'repo unarchive',
-  'repo undo',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'sshkey rotate',
-  'sshkey show',
-  'sshkey unused',
   'trash',
-  'user import',
   'user offboard',
   'user rename',
 ];
@@ -66,8 +63,6 @@ export const laterFlags: Readonly<Record<string, readonly string[]>> = {
   list: ['server', 'discover'],
   'repo access list': ['effective'],
   serve: ['takeover'],
-  'sshkey add': ['repo', 'org', 'right', 'refs'],
-  'sshkey revoke': ['since'],
 };
 
 export const help: Command = createHelp(() => ({ commands, later }));
@@ -82,10 +77,13 @@ export const commands: readonly Command[] = [
   whoami,
   help,
   ...repoCommands,
+  history,
+  undo,
   ...orgCommands,
   ...orgAccessCommands,
   ...teamCommands,
   ...userCommands,
+  userImport,
   ...userRightsCommands,
   ...sshkeyCommands,
   ...auditCommands,

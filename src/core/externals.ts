@@ -75,6 +75,8 @@ async function record(
   const news = done.map((command) => command.new);
   const lost = new Set(await notReachable(git, directory, { olds, news }));
   await archiveTips(git, directory, [...lost]);
-  const archived = done.filter(({ old }) => lost.has(old)).map(({ ref, old }) => ({ ref, oid: old }));
+  const archived = done
+    .filter(({ old }) => lost.has(old))
+    .map(({ ref, old }) => ({ ref, oid: old }));
   await store.pushes.settle(repo.id, external, { done, archived }, by);
 }

@@ -10,10 +10,12 @@ import type { AccessControl } from './access.ts';
 import type { Ask } from './ask.ts';
 import { endOf } from './locks.ts';
 import type { RefResult } from './push.ts';
+import type { Rules } from './rules.ts';
 import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 
 export interface ChangeParts extends SettleParts {
   readonly access: AccessControl;
+  readonly rules: Rules;
 }
 
 /** A change of refs that is no push: a merge, an undo. */
@@ -24,6 +26,8 @@ export interface RefChange extends Deed {
   readonly signal: AbortSignal;
   /** What is decided anew once repository and refs are held; the right to write unless told. */
   readonly needs?: (path: RepoPath) => Ask;
+  /** It brings back what was: the rules count it as an update (S13). @see Rules */
+  readonly isRepair?: true;
   /** An object directory whose objects are brought into the repository once all is decided. */
   readonly quarantine?: string;
   /** The caller holds the repository, from its own decision on. @see Repos.hold */
@@ -51,7 +55,7 @@ export async function changeRefs(
     releases.push(await parts.repos.holdRefs(repo.id, refs, signal));
     const now = await decideAgain(parts, change);
     await checkValues(parts.repos.directory(now), commands);
-    const refusals = refusalsFor(now, commands);
+    const refusals = await parts.rules.refusals({ ...change, repo: now });
     if (refusals.some((why) => why !== undefined)) {
       return commands.map((command, at) => ({
         command,
@@ -102,17 +106,6 @@ async function checkValues(directory: string, commands: readonly RefCommand[]): 
       hint: 'look at it again, then repeat',
     });
   }
-}
-
-/** What of the commands may not be done, by whomever, in whatever way. */
-export function refusalsFor(
-  repo: Pick<Repository, 'defaultBranch'> | undefined,
-  commands: readonly RefCommand[],
-): readonly (string | undefined)[] {
-  const main = `refs/heads/${repo?.defaultBranch}`;
-  return commands.map(({ ref, new: next }) =>
-    next === nullOid && ref === main ? 'the default branch can not be deleted' : undefined,
-  );
 }
 
 async function carryOut(parts: ChangeParts, repo: Repository, change: RefChange): Promise<void> {

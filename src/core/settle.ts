@@ -54,7 +54,9 @@ export async function settleRefs(
   );
   if (lost.size > 0) await archiveTips(git, directory, [...lost]);
   const archived = done
-    .filter((command) => deleted.includes(command) || (moved.includes(command) && lost.has(command.old)))
+    .filter(
+      (command) => deleted.includes(command) || (moved.includes(command) && lost.has(command.old)),
+    )
     .map(({ ref, old }) => ({ ref, oid: old }));
   await store.pushes.settle(repo.id, action, { done, archived }, by);
   return archived;

@@ -77,7 +77,11 @@ interface Where {
 }
 
 /** The value that the ref had so many values ago; times without one don't count. */
-async function nthEarlier(store: Store, { repoId, ref, name }: Where, nth: number): Promise<string> {
+async function nthEarlier(
+  store: Store,
+  { repoId, ref, name }: Where,
+  nth: number,
+): Promise<string> {
   let left = nth;
   let isCurrent = true;
   for await (const update of updatesOf(store, repoId, ref)) {

@@ -5,7 +5,7 @@ import type { Git } from './git.ts';
 export interface Commit {
   readonly oid: string;
   readonly author: string;
-  /** When it was committed, ISO 8601 with its own zone. */
+  /** When it was committed, ISO 8601 UTC. */
   readonly at: string;
   readonly subject: string;
 }
@@ -36,7 +36,7 @@ export async function commitsIn(
       : ['--not', '--exclude=refs/cpm/*', `--exclude=${without.allButRef}`, '--all'];
   const range = [from, ...rest];
   const counted = await run(git, directory, ['rev-list', '--count', '--ignore-missing', ...range]);
-  const fields = ['%H', '%an', '%cI', '%s'];
+  const fields = ['%H', '%an', '%ct', '%s'];
   const format = `--format=tformat:${fields.join('%x00')}`;
   const shown = await run(git, directory, [
     'log',
@@ -50,18 +50,23 @@ export async function commitsIn(
   const commits: Commit[] = [];
   for (let at = 0; at + fields.length < texts.length + 1; at += fields.length) {
     const [oid = '', author = '', time = '', subject = ''] = texts.slice(at, at + fields.length);
-    if (oid !== '') commits.push({ oid, author, at: time, subject });
+    if (oid !== '') commits.push({ oid, author, at: moment(Number(time)), subject });
   }
   return { commits, count: Number(counted.trim()) };
 }
 
 /** Whether all that a value leads to is there: what an archive let go of may be half gone. */
 export async function isWhole(git: Git, directory: string, oid: string): Promise<boolean> {
-  const { status } = await git.run(
-    ['rev-list', '--objects', '--quiet', oid, '--not', '--all'],
-    { cwd: directory },
-  );
+  const { status } = await git.run(['rev-list', '--objects', '--quiet', oid, '--not', '--all'], {
+    cwd: directory,
+  });
   return status === 0;
+}
+
+/** @param seconds - since 1970, as a commit claims it: anything that is a number */
+function moment(seconds: number): string {
+  const latest = 8.64e12;
+  return new Date(Math.min(Math.max(seconds, 0), latest) * 1000).toISOString();
 }
 
 async function leadsToCommit(git: Git, directory: string, oid: string): Promise<boolean> {

@@ -24,9 +24,7 @@ export async function notReachable(
   if (asked.length === 0) return asked;
   const [types, apart] = await Promise.all([
     typesOf(git, directory, asked),
-    kept.size === 0
-      ? new Set(asked)
-      : apartFrom(git, directory, { asked, kept: [...kept] }),
+    kept.size === 0 ? new Set(asked) : apartFrom(git, directory, { asked, kept: [...kept] }),
   ]);
   return asked.filter((oid) => {
     const type = types.get(oid);

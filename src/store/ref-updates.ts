@@ -89,6 +89,7 @@ export async function unseenBefore(
   return done.flatMap(({ ref, old, new: next }) => {
     const value = recorded.get(ref) ?? nullOid;
     // What is on record already, as by a recovery, was no surprise.
-    return value === old || value === next ? [] : [{ ref, old: value, new: old }];
+    const known = value === old || (value === next && next !== nullOid);
+    return known ? [] : [{ ref, old: value, new: old }];
   });
 }

@@ -4,6 +4,7 @@ import { Kysely, SqliteDialect } from 'kysely';
 import { migrate } from './migrate.ts';
 import { foundation } from './migrations/001-foundation.ts';
 import { auditHeads } from './migrations/003-audit-heads.ts';
+import { keys } from './migrations/004-keys.ts';
 import { refHistory } from './migrations/008-ref-history.ts';
 import type { Tables } from './tables.ts';
 
@@ -23,7 +24,7 @@ export class Database extends Kysely<Tables> {
   }
 }
 
-const migrations = [foundation, auditHeads, refHistory];
+const migrations = [foundation, auditHeads, keys, refHistory];
 
 export interface OpenDatabase {
   readonly db: Database;

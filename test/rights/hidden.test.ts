@@ -30,12 +30,17 @@ const questions = [
   'repo access grant R nemo read --json',
   'repo access revoke R red',
   'repo access revoke R nemo',
+  'sshkey list --repo R',
+  'sshkey add - --repo R --right read',
   'user can nemo read R',
   'user can nemo delete R main --json',
   'audit list --repo R',
   'audit list --repo R --user cap --json',
   'repo delete R --yes',
   'repo history R',
+  'repo history R main --json',
+  'repo undo R main --yes',
+  'repo undo R main --to @1 --dry-run',
   'git push R',
 ];
 

@@ -88,10 +88,22 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: names,
     bad: [...noNames, 'cpm', 'git', 'root', 'nobody', 'operator', 'anonymous'],
   },
+  oid: {
+    good: ['1a2b3c4', 'a'.repeat(40)],
+    bad: ['', '1a2b3c', 'a'.repeat(41), 'A'.repeat(40), 'main', '@1'],
+  },
   path: { good: ['-', './x', '/etc/x'], bad: [long, ...controls] },
   pattern: {
     good: ['*', 'acme/*', 'a?c', 'acme/app', '-*', '*'.repeat(200)],
     bad: ['', 'Acme/*', 'a b', '[ab]', 'a{b}', '(a+)+', 'ä', '*\n', '*'.repeat(201)],
+  },
+  ref: {
+    good: ['main', 'feature/x', 'refs/heads/main', 'refs/tags/v1', 'ä', 'a@b'],
+    bad: ['', 'a..b', 'a b', 'a~1', 'a@{1}', 'refs/', 'refs/heads/a*', 'x'.repeat(1100), 'a\n'],
+  },
+  refs: {
+    good: ['main', 'ci/*', '**', 'refs/tags/v*', 'ä/**'],
+    bad: ['', '***', 'a..b', 'a b', 'a?', '[a]', '/a', 'a/', '*\n', '*'.repeat(300)],
   },
   repo: {
     good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
@@ -112,8 +124,12 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
   },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
+  value: {
+    good: ['@1', '@999999999', '1a2b', 'A'.repeat(40), '2h', '2026-12-24T18:00:00Z'],
+    bad: ['', '@', '@0', '@-1', '@1x', 'a2b', 'a'.repeat(41), 'main', 'HEAD~1', 'soon'],
+  },
   who: {
-    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b'],
+    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b', `key:${fingerprint}`],
     bad: [
       '',
       'Ana',
@@ -130,6 +146,9 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'org:__proto__',
       'ana\n',
       'team:acme/A',
+      'key:',
+      'key:ana',
+      fingerprint,
     ],
   },
 };
