@@ -68,6 +68,8 @@ const done: Row[] = [
   ['ada', 'user admin bo', 0, 'user admin', 'bo', 'ok'],
   ['operator', 'user release cy', 0, 'user release', 'cy', 'ok'],
   ['ana', 'init acme/app', 0, 'init', 'acme/app', 'ok'],
+  // What comes of merges is in test/merge.
+  ['ana', 'merge acme/app main', 3, 'merge', 'acme/app', 'not_found'],
   ['operator', 'init tools', 0, 'init', 'tools', 'ok'],
   ['ana', 'repo set acme/app --description x', 0, 'repo set', 'acme/app', 'ok'],
   ['ana', 'repo access grant acme/app bo read', 0, 'repo access grant', 'acme/app', 'ok'],

@@ -157,9 +157,12 @@ for (const { words, examples, columns } of inOrder)
 async function fill() {
   await house.operator(['user', 'add', 'bo', '--key', bo.key.publicPath]);
   const work = await house.admin.worktree();
-  await house.admin.git(['push', '-q', house.admin.url('acme/app'), 'main', 'main:trunk'], {
-    cwd: work,
-  });
+  await house.admin.git(
+    ['push', '-q', house.admin.url('acme/app'), 'main', 'main:trunk', 'main:topic'],
+    {
+      cwd: work,
+    },
+  );
 }
 
 t.test('each command has an example, which begins with its words', async (t) => {

@@ -20,6 +20,8 @@ const questions = [
   'init R',
   'init R --exist-ok',
   'init R --dry-run',
+  'merge R main',
+  'merge R main --dry-run --json',
   'repo set R',
   'repo set R --description x',
   'repo set R --visibility public --json',
