@@ -20,6 +20,7 @@ export type Format =
   | 'repo'
   | 'text'
   | 'url'
+  | 'uuid'
   | 'who';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */

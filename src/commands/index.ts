@@ -15,6 +15,7 @@ import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
+import { trashCommands } from './trash.ts';
 import { userCommands } from './user.ts';
 import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
@@ -38,14 +39,11 @@ export const later: readonly string[] = [
   'repo adopt',
   'repo alias',
   'repo archive',
-  'repo delete',
   'repo history',
   'repo maintain',
   'repo protect',
   'repo rename',
-  'repo restore',
   'repo rules',
-  'repo trash',
   'repo unarchive',
   'repo undo',
   'repo verify',
@@ -54,7 +52,6 @@ export const later: readonly string[] = [
   'sshkey rotate',
   'sshkey show',
   'sshkey unused',
-  'trash',
   'user import',
   'user offboard',
   'user rename',
@@ -82,6 +79,7 @@ export const commands: readonly Command[] = [
   whoami,
   help,
   ...repoCommands,
+  ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...teamCommands,

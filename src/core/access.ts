@@ -17,6 +17,7 @@ import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeOrg } from './org-access.ts';
+import { authorizeTrashed } from './trash-access.ts';
 
 /** What of a repository bears on rights to it. */
 type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
@@ -67,6 +68,12 @@ export class AccessControl {
         return this.#repo(principal, standing, ask.path, ask.right);
       case 'create':
         return this.#create(principal, standing, ask.path);
+      case 'trashed':
+        return authorizeTrashed(
+          { lookup: this.#lookup, rightOn: (repo) => this.rightOn(principal, standing, repo) },
+          { principal, standing },
+          ask,
+        );
       case 'grant':
         return this.#grant(principal, standing, ask);
       case 'org':

@@ -4,6 +4,7 @@ import type { Grantee } from '../store/access.ts';
 import type { Namespace } from '../store/names.ts';
 import type { Org } from '../store/orgs.ts';
 import type { Repository } from '../store/repositories.ts';
+import type { TrashedRepository } from '../store/trash.ts';
 import type { User } from '../store/users.ts';
 
 /** What a request asks to be allowed, by names; `Access.authorize` looks them up and decides. */
@@ -13,6 +14,12 @@ export type Ask =
   | { readonly need: 'key'; readonly fingerprint: string }
   | { readonly need: 'repo'; readonly path: RepoPath; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
+  | {
+      /** A repository in the trash, of which there may be several of one name. */
+      readonly need: 'trashed';
+      readonly path: RepoPath;
+      readonly id: string | undefined;
+    }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }
   | {
       readonly need: 'role';
@@ -34,6 +41,8 @@ export interface Granted {
   readonly standing: Standing;
   readonly decision: Decision;
   readonly repo?: Repository;
+  /** The last deleted first; at least one. */
+  readonly trashed?: readonly TrashedRepository[];
   readonly namespace?: Namespace;
   readonly org?: Org;
   readonly user?: User;

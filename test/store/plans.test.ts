@@ -22,6 +22,7 @@ const subjects = [
   'pushes',
   'repositories',
   'teams',
+  'trash',
   'usage',
   'users',
 ] as const satisfies readonly (keyof Store)[];
@@ -92,8 +93,8 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     why: 'counts them all, for the status alone',
   },
   {
-    in: 'select count(*) as "count" from "repository"',
-    step: 'SCAN repository USING COVERING INDEX repository_name',
+    in: 'select count(*) as "count" from "repository" where "deleted_at" is null',
+    step: 'SCAN repository USING COVERING INDEX repository_any_time',
     why: 'counts them all, for the status alone',
   },
   {
@@ -223,7 +224,7 @@ function fill(path: string): void {
   const namespace = statement('namespace', 4);
   const user = statement('user', 7);
   const key = statement('ssh_key', 15);
-  const repository = statement('repository', 11);
+  const repository = statement('repository', 16);
   const grant = statement('access_grant', 8);
   db.transaction(() => {
     for (let n = 0; n < many; n++) {
@@ -245,7 +246,8 @@ function fill(path: string): void {
         null,
         ...by,
       );
-      repository.run(repoId, userId, 'app', '', 'private', 'main', 0, 0, 0, at, at);
+      const kept = [null, null, 0, null, null];
+      repository.run(repoId, userId, 'app', '', 'private', 'main', 0, 0, 0, at, at, ...kept);
       grant.run(randomUUID(), 'repo', repoId, 'user', randomUUID(), 'read', 'operator', at);
     }
   })();
