@@ -17,6 +17,7 @@ import { status } from './status.ts';
 import { teamCommands } from './team.ts';
 import { trashCommands } from './trash.ts';
 import { userCommands } from './user.ts';
+import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
@@ -49,10 +50,6 @@ export const later: readonly string[] = [
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'sshkey rotate',
-  'sshkey show',
-  'sshkey unused',
-  'user import',
   'user offboard',
   'user rename',
 ];
@@ -63,8 +60,6 @@ export const laterFlags: Readonly<Record<string, readonly string[]>> = {
   list: ['server', 'discover'],
   'repo access list': ['effective'],
   serve: ['takeover'],
-  'sshkey add': ['repo', 'org', 'right', 'refs'],
-  'sshkey revoke': ['since'],
 };
 
 export const help: Command = createHelp(() => ({ commands, later }));
@@ -84,6 +79,7 @@ export const commands: readonly Command[] = [
   ...orgAccessCommands,
   ...teamCommands,
   ...userCommands,
+  userImport,
   ...userRightsCommands,
   ...sshkeyCommands,
   ...auditCommands,

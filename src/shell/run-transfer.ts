@@ -59,7 +59,12 @@ async function allowed(core: Core, request: Request, plan: Plan): Promise<Reposi
   const { principal } = request;
   const { path, right } = plan;
   try {
-    const { repo } = await core.access.authorize(principal, { need: 'repo', path, right });
+    const { repo } = await core.access.authorize(principal, {
+      need: 'repo',
+      path,
+      right,
+      through: 'git',
+    });
     return repo;
   } catch (error) {
     const missing = error instanceof UserError && error.code === 'not_found';
@@ -96,8 +101,8 @@ async function push(
     refsPerPush: values['limits.refs_per_push'],
     packSizeBytes: values['limits.pack_size'],
   };
-  const { store, access, repos, git, room } = core;
-  const parts = { store, access, repos, git, room, limits };
+  const { store, access, rules, repos, git, room } = core;
+  const parts = { store, access, rules, repos, git, room, limits };
   const act = new PushRequest(parts, { principal, path: plan.path, by, signal }, repo);
   const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
   const talk = talkOf(core, request, directory);

@@ -20,9 +20,9 @@ const move = (house: House, from: string, to: string) =>
 t.test('a crash between row and directory: the row says where the directory belongs', async (t) => {
   const house = await House.open(t);
   const cases = [
-    { name: 'live', deleted: false, at: 'trash', then: 'repositories', action: 'repo delete' },
-    { name: 'dead', deleted: true, at: 'repositories', then: 'trash', action: 'repo restore' },
-    { name: 'last', deleted: true, at: 'incoming', then: 'trash', action: 'repo trash empty' },
+    { name: 'live', deleted: false, at: 'trash', ends: 'repositories', action: 'repo delete' },
+    { name: 'dead', deleted: true, at: 'repositories', ends: 'trash', action: 'repo restore' },
+    { name: 'last', deleted: true, at: 'incoming', ends: 'trash', action: 'repo trash empty' },
   ];
   const repos = new Map<string, Repository>();
   for (const { name, deleted, at, action } of cases) {
@@ -44,11 +44,11 @@ t.test('a crash between row and directory: the row says where the directory belo
 
   await house.crash();
 
-  for (const { name, then } of cases) {
+  for (const { name, ends } of cases) {
     const places = placeOf(house, repos.get(name) as Repository);
     t.same(
       places.map((place) => place.split('/')[0]),
-      [then],
+      [ends],
       name,
     );
   }

@@ -93,6 +93,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: ['*', 'acme/*', 'a?c', 'acme/app', '-*', '*'.repeat(200)],
     bad: ['', 'Acme/*', 'a b', '[ab]', 'a{b}', '(a+)+', 'ä', '*\n', '*'.repeat(201)],
   },
+  refs: {
+    good: ['main', 'ci/*', '**', 'refs/tags/v*', 'ä/**'],
+    bad: ['', '***', 'a..b', 'a b', 'a?', '[a]', '/a', 'a/', '*\n', '*'.repeat(300)],
+  },
   repo: {
     good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
     bad: [
@@ -117,7 +121,7 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     bad: ['', 'x', '0B9D1F3E-58C2-4A57-9A0E-6F0C2F0F6A11', '0b9d1f3e58c24a579a0e6f0c2f0f6a11'],
   },
   who: {
-    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b'],
+    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b', `key:${fingerprint}`],
     bad: [
       '',
       'Ana',
@@ -134,6 +138,9 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'org:__proto__',
       'ana\n',
       'team:acme/A',
+      'key:',
+      'key:ana',
+      fingerprint,
     ],
   },
 };
