@@ -24,6 +24,7 @@ export type Format =
   | 'source'
   | 'text'
   | 'url'
+  | 'uuid'
   | 'who';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */

@@ -16,6 +16,7 @@ import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
+import { trashCommands } from './trash.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
@@ -39,20 +40,16 @@ export const later: readonly string[] = [
   'repo adopt',
   'repo alias',
   'repo archive',
-  'repo delete',
   'repo history',
   'repo maintain',
   'repo protect',
   'repo rename',
-  'repo restore',
   'repo rules',
-  'repo trash',
   'repo unarchive',
   'repo undo',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'trash',
   'user offboard',
   'user rename',
 ];
@@ -78,6 +75,7 @@ export const commands: readonly Command[] = [
   help,
   merge,
   ...repoCommands,
+  ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...teamCommands,

@@ -127,6 +127,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   source: checkSource,
   text: checkText,
   url: checkText,
+  uuid: (value) => {
+    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
+  },
   who: checkWho,
 };
 

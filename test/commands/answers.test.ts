@@ -81,6 +81,13 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'org set acme --member-right write'],
   ['ada', 'org team remove acme devs'],
   ['ada', 'org member remove acme ana'],
+  ['ada', 'init acme/old'],
+  ['ada', 'repo delete acme/old --yes'],
+  ['ada', 'repo trash list'],
+  ['ada', 'repo restore acme/old'],
+  ['ada', 'repo delete acme/old --yes'],
+  ['ada', 'repo trash empty acme/old --yes'],
+  ['ada', 'repo trash empty --yes'],
   ['ada', 'org create guild'],
   ['ada', 'org delete guild --yes'],
   ['operator', 'user add bo'],
@@ -283,7 +290,7 @@ t.test(
   async (t) => {
     t.strictSame(
       commands.filter(({ asks }) => asks).map(({ words: name }) => name),
-      ['org delete', 'user delete', 'sshkey revoke'],
+      ['repo delete', 'repo trash empty', 'org delete', 'user delete', 'sshkey revoke'],
     );
     t.match(await doors.ada.run(words('init quiet --dry-run --quiet')), {
       status: 0,

@@ -44,6 +44,8 @@ const inOrder = [...commands].sort((a, b) => rank(a.words) - rank(b.words));
 
 /** What the operator does before an example, so that it has something to act on. */
 const before: Record<string, readonly string[]> = {
+  'repo delete acme/old --yes': ['init acme/old'],
+  'repo trash empty acme/old --yes': ['repo delete acme/old --yes'],
   'repo access grant acme/app org:guests read': ['org create guests'],
   'org access grant acme team:acme/devs write': ['org team add acme devs'],
   'org delete guild --yes': ['org create guild'],

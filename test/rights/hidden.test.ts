@@ -39,6 +39,10 @@ const questions = [
   'audit list --repo R',
   'audit list --repo R --user cap --json',
   'repo delete R --yes',
+  'repo delete R',
+  'repo restore R',
+  'repo trash list R --json',
+  'repo trash empty R --yes',
   'repo history R',
   'git push R',
 ];

@@ -152,6 +152,19 @@ list beta/app                               o  o  -  o  a  -  -  -  -  -  -  -  
 git push beta/app                           2  0  3  0  0  3  3  3  3  3  3  3  3  3  4  4  4  4  4
 show gama/app                               o  o  3  o  a  w  3  3  3  3  3  3  3  3  4  4  4  4  4
 git push gama/app                           2  0  3  0  0  0  3  3  3  3  3  3  3  3  4  4  4  4  4
+# Deleting: what an owner of the repository may. acme/bin is private and in the trash, granted to wr and ag
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo delete acme/private --yes              0  0  3  0  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+repo delete acme/public --yes               0  0  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo delete un/internal --yes               0  0  0  4  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
+repo delete acme/private                    2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+repo restore acme/bin                       0  0  3  0  4  4  4  3  4  4  3  4  3  3  4  4  4  4  4
+repo restore acme/none                      3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo trash list acme/bin                    0  0  3  0  4  4  4  3  4  4  3  4  3  3  4  4  4  4  4
+repo trash empty acme/bin --dry-run         0  0  3  0  4  4  4  3  4  4  3  4  3  3  4  4  4  4  4
+repo trash list                             0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
+repo trash empty acme/bin                   2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+show acme/bin                               3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
 # What is not there
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 git clone acme/none                         2  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4

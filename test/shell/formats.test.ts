@@ -137,6 +137,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
   },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
+  uuid: {
+    good: ['0b9d1f3e-58c2-4a57-9a0e-6f0c2f0f6a11'],
+    bad: ['', 'x', '0B9D1F3E-58C2-4A57-9A0E-6F0C2F0F6A11', '0b9d1f3e58c24a579a0e6f0c2f0f6a11'],
+  },
   who: {
     good: ['ana', 'org:acme', 'team:acme/devs', 'server:b', `key:${fingerprint}`],
     bad: [
