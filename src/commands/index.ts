@@ -8,6 +8,7 @@ import { createHelp } from './help.ts';
 import { history } from './history.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
+import { merge } from './merge.ts';
 import { orgCommands } from './org.ts';
 import { repoCommands } from './repo.ts';
 import { serve } from './serve.ts';
@@ -16,6 +17,7 @@ import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
+import { trashCommands } from './trash.ts';
 import { undo } from './undo.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
@@ -28,7 +30,6 @@ export const later: readonly string[] = [
   'backup',
   'conflicts',
   'doctor',
-  'merge',
   'neighbors',
   'pull',
   'push',
@@ -41,18 +42,14 @@ export const later: readonly string[] = [
   'repo adopt',
   'repo alias',
   'repo archive',
-  'repo delete',
   'repo maintain',
   'repo protect',
   'repo rename',
-  'repo restore',
   'repo rules',
-  'repo trash',
   'repo unarchive',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'trash',
   'user offboard',
   'user rename',
 ];
@@ -76,9 +73,11 @@ export const commands: readonly Command[] = [
   show,
   whoami,
   help,
+  merge,
   ...repoCommands,
   history,
   undo,
+  ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...teamCommands,

@@ -7,7 +7,7 @@ import { shortOid } from '../model/oid.ts';
 import { nullOid, shortRef } from '../model/ref.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { refWord } from '../model/shell-line.ts';
-import { type Commit, commitsIn, isWhole } from '../programs/commits.ts';
+import { type Commit, commitsIn, isWhole } from '../programs/commit-list.ts';
 import type { Repository } from '../store/repositories.ts';
 import { array, boolean, integer, maybe, object, present, string, time } from './answers.ts';
 import { type Context, command } from './command.ts';

@@ -18,6 +18,7 @@ import type { Ask, Granted } from './ask.ts';
 import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeOrg } from './org-access.ts';
+import { authorizeTrashed } from './trash-access.ts';
 import { authorizeUndo } from './undo-access.ts';
 
 /** What of a repository bears on rights to it. */
@@ -78,12 +79,18 @@ export class AccessControl {
         return this.#repos(principal, standing, ask);
       case 'create':
         return this.#create(principal, standing, ask.path);
+      case 'trashed':
+        return authorizeTrashed(
+          { lookup: this.#lookup, rightOn: (repo) => this.rightOn(principal, standing, repo) },
+          { principal, standing },
+          ask,
+        );
       case 'grant':
         return this.#grant(principal, standing, ask);
-      case 'undo': {
-        const granted = await this.#repo(principal, standing, ask.path, 'write');
-        return authorizeUndo(this.#store, principal, granted, ask);
-      }
+      case 'undo':
+        return this.#repo(principal, standing, ask.path, 'write').then((granted) =>
+          authorizeUndo(this.#store, principal, granted, ask),
+        );
       case 'org':
       case 'role':
       case 'org-grant': {

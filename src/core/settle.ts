@@ -42,7 +42,6 @@ export async function settleRefs(
     directory,
     done.map(({ ref }) => ref),
   );
-  const deleted = done.filter((command) => command.new === nullOid);
   const moved = done.filter((command) => command.new !== nullOid && command.old !== nullOid);
   const lost = new Set(
     moved.length === 0
@@ -54,9 +53,7 @@ export async function settleRefs(
   );
   if (lost.size > 0) await archiveTips(git, directory, [...lost]);
   const archived = done
-    .filter(
-      (command) => deleted.includes(command) || (moved.includes(command) && lost.has(command.old)),
-    )
+    .filter(({ old, new: next }) => old !== nullOid && (next === nullOid || lost.has(old)))
     .map(({ ref, old }) => ({ ref, oid: old }));
   await store.pushes.settle(repo.id, action, { done, archived }, by);
   return archived;

@@ -1,81 +1,81 @@
-import { nullOid } from '../model/ref.ts';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { isOid } from '../model/oid.ts';
 import type { Git } from './git.ts';
-
-/** One commit, as people look for it. */
-export interface Commit {
-  readonly oid: string;
-  readonly author: string;
-  /** When it was committed, ISO 8601 UTC. */
-  readonly at: string;
-  readonly subject: string;
-}
-
-/** Where to look: commits that one value reaches and others don't. */
-export interface Range {
-  readonly from: string;
-  /** Oids, or a ref whose value is left out while all other refs count. */
-  readonly without: { readonly oids: readonly string[] } | { readonly allButRef: string };
-}
+import type { Program } from './run.ts';
+import type { Scratch } from './scratch.ts';
 
 /**
- * The commits of a range, newest first, and how many there are in all; none where `from` leads to no commit.
+ * The objects of some commits, in the order asked for.
  *
- * @param most - how many to read at most
+ * @throws Error when one is missing or is no commit
  */
-export async function commitsIn(
+export async function readCommitObjects(
   git: Git,
-  directory: string,
-  { from, without, most }: Range & { readonly most: number },
-): Promise<{ readonly commits: readonly Commit[]; readonly count: number }> {
-  if (from === nullOid || !(await leadsToCommit(git, directory, from))) {
-    return { commits: [], count: 0 };
-  }
-  const rest =
-    'oids' in without
-      ? without.oids.filter((oid) => oid !== nullOid).map((oid) => `^${oid}`)
-      : ['--not', '--exclude=refs/cpm/*', `--exclude=${without.allButRef}`, '--all'];
-  const range = [from, ...rest];
-  const counted = await run(git, directory, ['rev-list', '--count', '--ignore-missing', ...range]);
-  const fields = ['%H', '%an', '%ct', '%s'];
-  const format = `--format=tformat:${fields.join('%x00')}`;
-  const shown = await run(git, directory, [
-    'log',
-    '-z',
-    format,
-    `--max-count=${most}`,
-    '--ignore-missing',
-    ...range,
-  ]);
-  const texts = shown.split('\0');
-  const commits: Commit[] = [];
-  for (let at = 0; at + fields.length < texts.length + 1; at += fields.length) {
-    const [oid = '', author = '', time = '', subject = ''] = texts.slice(at, at + fields.length);
-    if (oid !== '') commits.push({ oid, author, at: moment(Number(time)), subject });
-  }
-  return { commits, count: Number(counted.trim()) };
-}
-
-/** Whether all that a value leads to is there: what an archive let go of may be half gone. */
-export async function isWhole(git: Git, directory: string, oid: string): Promise<boolean> {
-  const { status } = await git.run(['rev-list', '--objects', '--quiet', oid, '--not', '--all'], {
+  { directory, signal }: { readonly directory: string; readonly signal: AbortSignal },
+  oids: readonly string[],
+): Promise<readonly Buffer[]> {
+  const { status, stdout, stderr } = await git.run(['cat-file', '--batch'], {
     cwd: directory,
+    input: oids.map((oid) => `${oid}\n`).join(''),
+    maxBytes: 64 * 1024 * 1024,
+    signal,
   });
-  return status === 0;
+  if (status !== 0) throw new Error(`git cat-file ended with ${status}: ${stderr}`);
+  let at = 0;
+  return oids.map((oid) => {
+    const end = stdout.indexOf('\n', at);
+    const [, type, size] = stdout.toString('latin1', at, end).split(' ');
+    if (type !== 'commit') throw new Error(`${oid} is ${type}, not a commit`);
+    const begin = end + 1;
+    at = begin + Number(size) + 1;
+    return stdout.subarray(begin, at - 1);
+  });
 }
 
-/** @param seconds - since 1970, as a commit claims it: anything that is a number */
-function moment(seconds: number): string {
-  const latest = 8.64e12;
-  return new Date(Math.min(Math.max(seconds, 0), latest) * 1000).toISOString();
-}
+/** Writes commits into a scratch object directory, one git process for all of them. */
+export class CommitWriter {
+  readonly #child: Program;
+  readonly #lines: AsyncIterator<string>;
+  readonly #file: string;
+  readonly #forget: () => void;
+  #stderr = '';
 
-async function leadsToCommit(git: Git, directory: string, oid: string): Promise<boolean> {
-  const words = ['rev-parse', '--quiet', '--verify', `${oid}^{commit}`];
-  return (await git.run(words, { cwd: directory })).status === 0;
-}
+  constructor(git: Git, { directory, path, signal }: Scratch) {
+    this.#child = git.start(['hash-object', '-t', 'commit', '-w', '--stdin-paths'], {
+      cwd: directory,
+      scratch: path,
+      config: { 'core.fsync': 'none' },
+    });
+    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+    this.#child.stderr.on('data', (chunk) => {
+      this.#stderr = `${this.#stderr}${chunk}`.slice(0, 4096);
+    });
+    this.#file = join(path, 'commit');
+    const end = () => this.#child.end();
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
+    this.#forget = () => signal.removeEventListener('abort', end);
+  }
 
-async function run(git: Git, directory: string, args: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await git.run(args, { cwd: directory });
-  if (status === 0) return stdout.toString();
-  throw new Error(`git ${args[0]} ended with ${status}: ${stderr}`);
+  /**
+   * @param object - a whole commit object
+   * @returns its oid
+   * @throws Error when git refuses it
+   */
+  async write(object: Buffer): Promise<string> {
+    await writeFile(this.#file, object);
+    // In quotes git takes any path, in whatever line.
+    this.#child.stdin.write(`${JSON.stringify(this.#file)}\n`);
+    const { value } = await this.#lines.next();
+    if (typeof value === 'string' && isOid(value)) return value;
+    throw new Error(`git hash-object took no commit: ${this.#stderr}`);
+  }
+
+  async close(): Promise<void> {
+    this.#forget();
+    this.#child.stdin.end();
+    await this.#child.exited;
+  }
 }

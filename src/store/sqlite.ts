@@ -5,6 +5,7 @@ import { migrate } from './migrate.ts';
 import { foundation } from './migrations/001-foundation.ts';
 import { auditHeads } from './migrations/003-audit-heads.ts';
 import { keys } from './migrations/004-keys.ts';
+import { repositoryLife } from './migrations/006-repository-life.ts';
 import { refHistory } from './migrations/008-ref-history.ts';
 import type { Tables } from './tables.ts';
 
@@ -24,7 +25,7 @@ export class Database extends Kysely<Tables> {
   }
 }
 
-const migrations = [foundation, auditHeads, keys, refHistory];
+const migrations = [foundation, auditHeads, keys, repositoryLife, refHistory];
 
 export interface OpenDatabase {
   readonly db: Database;
