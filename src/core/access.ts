@@ -15,7 +15,7 @@ import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
-import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
+import { authorizeBinding, authorizeKey, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeOrg } from './org-access.ts';
 
@@ -91,6 +91,8 @@ export class AccessControl {
         return this.#self(principal, standing, ask.user);
       case 'key':
         return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
+      case 'bind':
+        return authorizeBinding({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
         const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
         return this.#site(standing, { kind }, 'create organizations');

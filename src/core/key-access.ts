@@ -55,6 +55,29 @@ export async function authorizeKey(
   });
 }
 
+/**
+ * Decides about binding a deploy key to more: what others bound is theirs to bind further, so that nobody takes a key
+ * of others out of their hands by binding it to something of one's own.
+ *
+ * @throws UserError `conflict` when nothing that it is bound to is one's own
+ */
+export async function authorizeBinding(
+  parts: KeyAccessParts,
+  { principal, standing }: { principal: Principal; standing: Standing },
+  { fingerprint }: Extract<Ask, { need: 'bind' }>,
+): Promise<Granted> {
+  const found = await parts.store.keys.withFingerprint(fingerprint);
+  const key = found.find(({ kind, state }) => kind === 'deploy' && state === 'active');
+  const bound = key === undefined ? [] : await parts.store.deployKeys.bindingsOf(key.id);
+  const isSelf =
+    key === undefined || bound.length === 0 || (await shareOf(parts, principal, key)) !== 'none';
+  const decision = decide(standing, { kind: 'self', isSelf });
+  if (decision.allowed) return { standing, decision };
+  throw new UserError('conflict', `key ${fingerprint} is in use already`, {
+    hint: 'only an admin of what it is bound to binds it to more; or make a new one with: ssh-keygen -t ed25519',
+  });
+}
+
 /** What waits for a proof: one's own first, then what one administers. */
 function pendingFirst(keys: readonly Key[], principal: Principal): readonly Key[] {
   const own = 'id' in principal ? principal.id : undefined;
