@@ -1,5 +1,6 @@
 import type { Ask, Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
+import type { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import type { Actor } from '../store/changes.ts';
 
@@ -12,6 +13,7 @@ export type Format =
   | 'file'
   | 'fingerprint'
   | 'listen'
+  | 'message'
   | 'moment'
   | 'name'
   | 'namespace'
@@ -19,8 +21,10 @@ export type Format =
   | 'pattern'
   | 'refs'
   | 'repo'
+  | 'source'
   | 'text'
   | 'url'
+  | 'uuid'
   | 'who';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
@@ -121,6 +125,8 @@ export interface Command {
   offline?(args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** How the answer reads; for a list, how one row reads as cells. */
   text(answer: unknown): string;
+  /** Why an answer, once printed, is a no after all; undefined where it is none. */
+  refusal?(answer: unknown): UserError | undefined;
   /** The heads of a list's columns; a list is printed row by row. */
   readonly columns?: readonly string[];
   /** The columns that these arguments leave out. */
@@ -146,6 +152,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   run(context: Context, args: Args<A, R>): Promise<T>;
   offline?(args: Args<A, R>): Promise<T | undefined>;
   text(answer: T): string;
+  refusal?(answer: T): UserError | undefined;
 }
 
 /** A command whose answer is one document. */

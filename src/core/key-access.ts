@@ -19,15 +19,32 @@ export interface KeyAccessParts {
 /** How much of a key is one's own: all, some of what it is bound to, or nothing. */
 type Share = 'all' | 'some' | 'none';
 
+/** Whoever asks, as it stands at this moment. */
+interface Asker {
+  readonly principal: Principal;
+  readonly standing: Standing;
+}
+
+/** Decides about one key, or about binding one to more. @throws UserError `not_found`, `denied`, `conflict` */
+export function authorizeKey(
+  parts: KeyAccessParts,
+  asker: Asker,
+  ask: Extract<Ask, { need: 'key' | 'bind' }>,
+): Promise<Granted> {
+  return ask.need === 'bind'
+    ? authorizeBinding(parts, asker, ask)
+    : authorizeActing(parts, asker, ask);
+}
+
 /**
  * Decides about one key: one's own; for admins of all that a deploy key is bound to, that key; for the operator and site
  * admins, anybody's. An admin of some of it may see a deploy key, and is told what else it is bound to by its refusal alone.
  *
  * @throws UserError `not_found`, also for keys of others; `denied` for a deploy key that is another admin's too
  */
-export async function authorizeKey(
+async function authorizeActing(
   parts: KeyAccessParts,
-  { principal, standing }: { principal: Principal; standing: Standing },
+  { principal, standing }: Asker,
   ask: Extract<Ask, { need: 'key' }>,
 ): Promise<Granted> {
   const found = await parts.store.keys.withFingerprint(ask.fingerprint);
@@ -61,9 +78,9 @@ export async function authorizeKey(
  *
  * @throws UserError `conflict` when nothing that it is bound to is one's own
  */
-export async function authorizeBinding(
+async function authorizeBinding(
   parts: KeyAccessParts,
-  { principal, standing }: { principal: Principal; standing: Standing },
+  { principal, standing }: Asker,
   { fingerprint }: Extract<Ask, { need: 'bind' }>,
 ): Promise<Granted> {
   const found = await parts.store.keys.withFingerprint(fingerprint);

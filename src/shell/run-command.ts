@@ -8,8 +8,8 @@ import { principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
 import { sizeText } from '../model/units.ts';
 import { keyWarning } from './key-warning.ts';
-import type { Done } from './outcome.ts';
-import { printAnswer } from './print.ts';
+import { type Done, outcomeOf } from './outcome.ts';
+import { printAnswer, printError } from './print.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
 import { send } from './send.ts';
@@ -62,6 +62,13 @@ export async function runCommand(
   if (globals.dryRun) notes.push('dry run: nothing was changed');
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
+  const refusal = command.refusal?.(answer);
+  if (refusal !== undefined) {
+    const { code, message, status } = refusal;
+    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
+    const detail = { code, message };
+    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail };
+  }
   const status = statusOf(answer);
   return {
     status,

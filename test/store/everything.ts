@@ -1,6 +1,7 @@
 import type { RefCommand } from '../../src/model/ref.ts';
 import type { AuditRow } from '../../src/store/audit.ts';
 import type { AuditFilter } from '../../src/store/audit-search.ts';
+import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
 
@@ -136,7 +137,27 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await pushes.unsettled();
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
-  await repositories.remove(app, actor(), nothing);
+  await discard(store, app, bo.id);
+}
+
+async function discard({ repositories, trash }: Store, app: Repository, userId: string) {
+  await trash.add(app, actor(), nothing);
+  const [deleted] = await trash.named(app.namespaceId, app.name);
+  if (deleted === undefined) throw new Error('a repository was deleted and is not in the trash');
+  for (const viewer of [{ kind: 'all' }, { kind: 'user', id: userId }] as const) {
+    await trash.page(viewer, { after: { deletedAt: '', id: '' }, limit: 10 });
+  }
+  await trash.restore(deleted, actor(), { limit: 9, place: nothing });
+  await trash.add(app, actor(), nothing);
+  await trash.byId(app.id);
+  await trash.remove(deleted, actor(), nothing);
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  const namespace = { name: app.namespace, kind: 'org', ownerId: app.namespaceId } as const;
+  await repositories.add({ id, namespace, name: 'gone', ...settings }, actor(), nothing);
+  const gone = await repositories.byId(id);
+  if (gone === undefined) throw new Error('a repository was added and is not there');
+  await repositories.remove(gone, actor(), nothing);
 }
 
 async function deploy(store: Store, { ada }: People): Promise<void> {
