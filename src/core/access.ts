@@ -1,5 +1,5 @@
 import { noSuchRepository, UserError } from '../model/errors.ts';
-import { askerText, type Principal, principalText } from '../model/principal.ts';
+import { askerText, type Principal } from '../model/principal.ts';
 import { type RepoPath, repoPathText } from '../model/repo.ts';
 import {
   type Decision,
@@ -18,6 +18,7 @@ import type { Ask, Granted } from './ask.ts';
 import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeOrg } from './org-access.ts';
+import { tooLittle } from './too-little.ts';
 import { authorizeTrashed } from './trash-access.ts';
 import { authorizeUndo } from './undo-access.ts';
 
@@ -145,7 +146,7 @@ export class AccessControl {
     const decision = decide(standing, { kind: 'repo', right, on });
     if (decision.allowed) return { standing, decision, repo };
     if (!reaches(decision.right, 'read')) throw hidden;
-    throw await this.#tooLittle(principal, repo, decision, right);
+    throw await tooLittle(this.#store, { principal, repo }, decision, right);
   }
 
   async #repos(
@@ -159,36 +160,6 @@ export class AccessControl {
       if (repo !== undefined) found.set(repo.id, repo);
     }
     return { ...this.#site(standing, { kind: 'command' }, 'do this'), repos: [...found.values()] };
-  }
-
-  async #tooLittle(
-    principal: Principal,
-    repo: Repository,
-    held: Decision,
-    right: Right,
-  ): Promise<UserError> {
-    if (reaches(held.right, right)) {
-      return new UserError('denied', `${repo.fullName}: ${held.why}, nobody may write to it`, {
-        hint: `an admin takes it out of the archive with: repo unarchive ${repo.fullName}`,
-        aboutId: repo.id,
-      });
-    }
-    const name = principal.kind === 'user' ? principal.name : principalText(principal);
-    const rank = right === 'read' || right === 'write' ? right : `act as its ${right}`;
-    const verb = { read: 'read it', write: 'read and write it', admin: 'administer it' } as const;
-    const may = verb[held.right as keyof typeof verb] ?? 'own it';
-    const admins = await this.#store.access.adminsOf(repo);
-    const ask = admins.length === 0 ? 'ask its admin' : `ask ${admins.join(' or ')}`;
-    const command =
-      right === 'owner' ? '' : `: repo access grant ${repo.fullName} ${name} ${right}`;
-    return new UserError(
-      'denied',
-      `${repo.fullName}: you may ${may}, not ${rank} (${name}, ${held.why})`,
-      {
-        hint: `${ask}${command}`,
-        aboutId: repo.id,
-      },
-    );
   }
 
   async #create(principal: Principal, standing: Standing, path: RepoPath): Promise<Granted> {
