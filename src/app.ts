@@ -100,7 +100,9 @@ interface Opened {
 async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App> {
   const { config, log } = core;
   const run = createRun(core);
-  const auditClock = new AuditClock(core.chain, log, { keepMs: config.values['audit.keep'] });
+  const auditClock = new AuditClock(core.chain, log, {
+    keepMs: () => core.config.values['audit.keep'],
+  });
   await auditClock.start();
   const ssh = await openSsh(core, log);
   const addresses = await listenAll(ssh, config.values.listen, warn);
@@ -116,7 +118,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     fingerprints: ssh.fingerprints,
     firstAdmin,
     close: async () => {
-      const graceMs = config.values['shutdown.grace'];
+      const graceMs = core.config.values['shutdown.grace'];
       core.events.stop(
         new UserError('unavailable', 'the server is stopping', { hint: 'follow again soon' }),
       );
@@ -174,18 +176,20 @@ const connection = {
 } as const;
 
 async function openSsh(core: Core, log: Log): Promise<SshDoor> {
-  const { values, hostKeyPaths } = core.config;
   return openSshDoor({
-    hostKeys: await Promise.all(hostKeyPaths.map(readPrivateKey)),
-    limits: {
-      loginGraceMs: values['limits.login_grace'],
-      authTries: values['limits.auth_tries'],
-      channels: values['limits.channels'],
-      unauthenticated: values['limits.unauthenticated'],
-      connections: values['limits.connections'],
-      unauthenticatedPerAddress: values['limits.unauthenticated_per_address'],
-      connectionsPerUser: values['limits.connections_per_user'],
-      idleMs: values['limits.idle'],
+    hostKeys: await Promise.all(core.config.hostKeyPaths.map(readPrivateKey)),
+    limits: () => {
+      const { values } = core.config;
+      return {
+        loginGraceMs: values['limits.login_grace'],
+        authTries: values['limits.auth_tries'],
+        channels: values['limits.channels'],
+        unauthenticated: values['limits.unauthenticated'],
+        connections: values['limits.connections'],
+        unauthenticatedPerAddress: values['limits.unauthenticated_per_address'],
+        connectionsPerUser: values['limits.connections_per_user'],
+        idleMs: values['limits.idle'],
+      };
     },
     log,
     identify: (blob) => identifyKey(core.store, blob),

@@ -72,10 +72,9 @@ async function serve(config: Config): Promise<number> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });
   process.on('SIGHUP', () => {
-    loadConfig({ flags: {}, file: config.file }).then(
-      () => app.core.log.info('configuration is valid; what changed counts from the next start on'),
-      (error) => app.core.log.error({ err: error }, 'configuration not reloaded'),
-    );
+    app.core
+      .reconfigure()
+      .catch((error) => app.core.log.error({ err: error }, 'configuration not reloaded'));
   });
   const lines = app.addresses.map(listeningLine);
   const [first] = app.addresses;

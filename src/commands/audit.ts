@@ -115,6 +115,7 @@ const verify = command({
     head: string,
     first_bad: { type: ['integer', 'null'] },
   }),
+  check: ({ head }) => void (head !== undefined && readHead(head)),
   needs: () => ({ need: 'site-admin' }),
   run: async ({ core, note }, args) => {
     const found = await core.chain.verify(

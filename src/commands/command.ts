@@ -18,6 +18,7 @@ export type Format =
   | 'path'
   | 'pattern'
   | 'repo'
+  | 'setting'
   | 'text'
   | 'url'
   | 'who';
@@ -111,6 +112,8 @@ export interface Command {
   readonly asks: boolean;
   /** Whether help leaves it out of its lists: it is for programs. */
   readonly unlisted: boolean;
+  /** Looks at the arguments together, as a format looks at one: before rights, and without a look-up. @throws UserError `usage` */
+  check?(args: Readonly<Record<string, unknown>>): void;
   /** What must be allowed, from the arguments alone. */
   needs(args: Readonly<Record<string, unknown>>): Ask;
   /** What it is about, for the record. */
@@ -140,6 +143,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   changes?: boolean;
   asks?: boolean;
   unlisted?: boolean;
+  check?(args: Args<A, R>): void;
   needs(args: Args<A, R>): Ask;
   target?(args: Args<A, R>): string | undefined;
   run(context: Context, args: Args<A, R>): Promise<T>;

@@ -2,6 +2,7 @@ import { UserError } from '../model/errors.ts';
 import { grantable, type Right, type Role, rights, roles } from '../model/right.ts';
 import { array, changed, changedId, object, paged, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { checkNotEmpty } from './usage.ts';
 
 const pageRows = 500;
 const org = { type: 'string', format: 'name', description: "the organization's name" } as const;
@@ -194,14 +195,10 @@ const set = command({
   required: ['org'],
   answer: changed,
   changes: true,
+  check: ({ org: _, ...settings }) => checkNotEmpty('org set', settings),
   needs: (args) => ({ need: 'org', org: args.org, role: 'admin' }),
   target: (args) => args.org,
   run: async ({ core, by, granted }, { description, 'member-right': memberRight }) => {
-    if (description === undefined && memberRight === undefined) {
-      throw new UserError('usage', 'org set: what is to be changed?', {
-        hint: 'give --description or --member-right',
-      });
-    }
     const settings = { description, memberRight: memberRight as Right | undefined };
     return { changed: await core.store.orgs.set(present(granted.org), settings, by) };
   },

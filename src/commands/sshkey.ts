@@ -199,10 +199,11 @@ const revoke = command({
   answer: object({ changed: boolean, revoked: { type: 'integer' } }),
   changes: true,
   asks: true,
-  needs: ({ fingerprint, all, user }) => {
-    if ((fingerprint === undefined) !== (all === true)) {
-      throw new UserError('usage', 'sshkey revoke takes either a FINGERPRINT or --all');
-    }
+  check: ({ fingerprint, all }) => {
+    if ((fingerprint === undefined) === (all === true)) return;
+    throw new UserError('usage', 'sshkey revoke takes either a FINGERPRINT or --all');
+  },
+  needs: ({ fingerprint, user }) => {
     if (fingerprint === undefined || user !== undefined) return { need: 'self', user };
     return { need: 'key', fingerprint };
   },

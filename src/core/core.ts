@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Config, publicUrl } from '../config.ts';
+import { type Config, publicUrl, type Reread, takeOver } from '../config.ts';
 import type { Log } from '../log.ts';
 import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
@@ -22,6 +22,7 @@ import { Sizes } from './sizes.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
 export interface Core {
+  /** The settings in force. */
   readonly config: Config;
   readonly log: Log;
   readonly store: Store;
@@ -42,6 +43,8 @@ export interface Core {
   cloneUrl(fullName: string): string;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
+  /** Reads the configuration again and takes over what can be while it runs. @throws UserError `usage` */
+  reconfigure(): Promise<Reread>;
   close(): Promise<void>;
 }
 
@@ -55,7 +58,9 @@ export async function openCore(
   log: Log,
   seen?: (sql: string) => void,
 ): Promise<Core> {
-  const { dataDir, values } = config;
+  const { dataDir } = config;
+  let current = config;
+  const live = () => current.values;
   const emptyHome = await ensureScratch(dataDir);
   const store = await openStore(config.databasePath, seen);
   const git = await openGit({ houseId: store.houseId, emptyHome });
@@ -64,9 +69,15 @@ export async function openCore(
   const room = new Room(
     { store, sizes, dataDir },
     {
-      diskReserveBytes: values['limits.disk_reserve'],
-      namespaceBytes: values['limits.namespace_bytes'],
-      reposPerUser: values['limits.repos_per_user'],
+      get diskReserveBytes() {
+        return live()['limits.disk_reserve'];
+      },
+      get namespaceBytes() {
+        return live()['limits.namespace_bytes'];
+      },
+      get reposPerUser() {
+        return live()['limits.repos_per_user'];
+      },
     },
   );
   const repos = new Repos(store, new Locks(), { dataDir, room });
@@ -74,12 +85,15 @@ export async function openCore(
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
-  const lookup = new Lookup(store, values.default_namespace);
+  const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
-  const access = new AccessControl(store, lookup, values.org_create);
-  let port = values.listen[0]?.port ?? 0;
+  const access = new AccessControl(store, lookup, () => live().org_create);
+  const pushes = new PushQueue(live()['limits.pushes_per_user']);
+  let port = live().listen[0]?.port ?? 0;
   return {
-    config,
+    get config() {
+      return current;
+    },
     log,
     store,
     access,
@@ -92,11 +106,20 @@ export async function openCore(
     signIns,
     sizes,
     room,
-    pushes: new PushQueue(values['limits.pushes_per_user']),
+    pushes,
     emptyRepository,
-    cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,
+    cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
     setPort: (real) => {
       port = real;
+    },
+    reconfigure: async () => {
+      const reread = takeOver(current, await current.readAgain());
+      current = reread.config;
+      log.level = live().log_level;
+      pushes.allow(live()['limits.pushes_per_user']);
+      const { applied, waiting } = reread;
+      log.info({ applied, waiting }, 'configuration read again');
+      return reread;
     },
     close: async () => {
       await sizes.flush();

@@ -11,6 +11,7 @@ import {
   quoted,
 } from '../model/repo.ts';
 import { readDurationMs, readMoment } from '../model/units.ts';
+import { isKey, nearestKey } from '../settings.ts';
 
 const longestText = 4096;
 
@@ -36,6 +37,14 @@ function checkAddress(value: string): void {
 function checkPattern(value: string): void {
   if (/^[a-z0-9._/*?-]{1,200}$/.test(value)) return;
   throw usage(value, 'a pattern', 'use a name with * and ?, as in acme/*');
+}
+
+function checkSetting(value: string): void {
+  if (isKey(value)) return;
+  const near = nearestKey(value);
+  throw new UserError('usage', `${quoted(value)} is no setting`, {
+    hint: near === undefined ? 'see them with: config list' : `did you mean ${near}?`,
+  });
 }
 
 function checkText(value: string): void {
@@ -97,6 +106,7 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   repo: (value) => {
     parseRepoPath(value);
   },
+  setting: checkSetting,
   text: checkText,
   url: checkText,
   who: checkWho,

@@ -110,6 +110,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'x'.repeat(100_000),
     ],
   },
+  setting: {
+    good: ['limits.idle', 'data_dir', 'shutdown.grace'],
+    bad: ['', 'NONSENSE', 'limits', 'limits.idel', 'constructor', '__proto__', 'limits.idle '],
+  },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
   who: {

@@ -87,7 +87,7 @@ export async function makeDoor(t: Test, owners: KeyOwner[], more: More = {}): Pr
       return status;
     },
     ...more,
-    limits: { ...usualLimits, ...more.limits },
+    limits: () => ({ ...usualLimits, ...more.limits }),
   });
   const { port } = await door.listen({ host: '127.0.0.1', port: 0 });
   t.teardown(() => door.close(0));
