@@ -11,6 +11,7 @@ export type Format =
   | 'duration'
   | 'file'
   | 'fingerprint'
+  | 'head'
   | 'listen'
   | 'moment'
   | 'name'

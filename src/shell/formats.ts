@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
+import { readHead } from '../model/audit-head.ts';
 import { UserError } from '../model/errors.ts';
 import { refFault } from '../model/ref.ts';
 import {
@@ -89,6 +90,11 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   fingerprint: (value) => {
     if (!/^SHA256:[A-Za-z0-9+/]{43}$/.test(value)) {
       throw usage(value, 'a fingerprint', 'it begins with SHA256:, as sshkey list shows it');
+    }
+  },
+  head: (value) => {
+    if (readHead(value) === undefined) {
+      throw new UserError('usage', 'a head is SEQ:HASH, as audit verify prints it');
     }
   },
   listen: checkText,

@@ -15,6 +15,7 @@ const texts: Readonly<Record<Format, readonly [good: string, bad: string]>> = {
   duration: ['1h', 'soon'],
   file: ['-', '/etc/passwd'],
   fingerprint: [fingerprint, 'SHA256:'],
+  head: [`1:${'0'.repeat(64)}`, 'x'],
   listen: ['127.0.0.1:0', '\x1b'],
   moment: ['1h', 'soon'],
   name: ['nobodys', 'Ana'],

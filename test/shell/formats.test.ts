@@ -78,6 +78,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       `${fingerprint}\n`,
     ],
   },
+  head: {
+    good: [`1:${'0'.repeat(64)}`, `${'9'.repeat(15)}:${'a'.repeat(64)}`],
+    bad: ['', 'x', '1', `1:${'0'.repeat(63)}`, `:${'0'.repeat(64)}`, `1:${'A'.repeat(64)}`],
+  },
   listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
   moment: {
     good: ['30d', '2026-12-24', '2026-12-24T18:00:00Z'],
