@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bundle, prepare, root } from '../src/prepare.mjs';
@@ -48,7 +49,9 @@ async function test(files) {
     print(`FAILED ${file}: no such file`);
     total.failed += 1;
   }
-  const args = ['run', '--disable-coverage', '--reporter=tap', ...files];
+  // Left to itself tap keeps one processor free, which on two of them is half of the machine.
+  const jobs = `--jobs=${availableParallelism()}`;
+  const args = ['run', '--disable-coverage', '--reporter=tap', jobs, ...files];
   const child = start('node_modules/.bin/tap', args, { CPM_TEST_PROGRAM: bundle });
   child.stderr.pipe(process.stderr);
   const closed = once(child, 'close');

@@ -16,6 +16,7 @@ import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Repos } from './repos.ts';
 import { Room } from './room.ts';
+import { Rules } from './rules.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
@@ -36,6 +37,7 @@ export interface Core {
   readonly signIns: SignIns;
   readonly sizes: Sizes;
   readonly room: Room;
+  readonly rules: Rules;
   readonly pushes: PushQueue;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
@@ -106,6 +108,7 @@ export async function openCore(
     signIns,
     sizes,
     room,
+    rules: new Rules(),
     pushes,
     emptyRepository,
     cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,

@@ -1,27 +1,22 @@
 import type { Principal } from '../model/principal.ts';
 import { nullOid, type RefCommand } from '../model/ref.ts';
 import type { RepoPath } from '../model/repo.ts';
-import type { Git } from '../programs/git.ts';
-import { readRefsOf, syncRefs } from '../programs/refs.ts';
-import { archiveTips, notReachable } from '../programs/tips.ts';
 import { type Actor, newId } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
-import type { Store } from '../store/store.ts';
 import type { AccessControl } from './access.ts';
 import type { Granted } from './ask.ts';
 import type { Push, RefResult } from './push.ts';
-import type { Repos } from './repos.ts';
 import type { Room } from './room.ts';
+import type { Rules } from './rules.ts';
+import { archiveDeleted, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 import type { Sizes } from './sizes.ts';
 
 /** What history calls a change by push. */
 const action = 'git-receive-pack';
 
-export interface PushParts {
-  readonly store: Store;
+export interface PushParts extends SettleParts {
   readonly access: AccessControl;
-  readonly repos: Repos;
-  readonly git: Git;
+  readonly rules: Rules;
   readonly room: Room;
   readonly limits: Push['limits'];
 }
@@ -88,10 +83,8 @@ export class PushRequest implements Push {
     }
     const granted = await this.#authorize();
     if (commands.some((command) => command.new !== nullOid)) await this.#findRoom(granted);
-    const main = `refs/heads/${granted.repo?.defaultBranch}`;
-    const reasons = commands.map(({ ref, new: next }) =>
-      next === nullOid && ref === main ? 'the default branch can not be deleted' : undefined,
-    );
+    const asked = { repo: granted.repo, principal: this.#principal, commands };
+    const reasons = await this.#parts.rules.refusals(asked);
     this.#refused ||= reasons.some((reason) => reason !== undefined);
     return reasons;
   }
@@ -127,11 +120,7 @@ export class PushRequest implements Push {
     this.#admitted = commands;
     const directory = repos.directory(repo);
     this.#grown = this.#parts.room.grows(repo, directory);
-    const deleted = commands.filter(
-      (command) => command.new === nullOid && command.old !== nullOid,
-    );
-    const olds = deleted.map(({ old }) => old);
-    if (olds.length > 0) await archiveTips(git, directory, olds);
+    await archiveDeleted(git, directory, commands);
     return directory;
   }
 
@@ -169,7 +158,9 @@ export class PushRequest implements Push {
       refused === undefined ? [command] : [],
     );
     // A repository that is to be taken back stays in the journal until it is gone.
-    if (done.length > 0 || !this.#created) await settlePush(this.#parts, repo, done, this.#by);
+    if (done.length > 0 || !this.#created) {
+      await settleRefs(this.#parts, repo, done, { by: this.#by, action });
+    }
     this.#admitted = [];
     this.#done = done;
     this.#refused ||= done.length < results.length;
@@ -182,7 +173,8 @@ export class PushRequest implements Push {
   async close(): Promise<void> {
     try {
       if (this.#repo !== undefined && this.#admitted.length > 0) {
-        await this.settle(await resultsOf(this.#parts.repos.directory(this.#repo), this.#admitted));
+        const directory = this.#parts.repos.directory(this.#repo);
+        await this.settle(await resultsOf(directory, this.#admitted, 'the push broke off'));
       }
     } finally {
       this.#grown?.();
@@ -196,69 +188,10 @@ export class PushRequest implements Push {
 
 /** Ends a push that created a repository and then left it empty: the repository first, then its place in the journal. */
 export async function takeBack(
-  { store, repos }: Pick<PushParts, 'store' | 'repos'>,
+  { store, repos }: Pick<SettleParts, 'store' | 'repos'>,
   repoId: string,
   by: Actor,
 ): Promise<void> {
   await repos.removeEmpty(repoId, by);
   await store.pushes.settle(repoId, action, { done: [], archived: [] }, by);
-}
-
-/** Makes what git did durable, archives what it overwrote, and moves it from the journal into history. */
-export async function settlePush(
-  { store, repos, git }: Pick<PushParts, 'store' | 'repos' | 'git'>,
-  repo: Repository,
-  done: readonly RefCommand[],
-  by: Actor,
-): Promise<void> {
-  const directory = repos.directory(repo);
-  await syncRefs(
-    directory,
-    done.map(({ ref }) => ref),
-  );
-  const deleted = done.filter((command) => command.new === nullOid);
-  const moved = done.filter((command) => command.new !== nullOid && command.old !== nullOid);
-  const lost = new Set(
-    moved.length === 0
-      ? []
-      : await notReachable(git, directory, {
-          olds: moved.map(({ old }) => old),
-          news: moved.map((command) => command.new),
-        }),
-  );
-  if (lost.size > 0) await archiveTips(git, directory, [...lost]);
-  const archived = [...deleted, ...moved.filter(({ old }) => lost.has(old))].map(
-    ({ old, ref }) => ({
-      oid: old,
-      ref,
-    }),
-  );
-  await store.pushes.settle(repo.id, action, { done, archived }, by);
-}
-
-async function resultsOf(
-  directory: string,
-  commands: readonly RefCommand[],
-): Promise<readonly RefResult[]> {
-  const done = new Set(await carriedOut(directory, commands));
-  return commands.map((command) => ({
-    command,
-    refused: done.has(command) ? undefined : 'the push broke off',
-  }));
-}
-
-/** Which of a cut-off push's commands git had carried out: those whose ref is where they wanted it. */
-export async function carriedOut(
-  directory: string,
-  commands: readonly RefCommand[],
-): Promise<readonly RefCommand[]> {
-  const values = await readRefsOf(
-    directory,
-    commands.map(({ ref }) => ref),
-  );
-  return commands.filter((command) => {
-    const value = values.get(command.ref);
-    const oid = value !== undefined && 'oid' in value ? value.oid : nullOid;
-    return oid === command.new;
-  });
 }

@@ -11,9 +11,8 @@ import type { Actor } from '../store/changes.ts';
 import type { JournaledPush } from '../store/pushes.ts';
 import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
-import { carriedOut, type PushParts, settlePush, takeBack } from './push-request.ts';
-
-type Parts = Pick<PushParts, 'store' | 'repos' | 'git'>;
+import { takeBack } from './push-request.ts';
+import { carriedOut, type SettleParts as Parts, settleRefs } from './settle.ts';
 
 /**
  * Cleans up after a process that did not end by itself, before any request runs. First its children are ended, so that
@@ -90,7 +89,7 @@ async function settleCutOff(parts: Parts, push: JournaledPush): Promise<void> {
     push.commands.filter((command) => !done.includes(command)),
   );
   if (done.length === 0 && push.creates) await takeBack(parts, repo.id, by);
-  else await settlePush(parts, repo, done, by);
+  else await settleRefs(parts, repo, done, { by, action: push.action });
 }
 
 /**

@@ -1,0 +1,125 @@
+import { UserError } from '../model/errors.ts';
+import type { Principal } from '../model/principal.ts';
+import { isWritableRef, nullOid, type RefCommand, refFault, shortRef } from '../model/ref.ts';
+import { quoted } from '../model/repo.ts';
+import type { Right } from '../model/right.ts';
+import { admitObjects } from '../programs/admit.ts';
+import { readRefsOf } from '../programs/refs.ts';
+import { updateRefs } from '../programs/tips.ts';
+import type { Repository } from '../store/repositories.ts';
+import type { AccessControl } from './access.ts';
+import { endOf } from './locks.ts';
+import type { RefResult } from './push.ts';
+import type { Rules } from './rules.ts';
+import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } from './settle.ts';
+
+export interface ChangeParts extends SettleParts {
+  readonly access: AccessControl;
+  readonly rules: Rules;
+}
+
+/** A change of refs that is no push: a merge, an undo. */
+export interface RefChange extends Deed {
+  readonly repo: Repository;
+  readonly commands: readonly RefCommand[];
+  readonly principal: Principal;
+  readonly signal: AbortSignal;
+  /** The right on the repository that is decided anew once repository and refs are held; write unless told. */
+  readonly right?: Right;
+  /** An object directory whose objects are brought into the repository once all is decided. */
+  readonly quarantine?: string;
+  /** The caller holds the repository, from its own decision on. @see Repos.hold */
+  readonly held?: true;
+}
+
+/**
+ * Moves refs as one, each only from its old value: decided, journaled, done by git, archived, durable, in history when
+ * it returns; what a crash cuts off is settled by the next start. In a dry run it is decided, and nothing done.
+ *
+ * @returns one result per command, in their order: all done, or none, each with the reason why
+ * @throws UserError `conflict` when a ref is not at its old value (any more), and whatever ends the right to do it;
+ *   nothing has changed then
+ */
+export async function changeRefs(
+  parts: ChangeParts,
+  change: RefChange,
+): Promise<readonly RefResult[]> {
+  const { repo, commands, signal } = change;
+  for (const { ref } of commands) checkWritable(ref);
+  const releases: (() => void)[] = [];
+  try {
+    if (change.held !== true) releases.push(await parts.repos.hold(repo, signal));
+    const refs = commands.map(({ ref }) => ref);
+    releases.push(await parts.repos.holdRefs(repo.id, refs, signal));
+    const now = await decideAgain(parts, change);
+    await checkValues(parts.repos.directory(now), commands);
+    const refusals = await parts.rules.refusals({ ...change, repo: now });
+    if (refusals.some((why) => why !== undefined)) {
+      return commands.map((command, at) => ({
+        command,
+        refused: refusals[at] ?? 'not done: another ref was refused',
+      }));
+    }
+    if (signal.aborted) throw endOf(signal);
+    if (!change.by.dryRun) await carryOut(parts, now, change);
+    return commands.map((command) => ({ command, refused: undefined }));
+  } finally {
+    for (const release of releases.reverse()) release();
+  }
+}
+
+function checkWritable(ref: string): void {
+  const fault = refFault(ref) ?? (isWritableRef(ref) ? undefined : 'nobody may write there');
+  if (fault !== undefined) throw new UserError('usage', `${quoted(ref)}: ${fault}`);
+}
+
+/** What was true before the wait for the locks may not be true any more (S11). */
+async function decideAgain({ access }: ChangeParts, change: RefChange): Promise<Repository> {
+  const { principal, repo, right = 'write' } = change;
+  const path = { namespace: repo.namespace, name: repo.name };
+  const granted = await access.authorize(principal, { need: 'repo', path, right });
+  if (granted.repo?.id === repo.id) return granted.repo;
+  throw new UserError('unavailable', `${repo.fullName}: it was moved meanwhile`, {
+    hint: 'try again',
+  });
+}
+
+/** git would follow a symref to a ref that nobody decided on. */
+async function checkValues(directory: string, commands: readonly RefCommand[]): Promise<void> {
+  const values = await readRefsOf(
+    directory,
+    commands.map(({ ref }) => ref),
+  );
+  for (const { ref, old } of commands) {
+    const value = values.get(ref);
+    if (value?.symref !== undefined) {
+      throw new UserError('conflict', `${quoted(shortRef(ref))} is a name for another ref`);
+    }
+    if ((value?.oid ?? nullOid) === old) continue;
+    throw new UserError('conflict', `${quoted(shortRef(ref))} changed meanwhile`, {
+      hint: 'look at it again, then repeat',
+    });
+  }
+}
+
+async function carryOut(parts: ChangeParts, repo: Repository, change: RefChange): Promise<void> {
+  const { store, repos, git } = parts;
+  const { commands, action, by, quarantine } = change;
+  const directory = repos.directory(repo);
+  await store.pushes.journal(repo.id, action, false, commands, by);
+  try {
+    if (quarantine !== undefined) await admitObjects(quarantine, directory);
+    await archiveDeleted(git, directory, commands);
+    await updateRefs(git, directory, commands);
+  } catch (error) {
+    // git may have done it and failed afterwards: the refs tell.
+    const results = await resultsOf(directory, commands, 'it broke off');
+    const done = results.flatMap(({ command, refused }) =>
+      refused === undefined ? [command] : [],
+    );
+    await settleRefs(parts, repo, done, change);
+    if (done.length < commands.length) throw error;
+    return;
+  }
+  await settleRefs(parts, repo, commands, change);
+}
