@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-import { checkHouse, socketPath, startApp, withCore } from './app.ts';
+import { checkHouse, socketPath, startApp, withHouse } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
+import type { Core } from './core/core.ts';
 import { firstStartLines, listeningLine, reachableHost } from './doors/local/announce.ts';
 import {
   answerOffline,
@@ -53,11 +54,15 @@ async function runLocally(config: Config, words: readonly string[]): Promise<num
     });
   }
   const { signal } = abort;
-  const answered = await askServer(socketPath(config.dataDir), asked, { stdio, signal });
-  const status =
-    answered ??
-    (await withCore(config, (core) => createRun(core)(localRequest(words, stdio, signal))));
-  return interrupted ?? status;
+  const served = () => askServer(socketPath(config.dataDir), asked, { stdio, signal });
+  const work = (core: Core) => createRun(core)(localRequest(words, stdio, signal));
+  try {
+    const status = await withHouse(config, { served, work }, signal);
+    return interrupted ?? status;
+  } catch (error) {
+    if (interrupted !== undefined) return interrupted;
+    throw error;
+  }
 }
 
 /** What a shell expects of a program that a signal ended. */
