@@ -18,6 +18,7 @@ export type Format =
   | 'namespace'
   | 'path'
   | 'pattern'
+  | 'refs'
   | 'repo'
   | 'setting'
   | 'text'
@@ -84,8 +85,8 @@ export interface Context {
   staySilent(): void;
   /** Whether the operator, on the machine itself, asks. */
   readonly local: boolean;
-  /** The content of a FILE argument: `-` is standard input. At most 1 MiB. @throws UserError `usage` */
-  readFile(file: string): Promise<Buffer>;
+  /** The content of a FILE argument: `-` is standard input. At most 1 MiB unless told. @throws UserError `usage` */
+  readFile(file: string, largestBytes?: number): Promise<Buffer>;
   /** Absolute path of a PATH argument; only the local door has any. @throws UserError `usage` */
   resolvePath(path: string): string;
   /** A line for the person, on stderr. */

@@ -16,6 +16,7 @@ import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
 import { userCommands } from './user.ts';
+import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
@@ -51,11 +52,7 @@ export const later: readonly string[] = [
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'sshkey rotate',
-  'sshkey show',
-  'sshkey unused',
   'trash',
-  'user import',
   'user offboard',
   'user rename',
 ];
@@ -66,8 +63,6 @@ export const laterFlags: Readonly<Record<string, readonly string[]>> = {
   list: ['server', 'discover'],
   'repo access list': ['effective'],
   serve: ['takeover'],
-  'sshkey add': ['repo', 'org', 'right', 'refs'],
-  'sshkey revoke': ['since'],
 };
 
 export const help: Command = createHelp(() => ({ commands, later }));
@@ -86,6 +81,7 @@ export const commands: readonly Command[] = [
   ...orgAccessCommands,
   ...teamCommands,
   ...userCommands,
+  userImport,
   ...userRightsCommands,
   ...sshkeyCommands,
   ...auditCommands,

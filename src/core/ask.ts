@@ -1,6 +1,7 @@
 import type { RepoPath } from '../model/repo.ts';
 import type { Decision, Right, Role, Standing } from '../model/right.ts';
 import type { Grantee } from '../store/access.ts';
+import type { Key } from '../store/key-rows.ts';
 import type { Namespace } from '../store/names.ts';
 import type { Org } from '../store/orgs.ts';
 import type { Repository } from '../store/repositories.ts';
@@ -10,8 +11,20 @@ import type { User } from '../store/users.ts';
 export type Ask =
   | { readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' }
   | { readonly need: 'self'; readonly user: string | undefined }
-  | { readonly need: 'key'; readonly fingerprint: string }
-  | { readonly need: 'repo'; readonly path: RepoPath; readonly right: Right }
+  | {
+      readonly need: 'key';
+      readonly fingerprint: string;
+      readonly act: 'see' | 'change' | 'verify';
+    }
+  | {
+      readonly need: 'repo';
+      readonly path: RepoPath;
+      readonly right: Right;
+      /** A git program asks; a deploy key may ask for nothing else. */
+      readonly through?: 'git';
+    }
+  /** The same right on each of several repositories. */
+  | { readonly need: 'repos'; readonly paths: readonly RepoPath[]; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }
   | {
@@ -34,9 +47,11 @@ export interface Granted {
   readonly standing: Standing;
   readonly decision: Decision;
   readonly repo?: Repository;
+  readonly repos?: readonly Repository[];
   readonly namespace?: Namespace;
   readonly org?: Org;
   readonly user?: User;
+  readonly key?: Key;
   readonly who?: Grantee;
   /** The role or right that the change would replace. */
   readonly from?: Role | Right | undefined;

@@ -45,6 +45,8 @@ export class Lookup {
 
   /** @throws UserError `not_found` */
   async grantee(who: string): Promise<Grantee> {
+    const [, fingerprint] = /^key:(.*)$/.exec(who) ?? [];
+    if (fingerprint !== undefined) return this.#deployKey(fingerprint);
     const [, prefix, name = ''] = /^(?:(org|team):)?(.*)$/.exec(who) ?? [];
     if (prefix === 'org') {
       const org = await this.org(name);
@@ -61,6 +63,15 @@ export class Lookup {
     }
     const user = await this.user(name);
     return { kind: 'user', id: user.id, text: user.name };
+  }
+
+  async #deployKey(fingerprint: string): Promise<Grantee> {
+    const keys = await this.#store.keys.withFingerprint(fingerprint);
+    const key = keys.find(({ kind, state }) => kind === 'deploy' && state !== 'pending');
+    if (key !== undefined) return { kind: 'key', id: key.id, text: `key:${fingerprint}` };
+    throw new UserError('not_found', `key:${fingerprint}: no such deploy key`, {
+      hint: 'add it with: sshkey add FILE --repo REPO --right read',
+    });
   }
 
   /** @throws UserError `not_found` */

@@ -3,6 +3,7 @@ import type { Format } from '../commands/command.ts';
 import { readHead } from '../model/audit-head.ts';
 import { UserError } from '../model/errors.ts';
 import { refFault } from '../model/ref.ts';
+import { refPatternFault } from '../model/ref-pattern.ts';
 import {
   checkName,
   checkNamespace,
@@ -60,16 +61,21 @@ function checkText(value: string): void {
   }
 }
 
+function isFingerprint(value: string): boolean {
+  return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
+}
+
 function checkWho(value: string): void {
   const [, kind, name = ''] = /^(?:([a-z]+):)?(.*)$/.exec(value) ?? [];
   const faults: Readonly<Record<string, () => boolean>> = {
     org: () => nameFault(name) !== undefined,
     server: () => nameFault(name) !== undefined,
+    key: () => !isFingerprint(name),
     team: () =>
       !/^[^/]+\/[^/]+$/.test(name) || name.split('/').some((part) => nameFault(part) !== undefined),
   };
   const faulty = kind === undefined ? nameFault(name) !== undefined : (faults[kind]?.() ?? true);
-  if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME or team:ORG/TEAM');
+  if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT');
 }
 
 /** What each format lets through; every one of them looks at the text alone. @throws UserError `usage` */
@@ -88,7 +94,7 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   file: checkText,
   fingerprint: (value) => {
-    if (!/^SHA256:[A-Za-z0-9+/]{43}$/.test(value)) {
+    if (!isFingerprint(value)) {
       throw usage(value, 'a fingerprint', 'it begins with SHA256:, as sshkey list shows it');
     }
   },
@@ -109,6 +115,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   path: checkText,
   pattern: checkPattern,
+  refs: (value) => {
+    const fault = refPatternFault(value);
+    if (fault !== undefined) throw usage(value, `a pattern of refs: ${fault}`);
+  },
   repo: (value) => {
     parseRepoPath(value);
   },

@@ -31,6 +31,8 @@ export interface Tables {
     added_by_key: string | null;
     last_used_at: string | null;
     revoked_at: string | null;
+    replaces: string | null;
+    overlap_ms: number | null;
   };
   org: { id: string; name: string; description: string; member_right: Right; created_at: string };
   org_member: { org_id: string; user_id: string; role: Role };
@@ -58,6 +60,8 @@ export interface Tables {
     right: Grantable;
     granted_by: string;
     granted_at: string;
+    refs: string | null;
+    granted_by_key: string | null;
   };
   change: {
     seq: Generated<number>;

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { boolean, integer, maybe, object, string, time } from '../../src/commands/answers.ts';
 import type { AnswerSchema } from '../../src/commands/command.ts';
@@ -14,6 +15,12 @@ const ana = await house.person('ana');
 const operator: Pick<Entrance, 'run'> = { run: house.operator.bind(house) };
 const doors = { operator, ada: doorOf(house.admin), ana: doorOf(ana) };
 const key = await generateKey(`${house.folder}/more`);
+const [next, robot] = [
+  await generateKey(`${house.folder}/next`),
+  await generateKey(`${house.folder}/robot`),
+];
+mkdirSync(`${house.folder}/keydir`);
+writeFileSync(`${house.folder}/keydir/dan.pub`, (await generateKey(`${house.folder}/dan`)).line);
 
 t.test('the check of answers is strict: fields, types, times, missing and unknown', async (t) => {
   const schema: AnswerSchema = object(
@@ -91,8 +98,21 @@ const lines: [keyof typeof doors, string][] = [
   ['ana', `sshkey verify ${key.fingerprint}`],
   ['ana', 'sshkey list'],
   ['operator', 'sshkey list'],
+  ['ada', 'sshkey add - --repo acme/app --right write --refs ci/*'],
+  ['ada', 'sshkey add - --repo acme/app --right write --refs ci/*'],
+  ['ada', 'sshkey list --repo acme/app'],
+  ['ada', 'repo access list acme/app'],
+  ['ada', 'show acme/app'],
+  ['ada', `sshkey show ${robot.fingerprint}`],
+  ['ana', `sshkey show ${key.fingerprint}`],
+  ['ana', 'sshkey unused'],
+  ['ada', 'sshkey unused --older 0s'],
+  ['ada', `sshkey rotate ${robot.fingerprint} --key - --overlap 1h`],
+  ['ada', `sshkey revoke ${robot.fingerprint} --since 1h --yes`],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`],
+  ['operator', 'user import ./keydir'],
+  ['operator', 'user import ./keydir'],
   ['operator', 'sshkey generate --name robot'],
   ['ada', 'audit list'],
   ['ada', 'audit verify'],
@@ -116,7 +136,7 @@ const commandOf = (line: string) =>
 t.test('every answer as JSON is one document that fits the schema of its command', async (t) => {
   for (const [who, line] of lines) {
     const { status, stdout, stderr } = await doors[who].run(['--json', ...words(line)], {
-      stdin: line === 'sshkey add -' ? key.line : '',
+      stdin: stdinOf(line),
     });
     t.equal(status, 0, `${line}\n${stderr}`);
     t.strictSame(
@@ -149,6 +169,11 @@ t.test('what changes something answers at least whether it did', async (t) => {
     if (changes) t.match(answer.properties, { changed: { type: 'boolean' } }, name);
 });
 
+function stdinOf(line: string): string {
+  if (line.startsWith('sshkey rotate')) return next.line;
+  return line === 'sshkey add -' ? key.line : line.startsWith('sshkey add') ? robot.line : '';
+}
+
 /** The fields that people's scripts rely on, by the contract. */
 const fields: Record<string, string> = {
   list: 'name id description visibility default_branch right archived size_bytes refs updated_at',
@@ -167,7 +192,8 @@ const fields: Record<string, string> = {
 };
 /** Facts that answers have besides. */
 const besides: Record<string, string> = {
-  show: 'archived_tips clone_url grants',
+  show: 'archived_tips clone_url grants keys',
+  'sshkey list': 'right refs',
   'audit list': 'door',
 };
 

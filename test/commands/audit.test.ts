@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
@@ -23,6 +24,12 @@ const operator: Pick<Entrance, 'run'> = { run: house.operator.bind(house) };
 const ana = await house.person('ana');
 const admin = doorOf(house.admin);
 const key = await generateKey(join(house.folder, 'more'));
+const next = await generateKey(join(house.folder, 'next'));
+mkdirSync(join(house.folder, 'keydir'));
+writeFileSync(
+  join(house.folder, 'keydir/dan.pub'),
+  (await generateKey(join(house.folder, 'dan'))).line,
+);
 const entries = async (line: string) => (await json(operator, `audit list ${line}`)) as Entry[];
 
 /** What is done, by whom, how it ends, and what the record keeps of it. */
@@ -43,7 +50,9 @@ const done: Row[] = [
   ['ada', 'user delete cy --yes', 0, 'user delete', 'cy', 'ok'],
   ['operator', 'sshkey add - --user ana', 0, 'sshkey add', 'ana', 'ok'],
   ['ana', `sshkey verify ${key.fingerprint}`, 0, 'sshkey verify', key.fingerprint, 'ok'],
+  ['ana', `sshkey rotate ${key.fingerprint} --key -`, 0, 'sshkey rotate', key.fingerprint, 'ok'],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`, 0, 'sshkey revoke', key.fingerprint, 'ok'],
+  ['operator', 'user import ./keydir', 0, 'user import', null, 'ok'],
   ['operator', 'sshkey generate --name robot', 0, 'sshkey generate', null, 'ok'],
   ['ana', 'org create acme', 0, 'org create', 'acme', 'ok'],
   ['ana', 'org member add acme bo', 0, 'org member add', 'acme', 'ok'],
@@ -93,7 +102,7 @@ t.test(
     const [last] = await entries('--limit 1');
     for (const [who, line, status] of [...done, ...others]) {
       const answer = await asks[who].run(words(line), {
-        stdin: line.startsWith('sshkey add') ? key.line : '',
+        stdin: stdinOf(line),
       });
       t.equal(answer.status, status, `${who}: ${line}\n${answer.stderr}`);
     }
@@ -121,6 +130,11 @@ t.test(
       );
   },
 );
+
+function stdinOf(line: string): string {
+  if (line.startsWith('sshkey rotate')) return next.line;
+  return line.startsWith('sshkey add') ? key.line : '';
+}
 
 t.test('the table above has each command that changes something', async (t) => {
   // What a session is ended for and how is in test/record/sessions.test.ts.

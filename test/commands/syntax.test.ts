@@ -22,6 +22,7 @@ const texts: Readonly<Record<Format, readonly [good: string, bad: string]>> = {
   namespace: ['nobodys', 'root'],
   path: ['-', '../x'],
   pattern: ['*', 'A B'],
+  refs: ['main', 'a..b'],
   repo: ['nobodys/app', '../x'],
   setting: ['limits.idle', 'NONSENSE'],
   text: ['one', '\x1b'],

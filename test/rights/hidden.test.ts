@@ -30,6 +30,8 @@ const questions = [
   'repo access grant R nemo read --json',
   'repo access revoke R red',
   'repo access revoke R nemo',
+  'sshkey list --repo R',
+  'sshkey add - --repo R --right read',
   'user can nemo read R',
   'user can nemo delete R main --json',
   'audit list --repo R',

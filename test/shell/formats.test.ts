@@ -97,6 +97,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: ['*', 'acme/*', 'a?c', 'acme/app', '-*', '*'.repeat(200)],
     bad: ['', 'Acme/*', 'a b', '[ab]', 'a{b}', '(a+)+', 'ä', '*\n', '*'.repeat(201)],
   },
+  refs: {
+    good: ['main', 'ci/*', '**', 'refs/tags/v*', 'ä/**'],
+    bad: ['', '***', 'a..b', 'a b', 'a?', '[a]', '/a', 'a/', '*\n', '*'.repeat(300)],
+  },
   repo: {
     good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
     bad: [
@@ -121,7 +125,7 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
   who: {
-    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b'],
+    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b', `key:${fingerprint}`],
     bad: [
       '',
       'Ana',
@@ -138,6 +142,9 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'org:__proto__',
       'ana\n',
       'team:acme/A',
+      'key:',
+      'key:ana',
+      fingerprint,
     ],
   },
 };
