@@ -242,9 +242,9 @@ const lookMs = 250;
 export async function withHouse(
   config: Config,
   { served, work }: { served(): Promise<number | undefined>; work(core: Core): Promise<number> },
-  signal: AbortSignal,
+  { signal, waitMs = commandWaitMs }: { signal: AbortSignal; waitMs?: number | undefined },
 ): Promise<number> {
-  const until = performance.now() + commandWaitMs;
+  const until = performance.now() + waitMs;
   for (;;) {
     const answered = await served();
     if (answered !== undefined) return answered;
