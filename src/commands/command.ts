@@ -1,5 +1,6 @@
 import type { Ask, Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
+import type { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import type { Actor } from '../store/changes.ts';
 
@@ -13,6 +14,7 @@ export type Format =
   | 'fingerprint'
   | 'head'
   | 'listen'
+  | 'message'
   | 'moment'
   | 'name'
   | 'namespace'
@@ -21,8 +23,10 @@ export type Format =
   | 'refs'
   | 'repo'
   | 'setting'
+  | 'source'
   | 'text'
   | 'url'
+  | 'uuid'
   | 'who';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
@@ -125,6 +129,8 @@ export interface Command {
   offline?(args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** How the answer reads; for a list, how one row reads as cells. */
   text(answer: unknown): string;
+  /** Why an answer, once printed, is a no after all; undefined where it is none. */
+  refusal?(answer: unknown): UserError | undefined;
   /** The heads of a list's columns; a list is printed row by row. */
   readonly columns?: readonly string[];
   /** The columns that these arguments leave out. */
@@ -151,6 +157,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   run(context: Context, args: Args<A, R>): Promise<T>;
   offline?(args: Args<A, R>): Promise<T | undefined>;
   text(answer: T): string;
+  refusal?(answer: T): UserError | undefined;
 }
 
 /** A command whose answer is one document. */

@@ -7,6 +7,7 @@ import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
+import { merge } from './merge.ts';
 import { orgCommands } from './org.ts';
 import { repoCommands } from './repo.ts';
 import { serve } from './serve.ts';
@@ -15,6 +16,7 @@ import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
+import { trashCommands } from './trash.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
@@ -26,7 +28,6 @@ export const later: readonly string[] = [
   'backup',
   'conflicts',
   'doctor',
-  'merge',
   'neighbors',
   'pull',
   'push',
@@ -39,20 +40,16 @@ export const later: readonly string[] = [
   'repo adopt',
   'repo alias',
   'repo archive',
-  'repo delete',
   'repo history',
   'repo maintain',
   'repo protect',
   'repo rename',
-  'repo restore',
   'repo rules',
-  'repo trash',
   'repo unarchive',
   'repo undo',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'trash',
   'user offboard',
   'user rename',
 ];
@@ -76,7 +73,9 @@ export const commands: readonly Command[] = [
   show,
   whoami,
   help,
+  merge,
   ...repoCommands,
+  ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...teamCommands,

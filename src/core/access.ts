@@ -18,6 +18,7 @@ import type { Ask, Granted } from './ask.ts';
 import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeOrg } from './org-access.ts';
+import { authorizeTrashed } from './trash-access.ts';
 
 /** What of a repository bears on rights to it. */
 type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
@@ -77,6 +78,12 @@ export class AccessControl {
         return this.#repos(principal, standing, ask);
       case 'create':
         return this.#create(principal, standing, ask.path);
+      case 'trashed':
+        return authorizeTrashed(
+          { lookup: this.#lookup, rightOn: (repo) => this.rightOn(principal, standing, repo) },
+          { principal, standing },
+          ask,
+        );
       case 'grant':
         return this.#grant(principal, standing, ask);
       case 'org':
@@ -90,6 +97,7 @@ export class AccessControl {
       case 'self':
         return this.#self(principal, standing, ask.user);
       case 'key':
+      case 'bind':
         return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
         const kind = this.#orgCreate() === 'users' ? 'account' : 'site-admin';

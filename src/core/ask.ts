@@ -5,11 +5,14 @@ import type { Key } from '../store/key-rows.ts';
 import type { Namespace } from '../store/names.ts';
 import type { Org } from '../store/orgs.ts';
 import type { Repository } from '../store/repositories.ts';
+import type { TrashedRepository } from '../store/trash.ts';
 import type { User } from '../store/users.ts';
 
 /** What a request asks to be allowed, by names; `Access.authorize` looks them up and decides. */
 export type Ask =
   | { readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' }
+  /** To bind a deploy key of this fingerprint, if there is one, to more than it is bound to. */
+  | { readonly need: 'bind'; readonly fingerprint: string }
   | { readonly need: 'self'; readonly user: string | undefined }
   | {
       readonly need: 'key';
@@ -26,6 +29,12 @@ export type Ask =
   /** The same right on each of several repositories. */
   | { readonly need: 'repos'; readonly paths: readonly RepoPath[]; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
+  | {
+      /** A repository in the trash, of which there may be several of one name. */
+      readonly need: 'trashed';
+      readonly path: RepoPath;
+      readonly id: string | undefined;
+    }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }
   | {
       readonly need: 'role';
@@ -47,6 +56,8 @@ export interface Granted {
   readonly standing: Standing;
   readonly decision: Decision;
   readonly repo?: Repository;
+  /** The last deleted first; at least one. */
+  readonly trashed?: readonly TrashedRepository[];
   readonly repos?: readonly Repository[];
   readonly namespace?: Namespace;
   readonly org?: Org;

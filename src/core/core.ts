@@ -15,11 +15,12 @@ import { Lookup } from './lookup.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Repos } from './repos.ts';
-import { Room } from './room.ts';
+import { Room, type RoomLimits } from './room.ts';
 import { Rules } from './rules.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
+import { TrashCan } from './trash.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
 export interface Core {
@@ -32,6 +33,7 @@ export interface Core {
   readonly chain: AuditChain;
   readonly events: Events;
   readonly repos: Repos;
+  readonly trash: TrashCan;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -68,22 +70,11 @@ export async function openCore(
   const git = await openGit({ houseId: store.houseId, emptyHome });
   const audit = new Audit(store, log);
   const sizes = new Sizes(store, log);
-  const room = new Room(
-    { store, sizes, dataDir },
-    {
-      get diskReserveBytes() {
-        return live()['limits.disk_reserve'];
-      },
-      get namespaceBytes() {
-        return live()['limits.namespace_bytes'];
-      },
-      get reposPerUser() {
-        return live()['limits.repos_per_user'];
-      },
-    },
-  );
-  const repos = new Repos(store, new Locks(), { dataDir, room });
-  await recover({ store, repos, git }, { dataDir, audit, log });
+  const room = new Room({ store, sizes, dataDir }, roomLimits(live));
+  const locks = new Locks();
+  const repos = new Repos(store, locks, { dataDir, room });
+  const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
+  await recover({ store, repos, trash, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
@@ -103,6 +94,7 @@ export async function openCore(
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
     repos,
+    trash,
     git,
     sessions: new Sessions(),
     signIns,
@@ -129,6 +121,21 @@ export async function openCore(
       await signIns.flush();
       await audit.stop();
       await store.close();
+    },
+  };
+}
+
+/** What may be stored, by the settings as they are when that is asked. */
+function roomLimits(live: () => Config['values']): RoomLimits {
+  return {
+    get diskReserveBytes() {
+      return live()['limits.disk_reserve'];
+    },
+    get namespaceBytes() {
+      return live()['limits.namespace_bytes'];
+    },
+    get reposPerUser() {
+      return live()['limits.repos_per_user'];
     },
   };
 }

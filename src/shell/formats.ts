@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
 import { readHead } from '../model/audit-head.ts';
+import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
 import { refFault } from '../model/ref.ts';
 import { refPatternFault } from '../model/ref-pattern.ts';
@@ -65,6 +66,21 @@ function isFingerprint(value: string): boolean {
   return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
 }
 
+function checkMessage(value: string): void {
+  const fault = messageFault(Buffer.from(value));
+  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+}
+
+function checkSource(value: string): void {
+  const isFull = value.startsWith('refs/heads/') || value.startsWith('refs/tags/');
+  const fault =
+    value.startsWith('refs/') && !isFull
+      ? 'only refs/heads/ and refs/tags/ can be merged'
+      : refFault(isFull ? value : `refs/heads/${value}`);
+  if (fault === undefined && !value.startsWith('-')) return;
+  throw usage(value, `a branch or tag: ${fault ?? 'it begins with "-"'}`, 'give its exact name');
+}
+
 function checkWho(value: string): void {
   const [, kind, name = ''] = /^(?:([a-z]+):)?(.*)$/.exec(value) ?? [];
   const faults: Readonly<Record<string, () => boolean>> = {
@@ -104,6 +120,7 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
     }
   },
   listen: checkText,
+  message: checkMessage,
   moment: (value) => {
     readMoment(value, new Date(), 'ago');
   },
@@ -123,8 +140,12 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
     parseRepoPath(value);
   },
   setting: checkSetting,
+  source: checkSource,
   text: checkText,
   url: checkText,
+  uuid: (value) => {
+    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
+  },
   who: checkWho,
 };
 

@@ -12,6 +12,7 @@ import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Teams } from './teams.ts';
+import { Trash } from './trash.ts';
 import { Usage } from './usage.ts';
 import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
@@ -26,6 +27,7 @@ export interface Store {
   readonly teams: Teams;
   readonly names: Names;
   readonly repositories: Repositories;
+  readonly trash: Trash;
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
@@ -53,6 +55,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     teams: new Teams(db),
     names: new Names(db),
     repositories: new Repositories(db),
+    trash: new Trash(db),
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),

@@ -50,6 +50,11 @@ export interface Tables {
     ref_count: number;
     created_at: string;
     updated_at: string;
+    deleted_at: string | null;
+    deleted_by: string | null;
+    untidy: Generated<number>;
+    tidied_at: string | null;
+    repacked_at: string | null;
   };
   access_grant: {
     id: string;

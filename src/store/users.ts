@@ -4,6 +4,7 @@ import { type Actor, newId, type Write, write } from './changes.ts';
 import { insertKey, type NewKey, revokeKeys } from './key-writes.ts';
 import { releaseName, retireName, takeName } from './names.ts';
 import type { Database } from './sqlite.ts';
+import { inTrash } from './trash.ts';
 
 export interface User {
   readonly id: string;
@@ -211,10 +212,11 @@ export async function insertUser(
 async function refuseOwner({ trx }: Write, user: User): Promise<void> {
   const repo = await trx
     .selectFrom('repository')
-    .select('name')
+    .select(['name', 'deleted_at'])
     .where('namespace_id', '=', user.id)
     .limit(1)
     .executeTakeFirst();
+  if (repo !== undefined && repo.deleted_at !== null) throw inTrash(user.name, repo.name);
   if (repo !== undefined) {
     throw new UserError(
       'conflict',

@@ -68,10 +68,17 @@ const done: Row[] = [
   ['ada', 'user admin bo', 0, 'user admin', 'bo', 'ok'],
   ['operator', 'user release cy', 0, 'user release', 'cy', 'ok'],
   ['ana', 'init acme/app', 0, 'init', 'acme/app', 'ok'],
+  // What comes of merges is in test/merge.
+  ['ana', 'merge acme/app main', 3, 'merge', 'acme/app', 'not_found'],
   ['operator', 'init tools', 0, 'init', 'tools', 'ok'],
   ['ana', 'repo set acme/app --description x', 0, 'repo set', 'acme/app', 'ok'],
   ['ana', 'repo access grant acme/app bo read', 0, 'repo access grant', 'acme/app', 'ok'],
   ['ada', 'repo access revoke acme/app bo', 0, 'repo access revoke', 'acme/app', 'ok'],
+  ['ana', 'init acme/old', 0, 'init', 'acme/old', 'ok'],
+  ['ana', 'D trash acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
+  ['ana', 'repo restore acme/old', 0, 'repo restore', 'acme/old', 'ok'],
+  ['ada', 'repo delete acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
+  ['ana', 'repo trash empty acme/old --yes', 0, 'repo trash empty', 'acme/old', 'ok'],
   ['operator', 'config set limits.channels 9', 0, 'config set', 'limits.channels', 'ok'],
   ['operator', 'config unset limits.channels', 0, 'config unset', 'limits.channels', 'ok'],
 ];

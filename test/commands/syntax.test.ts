@@ -7,11 +7,11 @@ import { InProcess, makeProps } from '../rights/in-process.ts';
 
 const fingerprint = `SHA256:${'A'.repeat(43)}`;
 
-/** Of each format a text that is right, of things that nobody has, and one that no look-up makes right. */
-const texts: Readonly<Record<Format, readonly [good: string, bad: string]>> = {
+/** Of each format a text that is right, of things that nobody has, and one that no look-up makes right; else these. */
+const usual = ['one', '\x1b'] as const;
+const texts: Readonly<Partial<Record<Format, readonly [good: string, bad: string]>>> = {
   address: ['192.0.2.7', 'here'],
   branch: ['main', 'a..b'],
-  description: ['one', '\x1b'],
   duration: ['1h', 'soon'],
   file: ['-', '/etc/passwd'],
   fingerprint: [fingerprint, 'SHA256:'],
@@ -25,8 +25,8 @@ const texts: Readonly<Record<Format, readonly [good: string, bad: string]>> = {
   refs: ['main', 'a..b'],
   repo: ['nobodys/app', '../x'],
   setting: ['limits.idle', 'NONSENSE'],
-  text: ['one', '\x1b'],
   url: ['ssh://x', '\x1b'],
+  uuid: ['00000000-0000-0000-0000-000000000000', 'x'],
   who: ['nobodys', 'x:y'],
 };
 
@@ -52,13 +52,13 @@ const formatOf = (schema: ArgSchema): Format | undefined => {
 function good(schema: ArgSchema): string {
   if ('enum' in schema) return schema.enum[0] ?? '';
   const format = formatOf(schema);
-  return format === undefined ? '1' : texts[format][0];
+  return format === undefined ? '1' : (texts[format] ?? usual)[0];
 }
 
 function bad(schema: ArgSchema): string | undefined {
   if ('enum' in schema || schema.type === 'integer') return 'nonsense';
   const format = formatOf(schema);
-  return format && texts[format][1];
+  return format && (texts[format] ?? usual)[1];
 }
 
 /** Every way to say a command wrongly, each with one thing wrong. */

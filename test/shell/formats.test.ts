@@ -83,6 +83,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     bad: ['', 'x', '1', `1:${'0'.repeat(63)}`, `:${'0'.repeat(64)}`, `1:${'A'.repeat(64)}`],
   },
   listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
+  message: {
+    good: ['one line', 'Title\n\nbody\twith a tab\r\n', 'ünïcode 漢字 🙂', '-', 'x'.repeat(65_536)],
+    bad: ['a\0b', 'a\u001b[2Jb', 'a\u009bb', 'a\u202eb', 'x'.repeat(65_537), 'ä'.repeat(33_000)],
+  },
   moment: {
     good: ['30d', '2026-12-24', '2026-12-24T18:00:00Z'],
     bad: ['', 'soon', '2026-02-30', '1w'],
@@ -122,8 +126,29 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: ['limits.idle', 'data_dir', 'shutdown.grace'],
     bad: ['', 'NONSENSE', 'limits', 'limits.idel', 'constructor', '__proto__', 'limits.idle '],
   },
+  source: {
+    good: ['main', 'feature/x', 'v1.0', 'refs/heads/main', 'refs/tags/v1', 'a'.repeat(40), 'HEAD'],
+    bad: [
+      '',
+      '-x',
+      '--upload-pack=x',
+      'main~1',
+      'main^',
+      'main@{1}',
+      'a..b',
+      ':/fix',
+      'refs/cpm/archive/x',
+      'refs/notes/x',
+      'refs/heads/',
+      'x'.repeat(1100),
+    ],
+  },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
+  uuid: {
+    good: ['0b9d1f3e-58c2-4a57-9a0e-6f0c2f0f6a11'],
+    bad: ['', 'x', '0B9D1F3E-58C2-4A57-9A0E-6F0C2F0F6A11', '0b9d1f3e58c24a579a0e6f0c2f0f6a11'],
+  },
   who: {
     good: ['ana', 'org:acme', 'team:acme/devs', 'server:b', `key:${fingerprint}`],
     bad: [

@@ -1,6 +1,7 @@
 import type { RefCommand } from '../../src/model/ref.ts';
 import type { AuditRow } from '../../src/store/audit.ts';
 import type { AuditFilter } from '../../src/store/audit-search.ts';
+import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
 
@@ -50,6 +51,7 @@ async function keepKeys({ keys, users }: Store, { ada, bo }: People): Promise<vo
   await keys.withFingerprint(key.fingerprint);
   await keys.ofUser(bo.id, key.fingerprint);
   await keys.listOf(bo.id);
+  await keys.beginning('SHA256:', 10);
   const by = actor({ keyId: key.id });
   const child = await keys.add({ key: freshKey(), userId: ada.id, verified: true }, by);
   await users.seen([{ userId: ada.id, keyId: child.id, at: new Date().toISOString() }]);
@@ -135,7 +137,27 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await pushes.unsettled();
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
-  await repositories.remove(app, actor(), nothing);
+  await discard(store, app, bo.id);
+}
+
+async function discard({ repositories, trash }: Store, app: Repository, userId: string) {
+  await trash.add(app, actor(), nothing);
+  const [deleted] = await trash.named(app.namespaceId, app.name);
+  if (deleted === undefined) throw new Error('a repository was deleted and is not in the trash');
+  for (const viewer of [{ kind: 'all' }, { kind: 'user', id: userId }] as const) {
+    await trash.page(viewer, { after: { deletedAt: '', id: '' }, limit: 10 });
+  }
+  await trash.restore(deleted, actor(), { limit: 9, place: nothing });
+  await trash.add(app, actor(), nothing);
+  await trash.byId(app.id);
+  await trash.remove(deleted, actor(), nothing);
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  const namespace = { name: app.namespace, kind: 'org', ownerId: app.namespaceId } as const;
+  await repositories.add({ id, namespace, name: 'gone', ...settings }, actor(), nothing);
+  const gone = await repositories.byId(id);
+  if (gone === undefined) throw new Error('a repository was added and is not there');
+  await repositories.remove(gone, actor(), nothing);
 }
 
 async function deploy(store: Store, { ada }: People): Promise<void> {
@@ -150,7 +172,7 @@ async function deploy(store: Store, { ada }: People): Promise<void> {
   const bindings = [{ on, right: 'write', refs: 'ci/*' }] as const;
   const added = await deployKeys.add({ key: freshKey(), verified: true }, bindings, actor());
   await deployKeys.add({ key: freshKey(), verified: false }, bindings, actor());
-  await deployKeys.bind(added.id, { on, right: 'read', refs: undefined }, actor());
+  await deployKeys.grant(added.id, { on, right: 'read' }, actor());
   await deployKeys.grantsOn(added.id, repo);
   await deployKeys.bindingsOf(added.id);
   for (const scope of [{ repo }, { orgId: ada.id }, { madeBy: ada.id }]) {
