@@ -5,6 +5,7 @@ import type { Actor } from '../store/changes.ts';
 
 /** How the text of an argument is checked before anything is looked up. */
 export type Format =
+  | 'acts'
   | 'address'
   | 'branch'
   | 'description'
@@ -17,10 +18,14 @@ export type Format =
   | 'namespace'
   | 'path'
   | 'pattern'
+  | 'ref'
+  | 'ref-pattern'
   | 'repo'
+  | 'size'
   | 'text'
   | 'url'
-  | 'who';
+  | 'who'
+  | 'whom';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
 export type ArgSchema =

@@ -9,6 +9,7 @@ import { init } from './init.ts';
 import { list } from './list.ts';
 import { orgCommands } from './org.ts';
 import { repoCommands } from './repo.ts';
+import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -34,17 +35,14 @@ export const later: readonly string[] = [
   'service',
   'shell',
   'org rename',
-  'org rules',
   'repo adopt',
   'repo alias',
   'repo archive',
   'repo delete',
   'repo history',
   'repo maintain',
-  'repo protect',
   'repo rename',
   'repo restore',
-  'repo rules',
   'repo trash',
   'repo unarchive',
   'repo undo',
@@ -82,8 +80,10 @@ export const commands: readonly Command[] = [
   whoami,
   help,
   ...repoCommands,
+  ...repoRulesCommands,
   ...orgCommands,
   ...orgAccessCommands,
+  ...orgRulesCommands,
   ...teamCommands,
   ...userCommands,
   ...userRightsCommands,

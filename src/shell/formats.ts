@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
 import { UserError } from '../model/errors.ts';
+import { guessed, nearest } from '../model/nearest.ts';
 import { refFault } from '../model/ref.ts';
+import { refPatternFault } from '../model/ref-pattern.ts';
 import {
   checkName,
   checkNamespace,
@@ -10,7 +12,9 @@ import {
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
-import { readDurationMs, readMoment } from '../model/units.ts';
+import { rights } from '../model/right.ts';
+import { canMatchWritable, refActs } from '../model/rule.ts';
+import { readDurationMs, readMoment, readSizeBytes } from '../model/units.ts';
 
 const longestText = 4096;
 
@@ -62,8 +66,46 @@ function checkWho(value: string): void {
   if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME or team:ORG/TEAM');
 }
 
+/** Whom a rule makes an exception for: a WHO, or all who have a right. */
+function checkWhom(value: string): void {
+  for (const each of value.split(',')) {
+    const [, right] = /^right:(.*)$/.exec(each) ?? [];
+    if (right === undefined) checkWho(each);
+    else if (right === 'none' || !rights.some((known) => known === right)) {
+      throw usage(each, 'a WHO', `behind right: comes one of: ${rights.slice(1).join(', ')}`);
+    }
+  }
+}
+
+function checkActs(value: string): void {
+  for (const act of value.split(',')) {
+    if (refActs.some((known) => known === act)) continue;
+    const hint = guessed(nearest(act, refActs), `it is one of: ${refActs.join(', ')}`);
+    throw usage(act, 'what a rule can deny', hint);
+  }
+}
+
+function checkRefPattern(value: string): void {
+  const fault =
+    refPatternFault(value) ??
+    (canMatchWritable(value) ? undefined : 'nobody can push there in any case');
+  if (fault === undefined) return;
+  throw usage(value, `a pattern of refs: ${fault}`, 'write main, release/*, ** or refs/tags/v*');
+}
+
+function checkRef(value: string): void {
+  const fault = refFault(value.startsWith('refs/') ? value : `refs/heads/${value}`);
+  if (fault !== undefined) throw usage(value, `a ref: ${fault}`);
+}
+
+function checkSize(value: string): void {
+  if (readSizeBytes(value) === undefined)
+    throw usage(value, 'a size', 'write 4096, 64K, 20M or 2G');
+}
+
 /** What each format lets through; every one of them looks at the text alone. @throws UserError `usage` */
 const checks: Readonly<Record<Format, (value: string) => void>> = {
+  acts: checkActs,
   address: checkAddress,
   branch: (value) => {
     const fault = value.startsWith('refs/')
@@ -94,12 +136,16 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   path: checkText,
   pattern: checkPattern,
+  ref: checkRef,
+  'ref-pattern': checkRefPattern,
   repo: (value) => {
     parseRepoPath(value);
   },
+  size: checkSize,
   text: checkText,
   url: checkText,
   who: checkWho,
+  whom: checkWhom,
 };
 
 /** @throws UserError `usage` when `value` does not have the format */

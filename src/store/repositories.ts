@@ -3,6 +3,7 @@ import { UserError } from '../model/errors.ts';
 import type { Visibility } from '../model/repo.ts';
 import { type Actor, write } from './changes.ts';
 import type { Namespace } from './names.ts';
+import { dropRules } from './rules.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { refuseOver } from './usage.ts';
@@ -134,6 +135,7 @@ export class Repositories {
   async remove(repo: Repository, by: Actor, displace: () => Promise<void>): Promise<void> {
     await write(this.#db, by, async (w) => {
       await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
+      await dropRules(w, repo.id);
       await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
       await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
       if (!by.dryRun) await displace();

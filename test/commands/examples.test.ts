@@ -38,6 +38,9 @@ const inOrder = [...commands].sort((a, b) => rank(a.words) - rank(b.words));
 const before: Record<string, readonly string[]> = {
   'repo access grant acme/app org:guests read': ['org create guests'],
   'org access grant acme team:acme/devs write': ['org team add acme devs'],
+  'repo rules add acme/app "release/*" --deny force,delete --allow team:acme/devs': [
+    'org team add acme devs',
+  ],
   'org delete guild --yes': ['org create guild'],
   'user release olduser': ['user add olduser', 'user delete olduser --yes'],
 };

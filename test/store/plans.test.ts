@@ -21,6 +21,7 @@ const subjects = [
   'orgs',
   'pushes',
   'repositories',
+  'rules',
   'teams',
   'usage',
   'users',
