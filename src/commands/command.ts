@@ -1,5 +1,6 @@
 import type { Ask, Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
+import type { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import type { Actor } from '../store/changes.ts';
 
@@ -13,6 +14,7 @@ export type Format =
   | 'file'
   | 'fingerprint'
   | 'listen'
+  | 'message'
   | 'moment'
   | 'name'
   | 'namespace'
@@ -20,10 +22,13 @@ export type Format =
   | 'pattern'
   | 'ref'
   | 'ref-pattern'
+  | 'refs'
   | 'repo'
   | 'size'
+  | 'source'
   | 'text'
   | 'url'
+  | 'uuid'
   | 'who'
   | 'whom';
 
@@ -87,8 +92,8 @@ export interface Context {
   staySilent(): void;
   /** Whether the operator, on the machine itself, asks. */
   readonly local: boolean;
-  /** The content of a FILE argument: `-` is standard input. At most 1 MiB. @throws UserError `usage` */
-  readFile(file: string): Promise<Buffer>;
+  /** The content of a FILE argument: `-` is standard input. At most 1 MiB unless told. @throws UserError `usage` */
+  readFile(file: string, largestBytes?: number): Promise<Buffer>;
   /** Absolute path of a PATH argument; only the local door has any. @throws UserError `usage` */
   resolvePath(path: string): string;
   /** A line for the person, on stderr. */
@@ -125,6 +130,8 @@ export interface Command {
   offline?(args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** How the answer reads; for a list, how one row reads as cells. */
   text(answer: unknown): string;
+  /** Why an answer, once printed, is a no after all; undefined where it is none. */
+  refusal?(answer: unknown): UserError | undefined;
   /** The heads of a list's columns; a list is printed row by row. */
   readonly columns?: readonly string[];
   /** The columns that these arguments leave out. */
@@ -150,6 +157,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   run(context: Context, args: Args<A, R>): Promise<T>;
   offline?(args: Args<A, R>): Promise<T | undefined>;
   text(answer: T): string;
+  refusal?(answer: T): UserError | undefined;
 }
 
 /** A command whose answer is one document. */

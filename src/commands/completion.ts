@@ -17,7 +17,7 @@ const script = command({
   positions: ['shell'],
   required: ['shell'],
   answer: object({ shell: string, script: string }),
-  needs: () => ({ need: 'signed-in' }),
+  needs: () => ({ need: 'account' }),
   // Asked for over SSH it also makes a function of `cpm`, for machines that have none.
   run: async ({ core, local }, { shell }) => ({
     shell,
@@ -44,7 +44,7 @@ export function createCompletion(tree: () => readonly Command[]): readonly Comma
     unlisted: true,
     row: object({ word: string, about: string }),
     columns: ['WORD', 'ABOUT'],
-    needs: () => ({ need: 'signed-in' }),
+    needs: () => ({ need: 'account' }),
     run: async (context, { word = [] }) => offered(context, wantedAt(word, tree())),
     offline: async ({ word = [] }) => {
       const wanted = wantedAt(word, tree());

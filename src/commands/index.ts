@@ -7,6 +7,7 @@ import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
+import { merge } from './merge.ts';
 import { orgCommands } from './org.ts';
 import { repoCommands } from './repo.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
@@ -16,7 +17,9 @@ import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
+import { trashCommands } from './trash.ts';
 import { userCommands } from './user.ts';
+import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
@@ -26,7 +29,6 @@ export const later: readonly string[] = [
   'backup',
   'conflicts',
   'doctor',
-  'merge',
   'neighbors',
   'pull',
   'push',
@@ -38,22 +40,14 @@ export const later: readonly string[] = [
   'repo adopt',
   'repo alias',
   'repo archive',
-  'repo delete',
   'repo history',
   'repo maintain',
   'repo rename',
-  'repo restore',
-  'repo trash',
   'repo unarchive',
   'repo undo',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'sshkey rotate',
-  'sshkey show',
-  'sshkey unused',
-  'trash',
-  'user import',
   'user offboard',
   'user rename',
 ];
@@ -64,8 +58,6 @@ export const laterFlags: Readonly<Record<string, readonly string[]>> = {
   list: ['server', 'discover'],
   'repo access list': ['effective'],
   serve: ['takeover'],
-  'sshkey add': ['repo', 'org', 'right', 'refs'],
-  'sshkey revoke': ['since'],
 };
 
 export const help: Command = createHelp(() => ({ commands, later }));
@@ -79,13 +71,16 @@ export const commands: readonly Command[] = [
   show,
   whoami,
   help,
+  merge,
   ...repoCommands,
   ...repoRulesCommands,
+  ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...orgRulesCommands,
   ...teamCommands,
   ...userCommands,
+  userImport,
   ...userRightsCommands,
   ...sshkeyCommands,
   ...auditCommands,

@@ -3,8 +3,21 @@ import { reaches } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
 import { allRefs } from '../programs/refs.ts';
 import { sizeOfTree } from '../programs/size.ts';
-import { anything, array, boolean, integer, object, present, string, time } from './answers.ts';
-import { command } from './command.ts';
+import type { Repository } from '../store/repositories.ts';
+import {
+  anything,
+  array,
+  boolean,
+  integer,
+  maybe,
+  maybeTime,
+  object,
+  present,
+  string,
+  time,
+} from './answers.ts';
+import { type Context, command } from './command.ts';
+import { boundRow } from './deploy-keys.ts';
 
 const shownRefs = 20;
 
@@ -31,7 +44,20 @@ export const show = command({
       clone_url: string,
       sync: array(anything),
     },
-    { grants: array(object({ who: string, right: string, on: string })) },
+    {
+      grants: array(object({ who: string, right: string, on: string })),
+      keys: array(
+        object({
+          fingerprint: string,
+          title: string,
+          state: string,
+          expires_at: maybeTime,
+          on: string,
+          right: string,
+          refs: maybe,
+        }),
+      ),
+    },
   ),
   needs: ({ repo }) => ({ need: 'repo', path: parseRepoPath(repo), right: 'read' }),
   target: ({ repo }) => repo,
@@ -56,7 +82,7 @@ export const show = command({
       clone_url: core.cloneUrl(repo.fullName),
       sync: [],
       // Who else has rights is for admins (S18).
-      ...(reaches(right, 'admin') ? { grants: await core.store.access.list(repo) } : {}),
+      ...(reaches(right, 'admin') ? await forAdmins(core, repo) : {}),
     };
   },
   text: (repo) => {
@@ -69,6 +95,24 @@ export const show = command({
     ];
     if (repo.refs.length > shownRefs) lines.push(`  … and ${repo.refs.length - shownRefs} more`);
     for (const { who, right } of repo.grants ?? []) lines.push(`grant: ${who} ${right}`);
+    for (const key of repo.keys ?? []) {
+      const refs = key.refs === null ? '' : `, refs ${key.refs}`;
+      lines.push(`deploy key: ${key.fingerprint} ${key.state} ${key.right}${refs} ${key.title}`);
+    }
     return lines.join('\n');
   },
 });
+
+async function forAdmins(core: Context['core'], repo: Repository) {
+  const bound = await core.store.deployKeys.within({ repo });
+  return {
+    grants: await core.store.access.list(repo),
+    keys: bound.map(({ key, bound: binding }) => ({
+      fingerprint: key.fingerprint,
+      title: key.title,
+      state: key.state,
+      expires_at: key.expiresAt ?? null,
+      ...boundRow(binding),
+    })),
+  };
+}

@@ -5,6 +5,7 @@ import type { Repository } from '../store/repositories.ts';
 import type { User } from '../store/users.ts';
 import { boolean, changed, object, paged, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
 import { named } from './user.ts';
 
 const pageRows = 500;
@@ -17,13 +18,16 @@ const admin = command({
   args: { name, off: { type: 'boolean', description: 'take it back' } },
   positions: ['name'],
   required: ['name'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
   needs: () => ({ need: 'site-admin' }),
   target: (args) => args.name,
-  run: async ({ core, by }, args) => {
+  run: async (context, args) => {
+    const { core, by } = context;
     const user = await named(core, args.name);
-    return { changed: await core.store.users.setAdmin(user, args.off !== true, by) };
+    return tellingOrphans(context, { madeBy: user.id }, () =>
+      core.store.users.setAdmin(user, args.off !== true, by),
+    );
   },
   text: (answer) => (answer.changed ? 'Changed.' : 'So it was already.'),
 });

@@ -1,5 +1,5 @@
 import { noSuchRepository, UserError } from '../model/errors.ts';
-import { askerText, type Principal } from '../model/principal.ts';
+import { askerText, type Principal, principalText } from '../model/principal.ts';
 import { type RepoPath, repoPathText } from '../model/repo.ts';
 import {
   type Decision,
@@ -10,13 +10,15 @@ import {
   reaches,
   type Standing,
 } from '../model/right.ts';
-import type { Key } from '../store/keys.ts';
+import type { Holdings } from '../store/access.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
+import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeOrg } from './org-access.ts';
+import { authorizeTrashed } from './trash-access.ts';
 
 /** What of a repository bears on rights to it. */
 type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
@@ -40,6 +42,10 @@ export class AccessControl {
   /** Who this is at this moment (S2): key and user as the store has them now. */
   async standing(principal: Principal): Promise<Standing> {
     const { kind } = principal;
+    if (kind === 'deploy-key') {
+      const key = await this.#store.keys.byId(principal.keyId);
+      return { kind, ended: keyFault(key, undefined), siteAdmin: false };
+    }
     if (kind !== 'user') {
       const ended = kind === 'operator' || kind === 'anonymous' ? undefined : 'not in this version';
       return { kind, ended, siteAdmin: false };
@@ -62,11 +68,22 @@ export class AccessControl {
   async authorize(principal: Principal, ask: Ask): Promise<Granted> {
     const standing = await this.standing(principal);
     if (standing.ended !== undefined) throw new UserError('denied', standing.ended);
+    // Decided before anything is looked up: a deploy key learns nothing of what it may not ask.
+    const asksForGit = ask.need === 'repo' && ask.through === 'git';
+    if (ask.need !== 'signed-in' && !asksForGit) refuseCommand(principal, standing);
     switch (ask.need) {
       case 'repo':
         return this.#repo(principal, standing, ask.path, ask.right);
+      case 'repos':
+        return this.#repos(principal, standing, ask);
       case 'create':
         return this.#create(principal, standing, ask.path);
+      case 'trashed':
+        return authorizeTrashed(
+          { lookup: this.#lookup, rightOn: (repo) => this.rightOn(principal, standing, repo) },
+          { principal, standing },
+          ask,
+        );
       case 'grant':
         return this.#grant(principal, standing, ask);
       case 'org':
@@ -80,7 +97,7 @@ export class AccessControl {
       case 'self':
         return this.#self(principal, standing, ask.user);
       case 'key':
-        return this.#key(principal, standing, ask.fingerprint);
+        return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
         const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
         return this.#site(standing, { kind }, 'create organizations');
@@ -97,16 +114,16 @@ export class AccessControl {
   }
 
   async #standingOn(principal: Principal, repo: Bearing): Promise<RepoStanding> {
-    const nothing = {
-      orgRole: undefined,
-      orgName: undefined,
-      memberRight: 'none',
-      grants: [],
-    } as const;
-    const held =
-      principal.kind === 'user' ? await this.#store.access.holdings(principal.id, repo) : nothing;
+    const held = await this.#holdings(principal, repo);
     const ownNamespace = principal.kind === 'user' && repo.namespaceId === principal.id;
     return { visibility: repo.visibility, archived: repo.archived, ownNamespace, ...held };
+  }
+
+  async #holdings(principal: Principal, repo: Bearing): Promise<Holdings> {
+    if (principal.kind === 'user') return this.#store.access.holdings(principal.id, repo);
+    const isKey = principal.kind === 'deploy-key';
+    const grants = isKey ? await this.#store.deployKeys.grantsOn(principal.keyId, repo) : [];
+    return { orgRole: undefined, orgName: undefined, memberRight: 'none', grants };
   }
 
   async #repo(
@@ -125,6 +142,19 @@ export class AccessControl {
     throw await this.#tooLittle(principal, repo, decision, right);
   }
 
+  async #repos(
+    principal: Principal,
+    standing: Standing,
+    { paths, right }: Extract<Ask, { need: 'repos' }>,
+  ): Promise<Granted> {
+    const found = new Map<string, Repository>();
+    for (const path of paths) {
+      const { repo } = await this.#repo(principal, standing, path, right);
+      if (repo !== undefined) found.set(repo.id, repo);
+    }
+    return { ...this.#site(standing, { kind: 'command' }, 'do this'), repos: [...found.values()] };
+  }
+
   async #tooLittle(
     principal: Principal,
     repo: Repository,
@@ -137,7 +167,7 @@ export class AccessControl {
         aboutId: repo.id,
       });
     }
-    const name = principal.kind === 'user' ? principal.name : principal.kind;
+    const name = principal.kind === 'user' ? principal.name : principalText(principal);
     const rank = right === 'read' || right === 'write' ? right : `act as its ${right}`;
     const verb = { read: 'read it', write: 'read and write it', admin: 'administer it' } as const;
     const may = verb[held.right as keyof typeof verb] ?? 'own it';
@@ -252,20 +282,6 @@ export class AccessControl {
     return this.rightOn(asUser(user), standing, repo);
   }
 
-  /** A key of one's own; for the operator and site admins, anybody's. */
-  async #key(principal: Principal, standing: Standing, fingerprint: string): Promise<Granted> {
-    const { keys, users } = this.#store;
-    const own =
-      principal.kind === 'user' ? await keys.ofUser(principal.id, fingerprint) : undefined;
-    const decision = decide(standing, { kind: 'self', isSelf: own !== undefined });
-    const key = own ?? (decision.allowed ? await keys.byFingerprint(fingerprint) : undefined);
-    const user = key?.userId === undefined ? undefined : await users.byId(key.userId);
-    if (user !== undefined) return { standing, decision, user };
-    throw new UserError('not_found', `${fingerprint}: no such key (${askerText(principal)})`, {
-      hint: 'see them with: sshkey list',
-    });
-  }
-
   #site(standing: Standing, need: Need, what: string): Granted {
     const decision = decide(standing, need);
     if (decision.allowed) return { standing, decision };
@@ -280,12 +296,4 @@ export class AccessControl {
 /** A user as a principal that signed nothing: to ask about, never to act as. */
 export function asUser({ id, name }: User): Principal {
   return { kind: 'user', id, name, keyId: '', fingerprint: '' };
-}
-
-function keyFault(key: Key | undefined, userId: string): string | undefined {
-  if (key === undefined || key.userId !== userId) return 'this key is not known any more';
-  if (key.state === 'active') return undefined;
-  if (key.state === 'expired')
-    return `key ${key.fingerprint} ended on ${key.expiresAt?.slice(0, 10)}`;
-  return `key ${key.fingerprint} is ${key.state}`;
 }

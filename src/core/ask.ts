@@ -1,18 +1,38 @@
 import type { RepoPath } from '../model/repo.ts';
 import type { Decision, Right, Role, Standing } from '../model/right.ts';
 import type { Grantee } from '../store/access.ts';
+import type { Key } from '../store/key-rows.ts';
 import type { Namespace } from '../store/names.ts';
 import type { Org } from '../store/orgs.ts';
 import type { Repository } from '../store/repositories.ts';
+import type { TrashedRepository } from '../store/trash.ts';
 import type { User } from '../store/users.ts';
 
 /** What a request asks to be allowed, by names; `Access.authorize` looks them up and decides. */
 export type Ask =
   | { readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' }
   | { readonly need: 'self'; readonly user: string | undefined }
-  | { readonly need: 'key'; readonly fingerprint: string }
-  | { readonly need: 'repo'; readonly path: RepoPath; readonly right: Right }
+  | {
+      readonly need: 'key';
+      readonly fingerprint: string;
+      readonly act: 'see' | 'change' | 'verify';
+    }
+  | {
+      readonly need: 'repo';
+      readonly path: RepoPath;
+      readonly right: Right;
+      /** A git program asks; a deploy key may ask for nothing else. */
+      readonly through?: 'git';
+    }
+  /** The same right on each of several repositories. */
+  | { readonly need: 'repos'; readonly paths: readonly RepoPath[]; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
+  | {
+      /** A repository in the trash, of which there may be several of one name. */
+      readonly need: 'trashed';
+      readonly path: RepoPath;
+      readonly id: string | undefined;
+    }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }
   | {
       readonly need: 'role';
@@ -34,9 +54,13 @@ export interface Granted {
   readonly standing: Standing;
   readonly decision: Decision;
   readonly repo?: Repository;
+  /** The last deleted first; at least one. */
+  readonly trashed?: readonly TrashedRepository[];
+  readonly repos?: readonly Repository[];
   readonly namespace?: Namespace;
   readonly org?: Org;
   readonly user?: User;
+  readonly key?: Key;
   readonly who?: Grantee;
   /** The role or right that the change would replace. */
   readonly from?: Role | Right | undefined;

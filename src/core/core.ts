@@ -21,6 +21,7 @@ import { Rules } from './rules.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
+import { TrashCan } from './trash.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
 export interface Core {
@@ -32,6 +33,7 @@ export interface Core {
   readonly chain: AuditChain;
   readonly events: Events;
   readonly repos: Repos;
+  readonly trash: TrashCan;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -73,8 +75,10 @@ export async function openCore(
       reposPerUser: values['limits.repos_per_user'],
     },
   );
-  const repos = new Repos(store, new Locks(), { dataDir, room });
-  await recover({ store, repos, git }, { dataDir, audit, log });
+  const locks = new Locks();
+  const repos = new Repos(store, locks, { dataDir, room });
+  const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
+  await recover({ store, repos, trash, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
@@ -91,6 +95,7 @@ export async function openCore(
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
     repos,
+    trash,
     git,
     sessions: new Sessions(),
     signIns,

@@ -18,7 +18,13 @@ export interface Identified extends PublicKey {
  */
 export async function identifyKey(store: Store, blob: Buffer): Promise<Identified | undefined> {
   const key = await store.keys.inForce(fingerprint(blob), blob);
-  if (key?.userId === undefined) return undefined;
+  if (key === undefined) return undefined;
+  const ends = key.expiresAt === undefined ? {} : { endsAt: Date.parse(key.expiresAt) };
+  const { id: keyId, fingerprint: keyFingerprint } = key;
+  if (key.userId === undefined) {
+    const principal = { kind: 'deploy-key', keyId, fingerprint: keyFingerprint } as const;
+    return { ...checkBlob(key.blob), principal, user: keyId, ...ends };
+  }
   const user = await store.users.byId(key.userId);
   if (user?.state !== 'active') return undefined;
   return {
@@ -27,10 +33,10 @@ export async function identifyKey(store: Store, blob: Buffer): Promise<Identifie
       kind: 'user',
       id: user.id,
       name: user.name,
-      keyId: key.id,
-      fingerprint: key.fingerprint,
+      keyId,
+      fingerprint: keyFingerprint,
     },
     user: user.id,
-    ...(key.expiresAt === undefined ? {} : { endsAt: Date.parse(key.expiresAt) }),
+    ...ends,
   };
 }

@@ -5,6 +5,7 @@ import type { Grantee } from '../store/access.ts';
 import type { Org } from '../store/orgs.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
+import type { TrashedRepository } from '../store/trash.ts';
 import type { User } from '../store/users.ts';
 
 /** What names mean to whom; says nothing of rights. Names of users and orgs are no secret. */
@@ -29,6 +30,17 @@ export class Lookup {
     return undefined;
   }
 
+  /** The repositories in the trash that a path means to this principal, the last deleted first. */
+  async findTrashed(principal: Principal, path: RepoPath): Promise<readonly TrashedRepository[]> {
+    for (const name of await this.#namespaces(principal, path)) {
+      const namespace = await this.#store.names.find(name);
+      if (namespace === undefined) continue;
+      const found = await this.#store.trash.named(namespace.ownerId, path.name);
+      if (found.length > 0) return found;
+    }
+    return [];
+  }
+
   /** The namespace that a bare name means when something is created: the principal's own; the operator's default. */
   async ownNamespace(principal: Principal): Promise<string> {
     if (principal.kind === 'user') return principal.name;
@@ -44,6 +56,8 @@ export class Lookup {
 
   /** @throws UserError `not_found` */
   async grantee(who: string): Promise<Grantee> {
+    const [, fingerprint] = /^key:(.*)$/.exec(who) ?? [];
+    if (fingerprint !== undefined) return this.#deployKey(fingerprint);
     const [, prefix, name = ''] = /^(?:(org|team):)?(.*)$/.exec(who) ?? [];
     if (prefix === 'org') {
       const org = await this.org(name);
@@ -60,6 +74,15 @@ export class Lookup {
     }
     const user = await this.user(name);
     return { kind: 'user', id: user.id, text: user.name };
+  }
+
+  async #deployKey(fingerprint: string): Promise<Grantee> {
+    const keys = await this.#store.keys.withFingerprint(fingerprint);
+    const key = keys.find(({ kind, state }) => kind === 'deploy' && state !== 'pending');
+    if (key !== undefined) return { kind: 'key', id: key.id, text: `key:${fingerprint}` };
+    throw new UserError('not_found', `key:${fingerprint}: no such deploy key`, {
+      hint: 'add it with: sshkey add FILE --repo REPO --right read',
+    });
   }
 
   /** @throws UserError `not_found` */

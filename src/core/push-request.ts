@@ -1,5 +1,6 @@
 import type { Principal } from '../model/principal.ts';
 import { nullOid, type RefCommand } from '../model/ref.ts';
+import { matchesRef } from '../model/ref-pattern.ts';
 import type { RepoPath } from '../model/repo.ts';
 import { type Actor, newId } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
@@ -91,7 +92,9 @@ export class PushRequest implements Push {
     const granted = await this.#authorize();
     if (commands.some((command) => command.new !== nullOid)) await this.#findRoom(granted);
     const repo = granted.repo ?? this.#unborn(granted);
-    const reasons = await this.rules.decide({ repo, principal: this.#principal, commands });
+    const ruled = await this.rules.decide({ repo, principal: this.#principal, commands });
+    const { refs } = granted.decision;
+    const reasons = commands.map(({ ref }, at) => ruled[at] ?? keyRefusal(refs, ref));
     this.#refused ||= reasons.some((reason) => reason !== undefined);
     return reasons;
   }
@@ -108,7 +111,12 @@ export class PushRequest implements Push {
       return access.authorize(this.#principal, { need: 'create', path });
     }
     const named = { namespace: this.#repo.namespace, name: this.#repo.name };
-    return access.authorize(this.#principal, { need: 'repo', path: named, right: 'write' });
+    return access.authorize(this.#principal, {
+      need: 'repo',
+      path: named,
+      right: 'write',
+      through: 'git',
+    });
   }
 
   /** Is there room for what the push brings? Once it has arrived, only the reserve still counts. */
@@ -196,6 +204,14 @@ export class PushRequest implements Push {
     if (this.#repo === undefined || !this.#created || this.#done.length > 0) return;
     await takeBack(this.#parts, this.#repo.id, this.#by);
   }
+}
+
+/** Why a deploy key may not write a ref; undefined where it may. */
+function keyRefusal(patterns: readonly string[] | undefined, ref: string): string | undefined {
+  if (patterns === undefined || patterns.some((pattern) => matchesRef(pattern, ref))) {
+    return undefined;
+  }
+  return `this deploy key writes only ${patterns.join(', ')}`;
 }
 
 /** Ends a push that created a repository and then left it empty: the repository first, then its place in the journal. */

@@ -12,7 +12,10 @@ import type { JournaledPush } from '../store/pushes.ts';
 import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
 import { takeBack } from './push-request.ts';
-import { carriedOut, type SettleParts as Parts, settleRefs } from './settle.ts';
+import { carriedOut, type SettleParts, settleRefs } from './settle.ts';
+import type { TrashCan } from './trash.ts';
+
+type Parts = SettleParts & { readonly trash: TrashCan };
 
 /**
  * Cleans up after a process that did not end by itself, before any request runs. First its children are ended, so that
@@ -24,7 +27,7 @@ export async function recover(
   parts: Parts,
   { dataDir, audit, log }: { dataDir: string; audit: Audit; log: Log },
 ): Promise<void> {
-  const { store, repos } = parts;
+  const { store, repos, trash } = parts;
   const children = await endLeftovers(store.houseId);
   await clearIncoming(parts, { incoming: join(dataDir, 'incoming'), log });
   const pushes = await store.pushes.unsettled();
@@ -39,7 +42,10 @@ export async function recover(
   const open = await store.audit.open();
   if (open.length > 0) await repos.sweepHalfMade();
   // No git program moves a default branch.
-  if (open.some(({ action }) => !action.startsWith('git-'))) await repos.settleHeads();
+  if (open.some(({ action }) => !action.startsWith('git-'))) {
+    await trash.settle();
+    await repos.settleHeads();
+  }
   const interrupted = await audit.closeInterrupted((row) => repositoryOf(store, row));
   if (children + pushes.length + interrupted > 0) {
     log.warn({ children, pushes: pushes.length, interrupted }, 'cleaned up after a crash');

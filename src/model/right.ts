@@ -36,12 +36,19 @@ export interface RepoStanding {
   readonly orgName: string | undefined;
   /** What the role `member` gives in that org. */
   readonly memberRight: Right;
-  readonly grants: readonly { readonly right: Right; readonly via: string }[];
+  readonly grants: readonly {
+    readonly right: Right;
+    readonly via: string;
+    /** A pattern of the refs that it lets be written; all of them without one. */
+    readonly refs?: string | undefined;
+  }[];
 }
 
 /** What a request needs before it may run; all that any of them refers to has been looked up already. */
 export type Need =
   | { readonly kind: 'signed-in' }
+  /** To run commands that do more than say who asks: what a deploy key may not. */
+  | { readonly kind: 'command' }
   | { readonly kind: 'account' }
   | { readonly kind: 'site-admin' }
   | { readonly kind: 'operator' }
@@ -71,6 +78,8 @@ export interface Decision {
   readonly right: Right;
   /** One clause that names what decided: `member of acme`, `admin by a grant`, `key SHA256:… ended`. */
   readonly why: string;
+  /** Patterns of the refs that may be written, one of which has to fit; undefined for all. */
+  readonly refs?: readonly string[];
 }
 
 const visible: Readonly<Record<Visibility, boolean>> = {
@@ -133,7 +142,16 @@ function decideRepo(who: Standing, need: Extract<Need, { kind: 'repo' | 'grant' 
   if (need.right === 'write' && need.on.archived) {
     return { allowed: false, right, why: 'the repository is archived' };
   }
-  return { allowed: true, right, why };
+  const refs = writableRefs(who, need.on);
+  return { allowed: true, right, why, ...(refs === undefined ? {} : { refs }) };
+}
+
+/** Every grant that lets a deploy key write adds its refs; one without a pattern adds all. */
+function writableRefs(who: Standing, on: RepoStanding): readonly string[] | undefined {
+  if (who.kind !== 'deploy-key') return undefined;
+  const writing = on.grants.filter(({ right }) => reaches(right, 'write'));
+  const patterns = writing.flatMap(({ refs }) => refs ?? []);
+  return writing.length > 0 && patterns.length === writing.length ? patterns : undefined;
 }
 
 function decideOrg(who: Standing, need: Extract<Need, { kind: 'org' | 'role' }>): Decision {
@@ -157,6 +175,8 @@ function decideSite(who: Standing, need: Need): boolean {
   switch (need.kind) {
     case 'signed-in':
       return who.kind !== 'anonymous';
+    case 'command':
+      return who.kind !== 'deploy-key';
     case 'account':
       return who.kind === 'user' || who.kind === 'operator';
     case 'site-admin':

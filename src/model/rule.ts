@@ -1,5 +1,5 @@
 import { nullOid, type RefCommand } from './ref.ts';
-import { matchesRef } from './ref-pattern.ts';
+import { fullPattern, matchesRef } from './ref-pattern.ts';
 import { sizeText } from './units.ts';
 
 /** What can be done to a ref, in the order in which rules name it. An update moves a ref forward, a force elsewhere. */
@@ -99,11 +99,6 @@ function termsKey({ pattern, deny, allow, isClosed, signed, maxFileBytes }: Rule
   const who = allow.map(({ kind, id }) => `${kind}:${id}`).sort();
   const acts = refActs.filter((act) => deny.includes(act));
   return JSON.stringify([fullPattern(pattern), acts, who, isClosed, signed, maxFileBytes]);
-}
-
-/** A pattern that begins with `refs/`: branch names are short for theirs. */
-function fullPattern(pattern: string): string {
-  return pattern.startsWith('refs/') ? pattern : `refs/heads/${pattern}`;
 }
 
 /** Whether a pattern could match a ref that can be written at all; others would only look as if they protected something. */

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
+import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
 import { guessed, nearest } from '../model/nearest.ts';
 import { refFault } from '../model/ref.ts';
@@ -54,16 +55,36 @@ function checkText(value: string): void {
   }
 }
 
+function isFingerprint(value: string): boolean {
+  return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
+}
+
+function checkMessage(value: string): void {
+  const fault = messageFault(Buffer.from(value));
+  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+}
+
+function checkSource(value: string): void {
+  const isFull = value.startsWith('refs/heads/') || value.startsWith('refs/tags/');
+  const fault =
+    value.startsWith('refs/') && !isFull
+      ? 'only refs/heads/ and refs/tags/ can be merged'
+      : refFault(isFull ? value : `refs/heads/${value}`);
+  if (fault === undefined && !value.startsWith('-')) return;
+  throw usage(value, `a branch or tag: ${fault ?? 'it begins with "-"'}`, 'give its exact name');
+}
+
 function checkWho(value: string): void {
   const [, kind, name = ''] = /^(?:([a-z]+):)?(.*)$/.exec(value) ?? [];
   const faults: Readonly<Record<string, () => boolean>> = {
     org: () => nameFault(name) !== undefined,
     server: () => nameFault(name) !== undefined,
+    key: () => !isFingerprint(name),
     team: () =>
       !/^[^/]+\/[^/]+$/.test(name) || name.split('/').some((part) => nameFault(part) !== undefined),
   };
   const faulty = kind === undefined ? nameFault(name) !== undefined : (faults[kind]?.() ?? true);
-  if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME or team:ORG/TEAM');
+  if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT');
 }
 
 /** Whom a rule makes an exception for: a WHO, or all who have a right. */
@@ -120,11 +141,12 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   file: checkText,
   fingerprint: (value) => {
-    if (!/^SHA256:[A-Za-z0-9+/]{43}$/.test(value)) {
+    if (!isFingerprint(value)) {
       throw usage(value, 'a fingerprint', 'it begins with SHA256:, as sshkey list shows it');
     }
   },
   listen: checkText,
+  message: checkMessage,
   moment: (value) => {
     readMoment(value, new Date(), 'ago');
   },
@@ -138,12 +160,20 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   pattern: checkPattern,
   ref: checkRef,
   'ref-pattern': checkRefPattern,
+  refs: (value) => {
+    const fault = refPatternFault(value);
+    if (fault !== undefined) throw usage(value, `a pattern of refs: ${fault}`);
+  },
   repo: (value) => {
     parseRepoPath(value);
   },
   size: checkSize,
+  source: checkSource,
   text: checkText,
   url: checkText,
+  uuid: (value) => {
+    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
+  },
   who: checkWho,
   whom: checkWhom,
 };

@@ -4,15 +4,17 @@ import { addAbortSignal } from 'node:stream';
 import type { Context } from '../commands/command.ts';
 import type { Core } from '../core/core.ts';
 import { statuses, UserError } from '../model/errors.ts';
+import { endWarning } from '../model/key-end.ts';
 import { principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
-import type { Done } from './outcome.ts';
-import { printAnswer } from './print.ts';
+import { sizeText } from '../model/units.ts';
+import { type Done, outcomeOf } from './outcome.ts';
+import { printAnswer, printError } from './print.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
 import { send } from './send.ts';
 
-const largestFileBytes = 1024 * 1024;
+const usualFileBytes = 1024 * 1024;
 
 /** Runs a command for whoever may: decided first, then done, then printed. */
 export async function runCommand(
@@ -42,7 +44,8 @@ export async function runCommand(
     signal: request.signal,
     staySilent: () => request.staySilent?.(),
     local: request.door === 'local',
-    readFile: (file) => readFileArgument(request, file),
+    readFile: (file, largestBytes = usualFileBytes) =>
+      readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
     note: (line) => notes.push(line),
   };
@@ -52,9 +55,17 @@ export async function runCommand(
   const { aborted, reason } = request.signal;
   if (aborted && !command.changes && reason instanceof UserError) throw reason;
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
+  if (terminal !== undefined) notes.push(...(await warnings(context, command.words)));
   if (globals.dryRun) notes.push('dry run: nothing was changed');
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
+  const refusal = command.refusal?.(answer);
+  if (refusal !== undefined) {
+    const { code, message, status } = refusal;
+    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
+    const detail = { code, message };
+    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail };
+  }
   const status = statusOf(answer);
   return {
     status,
@@ -62,6 +73,15 @@ export async function runCommand(
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** What to tell somebody at a terminal of the key they signed in with; the greeting says it by itself. */
+async function warnings({ core, by }: Context, words: string): Promise<readonly string[]> {
+  const key = by.keyId === undefined ? undefined : await core.store.keys.byId(by.keyId);
+  if (key === undefined || words === '') return [];
+  const { fingerprint, expiresAt = null } = key;
+  const warning = endWarning({ fingerprint, expiresAt }, new Date());
+  return warning === undefined ? [] : [warning];
 }
 
 /** The id of what a command created. */
@@ -89,8 +109,12 @@ async function confirmed(request: Request, words: string): Promise<boolean> {
   return /^y(es)?\s*$/i.test(line);
 }
 
-async function readFileArgument(request: Request, file: string): Promise<Buffer> {
-  if (file === '-') return readAll(request);
+async function readFileArgument(
+  request: Request,
+  file: string,
+  largestBytes: number,
+): Promise<Buffer> {
+  if (file === '-') return readAll(request, largestBytes);
   if (request.directory === undefined) throw new UserError('usage', 'a file can only be "-" here');
   const path = resolvePath(request.directory, file);
   const content = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
@@ -98,7 +122,7 @@ async function readFileArgument(request: Request, file: string): Promise<Buffer>
       cause,
     });
   });
-  return checkSize(content, file);
+  return checkSize(content, file, largestBytes);
 }
 
 /** What stands on standard input, until its end or the request's. @throws UserError `unavailable` for the latter */
@@ -107,22 +131,24 @@ async function* input({ stdio, signal }: Request): AsyncGenerator<Buffer> {
     for await (const chunk of addAbortSignal(signal, stdio.stdin)) yield chunk as Buffer;
   } catch (cause) {
     if (!signal.aborted) throw cause;
+    // The door says why, where it was not the client that left.
+    if (signal.reason instanceof UserError) throw signal.reason;
     throw new UserError('unavailable', 'interrupted: nothing was done', { cause });
   }
 }
 
-async function readAll(request: Request): Promise<Buffer> {
+async function readAll(request: Request, largestBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of input(request)) {
     bytes += chunk.length;
     chunks.push(chunk);
-    if (bytes > largestFileBytes) break;
+    if (bytes > largestBytes) break;
   }
-  return checkSize(Buffer.concat(chunks), 'standard input');
+  return checkSize(Buffer.concat(chunks), 'standard input', largestBytes);
 }
 
-function checkSize(content: Buffer, what: string): Buffer {
-  if (content.length <= largestFileBytes) return content;
-  throw new UserError('usage', `${what} is larger than 1 MB`);
+function checkSize(content: Buffer, what: string, largestBytes: number): Buffer {
+  if (content.length <= largestBytes) return content;
+  throw new UserError('usage', `${what} is larger than ${sizeText(largestBytes)}`);
 }

@@ -59,7 +59,12 @@ async function allowed(core: Core, request: Request, plan: Plan): Promise<Reposi
   const { principal } = request;
   const { path, right } = plan;
   try {
-    const { repo } = await core.access.authorize(principal, { need: 'repo', path, right });
+    const { repo } = await core.access.authorize(principal, {
+      need: 'repo',
+      path,
+      right,
+      through: 'git',
+    });
     return repo;
   } catch (error) {
     const missing = error instanceof UserError && error.code === 'not_found';

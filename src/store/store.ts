@@ -4,6 +4,7 @@ import { AuditHeads } from './audit-heads.ts';
 import { AuditSearch } from './audit-search.ts';
 import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
+import { DeployKeys } from './deploy-keys.ts';
 import { Keys } from './keys.ts';
 import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
@@ -12,17 +13,22 @@ import { Repositories } from './repositories.ts';
 import { RefRules } from './rules.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Teams } from './teams.ts';
+import { Trash } from './trash.ts';
 import { Usage } from './usage.ts';
+import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
 
 /** Everything cpm knows, by subject. Each method is one fact: atomic, and durable when it returns. */
 export interface Store {
   readonly users: Users;
+  readonly imports: UserImport;
   readonly keys: Keys;
+  readonly deployKeys: DeployKeys;
   readonly orgs: Orgs;
   readonly teams: Teams;
   readonly names: Names;
   readonly repositories: Repositories;
+  readonly trash: Trash;
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
@@ -44,11 +50,14 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
   const { db, close } = openDatabase(path, seen);
   return {
     users: new Users(db),
+    imports: new UserImport(db),
     keys: new Keys(db),
+    deployKeys: new DeployKeys(db),
     orgs: new Orgs(db),
     teams: new Teams(db),
     names: new Names(db),
     repositories: new Repositories(db),
+    trash: new Trash(db),
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),

@@ -31,6 +31,8 @@ export interface Tables {
     added_by_key: string | null;
     last_used_at: string | null;
     revoked_at: string | null;
+    replaces: string | null;
+    overlap_ms: number | null;
   };
   org: { id: string; name: string; description: string; member_right: Right; created_at: string };
   org_member: { org_id: string; user_id: string; role: Role };
@@ -48,6 +50,11 @@ export interface Tables {
     ref_count: number;
     created_at: string;
     updated_at: string;
+    deleted_at: string | null;
+    deleted_by: string | null;
+    untidy: Generated<number>;
+    tidied_at: string | null;
+    repacked_at: string | null;
   };
   access_grant: {
     id: string;
@@ -58,6 +65,8 @@ export interface Tables {
     right: Grantable;
     granted_by: string;
     granted_at: string;
+    refs: string | null;
+    granted_by_key: string | null;
   };
   ref_rule: {
     on_id: string;

@@ -14,6 +14,7 @@ export async function refuseOver(
     .selectFrom('repository')
     .select((eb) => eb.fn.countAll<number>().as('count'))
     .where('namespace_id', '=', namespace.ownerId)
+    .where('deleted_at', 'is', null)
     .executeTakeFirst();
   if ((row?.count ?? 0) < limit) return;
   throw new UserError(
@@ -31,7 +32,7 @@ export class Usage {
     this.#db = db;
   }
 
-  /** What all repositories of a namespace take on disk, as it was measured last. */
+  /** What all repositories of a namespace take on disk, those in the trash too, as it was measured last. */
   async bytesIn(namespaceId: string): Promise<number> {
     const row = await this.#db
       .selectFrom('repository')

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { boolean, integer, maybe, object, string, time } from '../../src/commands/answers.ts';
 import type { AnswerSchema } from '../../src/commands/command.ts';
@@ -14,6 +15,12 @@ const ana = await house.person('ana');
 const operator: Pick<Entrance, 'run'> = { run: house.operator.bind(house) };
 const doors = { operator, ada: doorOf(house.admin), ana: doorOf(ana) };
 const key = await generateKey(`${house.folder}/more`);
+const [next, robot] = [
+  await generateKey(`${house.folder}/next`),
+  await generateKey(`${house.folder}/robot`),
+];
+mkdirSync(`${house.folder}/keydir`);
+writeFileSync(`${house.folder}/keydir/dan.pub`, (await generateKey(`${house.folder}/dan`)).line);
 
 t.test('the check of answers is strict: fields, types, times, missing and unknown', async (t) => {
   const schema: AnswerSchema = object(
@@ -52,6 +59,8 @@ const lines: [keyof typeof doors, string][] = [
   ['operator', 'whoami'],
   ['ana', 'help'],
   ['ana', 'help init'],
+  ['ada', 'merge acme/app topic'],
+  ['ada', 'merge acme/app topic'],
   ['ada', 'repo set acme/app --visibility internal'],
   ['ana', 'show acme/app'],
   ['ada', 'repo access list acme/app'],
@@ -82,6 +91,13 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'org set acme --member-right write'],
   ['ada', 'org team remove acme devs'],
   ['ada', 'org member remove acme ana'],
+  ['ada', 'init acme/old'],
+  ['ada', 'repo delete acme/old --yes'],
+  ['ada', 'repo trash list'],
+  ['ada', 'repo restore acme/old'],
+  ['ada', 'repo delete acme/old --yes'],
+  ['ada', 'repo trash empty acme/old --yes'],
+  ['ada', 'repo trash empty --yes'],
   ['ada', 'org create guild'],
   ['ada', 'org delete guild --yes'],
   ['operator', 'user add bo'],
@@ -101,8 +117,21 @@ const lines: [keyof typeof doors, string][] = [
   ['ana', `sshkey verify ${key.fingerprint}`],
   ['ana', 'sshkey list'],
   ['operator', 'sshkey list'],
+  ['ada', 'sshkey add - --repo acme/app --right write --refs ci/*'],
+  ['ada', 'sshkey add - --repo acme/app --right write --refs ci/*'],
+  ['ada', 'sshkey list --repo acme/app'],
+  ['ada', 'repo access list acme/app'],
+  ['ada', 'show acme/app'],
+  ['ada', `sshkey show ${robot.fingerprint}`],
+  ['ana', `sshkey show ${key.fingerprint}`],
+  ['ana', 'sshkey unused'],
+  ['ada', 'sshkey unused --older 0s'],
+  ['ada', `sshkey rotate ${robot.fingerprint} --key - --overlap 1h`],
+  ['ada', `sshkey revoke ${robot.fingerprint} --since 1h --yes`],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`],
+  ['operator', 'user import ./keydir'],
+  ['operator', 'user import ./keydir'],
   ['operator', 'sshkey generate --name robot'],
   ['ada', 'audit list'],
   ['ada', 'audit verify'],
@@ -124,9 +153,11 @@ const commandOf = (line: string) =>
     .find((command) => line === command.words || line.startsWith(`${command.words} `));
 
 t.test('every answer as JSON is one document that fits the schema of its command', async (t) => {
+  const work = await house.admin.worktree();
   for (const [who, line] of lines) {
+    if (line === 'merge acme/app topic') await pushApart(work);
     const { status, stdout, stderr } = await doors[who].run(['--json', ...words(line)], {
-      stdin: line === 'sshkey add -' ? key.line : '',
+      stdin: stdinOf(line),
     });
     t.equal(status, 0, `${line}\n${stderr}`);
     t.strictSame(
@@ -159,11 +190,24 @@ t.test('what changes something answers at least whether it did', async (t) => {
     if (changes) t.match(answer.properties, { changed: { type: 'boolean' } }, name);
 });
 
+/** A main and a topic that is one commit ahead of it. */
+async function pushApart(cwd: string): Promise<void> {
+  const git = (line: string) => house.admin.git(line, { cwd });
+  await git('commit -q --allow-empty -m more');
+  await git(`push -q ${house.admin.url('acme/app')} HEAD^:refs/heads/main HEAD:refs/heads/topic`);
+}
+
+function stdinOf(line: string): string {
+  if (line.startsWith('sshkey rotate')) return next.line;
+  return line === 'sshkey add -' ? key.line : line.startsWith('sshkey add') ? robot.line : '';
+}
+
 /** The fields that people's scripts rely on, by the contract. */
 const fields: Record<string, string> = {
   list: 'name id description visibility default_branch right archived size_bytes refs updated_at',
   show: 'name id description visibility default_branch right archived size_bytes refs updated_at sync',
   init: 'changed id name clone_url',
+  merge: 'changed repo source target result commit conflicts',
   whoami: 'user admin key key_title key_expires_at server',
   'user list': 'name id state admin keys created_at last_seen_at',
   'user access': 'repo right why',
@@ -179,7 +223,8 @@ const fields: Record<string, string> = {
 };
 /** Facts that answers have besides. */
 const besides: Record<string, string> = {
-  show: 'archived_tips clone_url grants',
+  show: 'archived_tips clone_url grants keys',
+  'sshkey list': 'right refs',
   'audit list': 'door',
 };
 
@@ -257,7 +302,15 @@ t.test(
   async (t) => {
     t.strictSame(
       commands.filter(({ asks }) => asks).map(({ words: name }) => name),
-      ['repo rules remove', 'org delete', 'org rules remove', 'user delete', 'sshkey revoke'],
+      [
+        'repo rules remove',
+        'repo delete',
+        'repo trash empty',
+        'org delete',
+        'org rules remove',
+        'user delete',
+        'sshkey revoke',
+      ],
     );
     t.match(await doors.ada.run(words('init quiet --dry-run --quiet')), {
       status: 0,

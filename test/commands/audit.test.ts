@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
@@ -23,6 +24,12 @@ const operator: Pick<Entrance, 'run'> = { run: house.operator.bind(house) };
 const ana = await house.person('ana');
 const admin = doorOf(house.admin);
 const key = await generateKey(join(house.folder, 'more'));
+const next = await generateKey(join(house.folder, 'next'));
+mkdirSync(join(house.folder, 'keydir'));
+writeFileSync(
+  join(house.folder, 'keydir/dan.pub'),
+  (await generateKey(join(house.folder, 'dan'))).line,
+);
 const entries = async (line: string) => (await json(operator, `audit list ${line}`)) as Entry[];
 
 /** What is done, by whom, how it ends, and what the record keeps of it. */
@@ -43,7 +50,9 @@ const done: Row[] = [
   ['ada', 'user delete cy --yes', 0, 'user delete', 'cy', 'ok'],
   ['operator', 'sshkey add - --user ana', 0, 'sshkey add', 'ana', 'ok'],
   ['ana', `sshkey verify ${key.fingerprint}`, 0, 'sshkey verify', key.fingerprint, 'ok'],
+  ['ana', `sshkey rotate ${key.fingerprint} --key -`, 0, 'sshkey rotate', key.fingerprint, 'ok'],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`, 0, 'sshkey revoke', key.fingerprint, 'ok'],
+  ['operator', 'user import ./keydir', 0, 'user import', null, 'ok'],
   ['operator', 'sshkey generate --name robot', 0, 'sshkey generate', null, 'ok'],
   ['ana', 'org create acme', 0, 'org create', 'acme', 'ok'],
   ['ana', 'org member add acme bo', 0, 'org member add', 'acme', 'ok'],
@@ -59,6 +68,8 @@ const done: Row[] = [
   ['ada', 'user admin bo', 0, 'user admin', 'bo', 'ok'],
   ['operator', 'user release cy', 0, 'user release', 'cy', 'ok'],
   ['ana', 'init acme/app', 0, 'init', 'acme/app', 'ok'],
+  // What comes of merges is in test/merge.
+  ['ana', 'merge acme/app main', 3, 'merge', 'acme/app', 'not_found'],
   ['operator', 'init tools', 0, 'init', 'tools', 'ok'],
   ['ana', 'repo set acme/app --description x', 0, 'repo set', 'acme/app', 'ok'],
   ['ana', 'repo access grant acme/app bo read', 0, 'repo access grant', 'acme/app', 'ok'],
@@ -68,6 +79,11 @@ const done: Row[] = [
   ['ana', 'org rules add acme v* --deny force', 0, 'org rules add', 'acme', 'ok'],
   ['operator', 'org rules remove acme 1 --yes', 0, 'org rules remove', 'acme', 'ok'],
   ['ada', 'repo access revoke acme/app bo', 0, 'repo access revoke', 'acme/app', 'ok'],
+  ['ana', 'init acme/old', 0, 'init', 'acme/old', 'ok'],
+  ['ana', 'D trash acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
+  ['ana', 'repo restore acme/old', 0, 'repo restore', 'acme/old', 'ok'],
+  ['ada', 'repo delete acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
+  ['ana', 'repo trash empty acme/old --yes', 0, 'repo trash empty', 'acme/old', 'ok'],
   ['operator', 'config set limits.channels 9', 0, 'config set', 'limits.channels', 'ok'],
   ['operator', 'config unset limits.channels', 0, 'config unset', 'limits.channels', 'ok'],
 ];
@@ -98,7 +114,7 @@ t.test(
     const [last] = await entries('--limit 1');
     for (const [who, line, status] of [...done, ...others]) {
       const answer = await asks[who].run(words(line), {
-        stdin: line.startsWith('sshkey add') ? key.line : '',
+        stdin: stdinOf(line),
       });
       t.equal(answer.status, status, `${who}: ${line}\n${answer.stderr}`);
     }
@@ -126,6 +142,11 @@ t.test(
       );
   },
 );
+
+function stdinOf(line: string): string {
+  if (line.startsWith('sshkey rotate')) return next.line;
+  return line.startsWith('sshkey add') ? key.line : '';
+}
 
 t.test('the table above has each command that changes something', async (t) => {
   // What a session is ended for and how is in test/record/sessions.test.ts.

@@ -138,6 +138,23 @@ t.test('rights and roles have an order', async (t) => {
   for (const wanted of roles) t.notOk(roleReaches(undefined, wanted));
 });
 
+t.test('the patterns of a deploy key limit what it writes, unless a grant has none', async (t) => {
+  const bound = (right: Right, refs?: string) => ({ ...grant(right), refs });
+  const cases: [string, Standing, ReturnType<typeof bound>[], readonly string[] | undefined][] = [
+    ['one pattern', deployKey, [bound('write', 'ci/*')], ['ci/*']],
+    ['two', deployKey, [bound('write', 'a'), bound('write', 'b')], ['a', 'b']],
+    ['one without', deployKey, [bound('write', 'a'), bound('write')], undefined],
+    ['reading adds none', deployKey, [bound('write', 'a'), bound('read')], ['a']],
+    ['none', deployKey, [bound('write')], undefined],
+    ['a user has no patterns', user, [bound('write', 'a')], undefined],
+  ];
+  for (const [name, who, grants, refs] of cases) {
+    const decision = decide(who, { kind: 'repo', right: 'write', on: { ...stranger, grants } });
+    t.ok(decision.allowed, name);
+    t.strictSame(decision.refs, refs, name);
+  }
+});
+
 t.test('an archived repository is read and administered, and nobody writes to it', async (t) => {
   for (const who of [operator, siteAdmin, user]) {
     const on = { ...stranger, archived: true, ownNamespace: true };
@@ -179,6 +196,7 @@ t.test('what concerns the site is decided by who one is', async (t) => {
   const cases: [Need, string[]][] = [
     [{ kind: 'signed-in' }, ['operator', 'siteAdmin', 'user', 'deployKey', 'server']],
     [{ kind: 'account' }, ['operator', 'siteAdmin', 'user']],
+    [{ kind: 'command' }, ['operator', 'siteAdmin', 'user', 'server', 'anonymous']],
     [{ kind: 'site-admin' }, ['operator', 'siteAdmin']],
     [{ kind: 'operator' }, ['operator']],
     [{ kind: 'self', isSelf: false }, ['operator', 'siteAdmin']],

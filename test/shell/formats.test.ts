@@ -83,6 +83,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     ],
   },
   listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
+  message: {
+    good: ['one line', 'Title\n\nbody\twith a tab\r\n', 'ünïcode 漢字 🙂', '-', 'x'.repeat(65_536)],
+    bad: ['a\0b', 'a\u001b[2Jb', 'a\u009bb', 'a\u202eb', 'x'.repeat(65_537), 'ä'.repeat(33_000)],
+  },
   moment: {
     good: ['30d', '2026-12-24', '2026-12-24T18:00:00Z'],
     bad: ['', 'soon', '2026-02-30', '1w'],
@@ -96,6 +100,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
   pattern: {
     good: ['*', 'acme/*', 'a?c', 'acme/app', '-*', '*'.repeat(200)],
     bad: ['', 'Acme/*', 'a b', '[ab]', 'a{b}', '(a+)+', 'ä', '*\n', '*'.repeat(201)],
+  },
+  refs: {
+    good: ['main', 'ci/*', '**', 'refs/tags/v*', 'ä/**'],
+    bad: ['', '***', 'a..b', 'a b', 'a?', '[a]', '/a', 'a/', '*\n', '*'.repeat(300)],
   },
   repo: {
     good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
@@ -142,10 +150,31 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: ['ana', 'ana,bo', 'org:acme', 'team:acme/devs', 'right:admin', 'ana,right:owner'],
     bad: ['', 'ana,', 'right:', 'right:none', 'right:Admin', 'user:ana', 'team:devs', 'key:x'],
   },
+  source: {
+    good: ['main', 'feature/x', 'v1.0', 'refs/heads/main', 'refs/tags/v1', 'a'.repeat(40), 'HEAD'],
+    bad: [
+      '',
+      '-x',
+      '--upload-pack=x',
+      'main~1',
+      'main^',
+      'main@{1}',
+      'a..b',
+      ':/fix',
+      'refs/cpm/archive/x',
+      'refs/notes/x',
+      'refs/heads/',
+      'x'.repeat(1100),
+    ],
+  },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
+  uuid: {
+    good: ['0b9d1f3e-58c2-4a57-9a0e-6f0c2f0f6a11'],
+    bad: ['', 'x', '0B9D1F3E-58C2-4A57-9A0E-6F0C2F0F6A11', '0b9d1f3e58c24a579a0e6f0c2f0f6a11'],
+  },
   who: {
-    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b'],
+    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b', `key:${fingerprint}`],
     bad: [
       '',
       'Ana',
@@ -162,6 +191,9 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'org:__proto__',
       'ana\n',
       'team:acme/A',
+      'key:',
+      'key:ana',
+      fingerprint,
     ],
   },
 };

@@ -1,6 +1,7 @@
 import type { RefCommand } from '../../src/model/ref.ts';
 import type { AuditRow } from '../../src/store/audit.ts';
 import type { AuditFilter } from '../../src/store/audit-search.ts';
+import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
 
@@ -14,6 +15,7 @@ export async function doEverything(store: Store): Promise<void> {
   await organize(store, people);
   await host(store, people);
   await record(store);
+  await deploy(store, people);
   const { bo } = people;
   await store.users.setState(bo, 'disabled', actor());
   await store.users.setState(bo, 'active', actor());
@@ -46,12 +48,23 @@ async function keepKeys({ keys, users }: Store, { ada, bo }: People): Promise<vo
   await keys.challenge(key.id);
   await keys.verify(key, actor());
   await keys.inForce(key.fingerprint, key.blob);
-  await keys.byFingerprint(key.fingerprint);
+  await keys.withFingerprint(key.fingerprint);
   await keys.ofUser(bo.id, key.fingerprint);
   await keys.listOf(bo.id);
   const by = actor({ keyId: key.id });
   const child = await keys.add({ key: freshKey(), userId: ada.id, verified: true }, by);
   await users.seen([{ userId: ada.id, keyId: child.id, at: new Date().toISOString() }]);
+  await keys.addedWith(key.id);
+  await keys.family({ keyId: key.id });
+  await keys.family({ userId: bo.id });
+  const before = new Date().toISOString();
+  for (const userId of [undefined, bo.id]) {
+    for (const after of [undefined, key]) {
+      await keys.unused({ before, userId }, { after, limit: 10 });
+    }
+  }
+  const next = { key: freshKey(), verified: true, overlapMs: 1000 };
+  await keys.replace(key, next, actor());
   await keys.revoke({ keyId: key.id }, actor());
   await keys.revoke({ userId: ada.id }, actor());
 }
@@ -124,7 +137,51 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
   await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
-  await repositories.remove(app, actor(), nothing);
+  await discard(store, app, bo.id);
+}
+
+async function discard({ repositories, trash }: Store, app: Repository, userId: string) {
+  await trash.add(app, actor(), nothing);
+  const [deleted] = await trash.named(app.namespaceId, app.name);
+  if (deleted === undefined) throw new Error('a repository was deleted and is not in the trash');
+  for (const viewer of [{ kind: 'all' }, { kind: 'user', id: userId }] as const) {
+    await trash.page(viewer, { after: { deletedAt: '', id: '' }, limit: 10 });
+  }
+  await trash.restore(deleted, actor(), { limit: 9, place: nothing });
+  await trash.add(app, actor(), nothing);
+  await trash.byId(app.id);
+  await trash.remove(deleted, actor(), nothing);
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  const namespace = { name: app.namespace, kind: 'org', ownerId: app.namespaceId } as const;
+  await repositories.add({ id, namespace, name: 'gone', ...settings }, actor(), nothing);
+  const gone = await repositories.byId(id);
+  if (gone === undefined) throw new Error('a repository was added and is not there');
+  await repositories.remove(gone, actor(), nothing);
+}
+
+async function deploy(store: Store, { ada }: People): Promise<void> {
+  const { deployKeys, imports, names, pushes, repositories } = store;
+  const namespace = await names.find('ada');
+  if (namespace === undefined) throw new Error('a namespace was made and is not there');
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  await repositories.add({ id, namespace, name: 'lib', ...settings }, actor(), nothing);
+  const repo = { id, namespaceId: ada.id };
+  const on = { kind: 'repo', id, name: 'ada/lib' } as const;
+  const bindings = [{ on, right: 'write', refs: 'ci/*' }] as const;
+  const added = await deployKeys.add({ key: freshKey(), verified: true }, bindings, actor());
+  await deployKeys.add({ key: freshKey(), verified: false }, bindings, actor());
+  await deployKeys.bind(added.id, { on, right: 'read', refs: undefined }, actor());
+  await deployKeys.grantsOn(added.id, repo);
+  await deployKeys.bindingsOf(added.id);
+  for (const scope of [{ repo }, { orgId: ada.id }, { madeBy: ada.id }]) {
+    await deployKeys.within(scope);
+  }
+  await deployKeys.page('', 10);
+  await deployKeys.reached(added.id);
+  await pushes.madeWith([added.id], '2026-01-01', 10);
+  await imports.run([{ user: 'cy', file: 'cy.pub', title: '', key: freshKey() }], actor());
 }
 
 async function rule({ rules }: Store, ids: { app: string; acme: string; bo: string }) {
