@@ -97,6 +97,7 @@ export class AccessControl {
       case 'self':
         return this.#self(principal, standing, ask.user);
       case 'key':
+      case 'bind':
         return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
         const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';

@@ -51,6 +51,7 @@ async function keepKeys({ keys, users }: Store, { ada, bo }: People): Promise<vo
   await keys.withFingerprint(key.fingerprint);
   await keys.ofUser(bo.id, key.fingerprint);
   await keys.listOf(bo.id);
+  await keys.beginning('SHA256:', 10);
   const by = actor({ keyId: key.id });
   const child = await keys.add({ key: freshKey(), userId: ada.id, verified: true }, by);
   await users.seen([{ userId: ada.id, keyId: child.id, at: new Date().toISOString() }]);
@@ -172,7 +173,7 @@ async function deploy(store: Store, { ada }: People): Promise<void> {
   const bindings = [{ on, right: 'write', refs: 'ci/*' }] as const;
   const added = await deployKeys.add({ key: freshKey(), verified: true }, bindings, actor());
   await deployKeys.add({ key: freshKey(), verified: false }, bindings, actor());
-  await deployKeys.bind(added.id, { on, right: 'read', refs: undefined }, actor());
+  await deployKeys.grant(added.id, { on, right: 'read' }, actor());
   await deployKeys.grantsOn(added.id, repo);
   await deployKeys.bindingsOf(added.id);
   for (const scope of [{ repo }, { orgId: ada.id }, { madeBy: ada.id }]) {
