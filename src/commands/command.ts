@@ -6,6 +6,7 @@ import type { Actor } from '../store/changes.ts';
 
 /** How the text of an argument is checked before anything is looked up. */
 export type Format =
+  | 'acts'
   | 'address'
   | 'branch'
   | 'description'
@@ -20,14 +21,18 @@ export type Format =
   | 'namespace'
   | 'path'
   | 'pattern'
+  | 'ref'
+  | 'ref-pattern'
   | 'refs'
   | 'repo'
   | 'setting'
+  | 'size'
   | 'source'
   | 'text'
   | 'url'
   | 'uuid'
-  | 'who';
+  | 'who'
+  | 'whom';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
 export type ArgSchema =

@@ -9,6 +9,7 @@ import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
 import { Events } from './events.ts';
+import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
@@ -40,6 +41,7 @@ export interface Core {
   readonly sizes: Sizes;
   readonly room: Room;
   readonly rules: Rules;
+  readonly scripts: HookScripts;
   readonly pushes: PushQueue;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
@@ -100,7 +102,8 @@ export async function openCore(
     signIns,
     sizes,
     room,
-    rules: new Rules(),
+    rules: new Rules({ store, access, git, lookup }),
+    scripts: new HookScripts(git, dataDir),
     pushes,
     emptyRepository,
     cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
