@@ -11,6 +11,7 @@ import { list } from './list.ts';
 import { merge } from './merge.ts';
 import { orgCommands } from './org.ts';
 import { repoCommands } from './repo.ts';
+import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -38,14 +39,11 @@ export const later: readonly string[] = [
   'service',
   'shell',
   'org rename',
-  'org rules',
   'repo adopt',
   'repo alias',
   'repo archive',
   'repo maintain',
-  'repo protect',
   'repo rename',
-  'repo rules',
   'repo unarchive',
   'repo verify',
   'sshkey deploy',
@@ -77,9 +75,11 @@ export const commands: readonly Command[] = [
   ...repoCommands,
   history,
   undo,
+  ...repoRulesCommands,
   ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
+  ...orgRulesCommands,
   ...teamCommands,
   ...userCommands,
   userImport,

@@ -104,9 +104,9 @@ async function push(
     refsPerPush: values['limits.refs_per_push'],
     packSizeBytes: values['limits.pack_size'],
   };
-  const { store, access, rules, repos, git, room } = core;
+  const { store, access, rules, scripts, repos, git, room } = core;
   const publicUrl = core.publicUrl();
-  const parts = { store, access, rules, repos, git, room, limits, publicUrl };
+  const parts = { store, access, rules, scripts, repos, git, room, limits, publicUrl };
   const act = new PushRequest(parts, { principal, path: plan.path, by, signal }, repo);
   const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
   const talk = talkOf(core, request, directory);

@@ -11,6 +11,7 @@ import { Orgs } from './orgs.ts';
 import { Pushes } from './pushes.ts';
 import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
+import { RefRules } from './rules.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Teams } from './teams.ts';
 import { Trash } from './trash.ts';
@@ -33,6 +34,7 @@ export interface Store {
   readonly access: Access;
   readonly pushes: Pushes;
   readonly history: RefHistory;
+  readonly rules: RefRules;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
   readonly auditSearch: AuditSearch;
@@ -62,6 +64,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     access: new Access(db),
     pushes: new Pushes(db),
     history: new RefHistory(db),
+    rules: new RefRules(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),
     auditSearch: new AuditSearch(db),

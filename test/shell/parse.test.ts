@@ -51,22 +51,27 @@ t.test('flags stand anywhere: before, between and behind the words', async (t) =
 
 t.test('a value is the next word or stands behind an equals sign', async (t) => {
   t.strictSame(locally('repo', 'set', 'app', '--description', 'a=b').args, {
+    ref: 'main',
     repo: 'app',
     description: 'a=b',
   });
   t.strictSame(locally('repo', 'set', 'app', '--description=a=b').args, {
+    ref: 'main',
     repo: 'app',
     description: 'a=b',
   });
   t.strictSame(locally('repo', 'set', 'app', '--description=').args, {
+    ref: 'main',
     repo: 'app',
     description: '',
   });
   t.strictSame(locally('repo', 'set', 'app', '--description', '').args, {
+    ref: 'main',
     repo: 'app',
     description: '',
   });
   t.strictSame(locally('repo', 'set', 'app', '--description=-x').args, {
+    ref: 'main',
     repo: 'app',
     description: '-x',
   });
@@ -76,6 +81,7 @@ t.test('a value is the next word or stands behind an equals sign', async (t) => 
 
 t.test('two dashes end the flags', async (t) => {
   t.strictSame(locally('desc', 'app', '--', '--json', 'is', '-x').args, {
+    ref: 'main',
     repo: 'app',
     description: '--json is -x',
   });
@@ -122,16 +128,24 @@ const samples: Record<string, string> = {
   duration: '5m',
   file: '-',
   fingerprint,
+  head: `1:${'0'.repeat(64)}`,
   listen: '127.0.0.1:0',
   moment: '3d',
   name: 'ana',
   namespace: 'ana',
+  oid: '1a2b3c4',
   path: '-',
   pattern: '*',
+  'ref-pattern': 'main',
+  ref: 'main',
   repo: 'app',
+  setting: 'limits.idle',
+  size: '20M',
+  source: 'main',
   text: 'word',
   url: 'u',
   uuid: '0b9d1f3e-58c2-4a57-9a0e-6f0c2f0f6a11',
+  value: '@1',
   who: 'ana',
 };
 
@@ -324,11 +338,13 @@ t.test('help and version are answered wherever they stand, whatever else is miss
 
 t.test('a habit gives its flags, and they are not given twice', async (t) => {
   t.strictSame(locally('repo', 'private', 'app', '--json').args, {
+    ref: 'main',
     repo: 'app',
     visibility: 'private',
   });
   t.ok(locally('desc', 'app', 'a', '--json', 'b').globals.json);
   t.strictSame(locally('desc', 'app', 'a', '--json', 'b').args, {
+    ref: 'main',
     repo: 'app',
     description: 'a b',
   });
