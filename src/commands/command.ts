@@ -6,6 +6,7 @@ import type { Actor } from '../store/changes.ts';
 /** How the text of an argument is checked before anything is looked up. */
 export type Format =
   | 'address'
+  | 'alias'
   | 'branch'
   | 'description'
   | 'duration'
@@ -15,6 +16,7 @@ export type Format =
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'new-repo'
   | 'path'
   | 'pattern'
   | 'refs'

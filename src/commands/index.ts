@@ -7,8 +7,11 @@ import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
+import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
+import { ownerNameCommands } from './owner-names.ts';
 import { repoCommands } from './repo.ts';
+import { repoNameCommands } from './repo-names.ts';
 import { serve } from './serve.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -34,27 +37,20 @@ export const later: readonly string[] = [
   'servers',
   'service',
   'shell',
-  'org rename',
   'org rules',
   'repo adopt',
-  'repo alias',
-  'repo archive',
   'repo delete',
   'repo history',
   'repo maintain',
   'repo protect',
-  'repo rename',
   'repo restore',
   'repo rules',
   'repo trash',
-  'repo unarchive',
   'repo undo',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
   'trash',
-  'user offboard',
-  'user rename',
 ];
 
 /** Flags of commands that are there already, answered likewise. */
@@ -77,12 +73,15 @@ export const commands: readonly Command[] = [
   whoami,
   help,
   ...repoCommands,
+  ...repoNameCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...teamCommands,
   ...userCommands,
   userImport,
   ...userRightsCommands,
+  ...ownerNameCommands,
+  offboard,
   ...sshkeyCommands,
   ...auditCommands,
   events,

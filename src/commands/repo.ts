@@ -26,7 +26,7 @@ const set = command({
   required: ['repo'],
   answer: changed,
   changes: true,
-  needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
+  needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin', alive: true }),
   target: (args) => args.repo,
   run: async ({ core, by, granted }, args) => {
     const found = present(granted.repo);

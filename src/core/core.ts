@@ -14,6 +14,7 @@ import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
+import { Renames } from './renames.ts';
 import { Repos } from './repos.ts';
 import { Room } from './room.ts';
 import { Rules } from './rules.ts';
@@ -31,6 +32,7 @@ export interface Core {
   readonly chain: AuditChain;
   readonly events: Events;
   readonly repos: Repos;
+  readonly renames: Renames;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -71,8 +73,10 @@ export async function openCore(
       reposPerUser: values['limits.repos_per_user'],
     },
   );
-  const repos = new Repos(store, new Locks(), { dataDir, room });
-  await recover({ store, repos, git }, { dataDir, audit, log });
+  const locks = new Locks();
+  const repos = new Repos(store, locks, { dataDir, room });
+  const renames = new Renames({ store, repos, locks, room, dataDir, log });
+  await recover({ store, repos, renames, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
@@ -89,6 +93,7 @@ export async function openCore(
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
     repos,
+    renames,
     git,
     sessions: new Sessions(),
     signIns,

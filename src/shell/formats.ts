@@ -8,6 +8,8 @@ import {
   checkNamespace,
   escapeControls,
   nameFault,
+  parseAlias,
+  parseRepoName,
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
@@ -71,6 +73,9 @@ function checkWho(value: string): void {
 /** What each format lets through; every one of them looks at the text alone. @throws UserError `usage` */
 const checks: Readonly<Record<Format, (value: string) => void>> = {
   address: checkAddress,
+  alias: (value) => {
+    parseAlias(value);
+  },
   branch: (value) => {
     const fault = value.startsWith('refs/')
       ? 'give it without refs/heads/'
@@ -97,6 +102,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
+  },
+  'new-repo': (value) => {
+    parseRepoName(value);
   },
   path: checkText,
   pattern: checkPattern,

@@ -3,6 +3,7 @@ import { UserError } from '../model/errors.ts';
 import type { Visibility } from '../model/repo.ts';
 import { type Actor, write } from './changes.ts';
 import type { Namespace } from './names.ts';
+import { forgetPaths, retake } from './retake.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { refuseOver } from './usage.ts';
@@ -34,12 +35,15 @@ export interface NewRepository {
   readonly defaultBranch: string;
   /** How many repositories the namespace may have with it; any number without. */
   readonly limit?: number | undefined;
+  /** The repositories that the name may lead to so far: it ends to. */
+  readonly retakes?: readonly string[] | undefined;
 }
 
 export interface RepositorySettings {
   readonly description?: string | undefined;
   readonly visibility?: Visibility | undefined;
   readonly defaultBranch?: string | undefined;
+  readonly archived?: boolean | undefined;
 }
 
 /** Whose repositories a list is about: everybody's, or those that something gives this user a right to. */
@@ -51,8 +55,8 @@ export interface After {
   readonly name: string;
 }
 
-/** Literals stand in the query itself where a partial index is to be used: SQLite must see its condition. */
-function select(db: Kysely<Tables>) {
+/** Repositories with the names that they have now. Literals stand in the query itself where a partial index is to be used: SQLite must see its condition. */
+export function select(db: Kysely<Tables>) {
   return db
     .selectFrom('repository')
     .innerJoin('namespace', (join) =>
@@ -108,6 +112,8 @@ export class Repositories {
         });
       }
       await refuseOver(w, repo.namespace, repo.limit);
+      const path = { namespaceId: repo.namespace.ownerId, name: repo.name, text: fullName };
+      await retake(w, path, repo.retakes);
       await w.trx
         .insertInto('repository')
         .values({
@@ -134,6 +140,7 @@ export class Repositories {
   async remove(repo: Repository, by: Actor, displace: () => Promise<void>): Promise<void> {
     await write(this.#db, by, async (w) => {
       await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
+      await forgetPaths(w, repo.id);
       await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
       await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
       if (!by.dryRun) await displace();
@@ -151,18 +158,20 @@ export class Repositories {
       // Read here: what the caller knows may be older than a change that it waited for.
       const now = await w.trx
         .selectFrom('repository')
-        .select(['description', 'visibility', 'default_branch'])
+        .select(['description', 'visibility', 'default_branch', 'archived'])
         .where('id', '=', repo.id)
         .executeTakeFirstOrThrow();
       const next = {
         description: settings.description ?? now.description,
         visibility: settings.visibility ?? now.visibility,
         default_branch: settings.defaultBranch ?? now.default_branch,
+        archived: Number(settings.archived ?? now.archived),
       };
       const same =
         next.description === now.description &&
         next.visibility === now.visibility &&
-        next.default_branch === now.default_branch;
+        next.default_branch === now.default_branch &&
+        next.archived === now.archived;
       if (same) return false;
       await w.trx
         .updateTable('repository')
@@ -268,7 +277,8 @@ function reachableBy(userId: string) {
   };
 }
 
-function toRepository(row: Row): Repository {
+/** A row of `select`. */
+export function toRepository(row: Row): Repository {
   return {
     id: row.id,
     namespaceId: row.namespace_id,

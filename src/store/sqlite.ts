@@ -5,6 +5,7 @@ import { migrate } from './migrate.ts';
 import { foundation } from './migrations/001-foundation.ts';
 import { auditHeads } from './migrations/003-audit-heads.ts';
 import { keys } from './migrations/004-keys.ts';
+import { names } from './migrations/005-names.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -23,7 +24,7 @@ export class Database extends Kysely<Tables> {
   }
 }
 
-const migrations = [foundation, auditHeads, keys];
+const migrations = [foundation, auditHeads, keys, names];
 
 export interface OpenDatabase {
   readonly db: Database;

@@ -51,6 +51,14 @@ export interface Tables {
     created_at: string;
     updated_at: string;
   };
+  redirect: { namespace_id: string; name: string; repo_id: string };
+  alias: { path: string; repo_id: string; added_by: string; added_at: string };
+  move_journal: {
+    subject_id: string;
+    kind: 'repo' | 'namespace';
+    from_path: string;
+    to_path: string;
+  };
   access_grant: {
     id: string;
     on_kind: 'repo' | 'org';
