@@ -163,6 +163,7 @@ function namesFor(
     case 'repo':
       return 'repositories';
     case 'who':
+    case 'whom':
       return 'who';
     case 'fingerprint':
       return 'keys';

@@ -7,17 +7,20 @@ import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
+import { merge } from './merge.ts';
 import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
 import { ownerNameCommands } from './owner-names.ts';
 import { repoCommands } from './repo.ts';
 import { repoNameCommands } from './repo-names.ts';
+import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
+import { trashCommands } from './trash.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
@@ -29,7 +32,6 @@ export const later: readonly string[] = [
   'backup',
   'conflicts',
   'doctor',
-  'merge',
   'neighbors',
   'pull',
   'push',
@@ -37,20 +39,13 @@ export const later: readonly string[] = [
   'servers',
   'service',
   'shell',
-  'org rules',
   'repo adopt',
-  'repo delete',
   'repo history',
   'repo maintain',
-  'repo protect',
-  'repo restore',
-  'repo rules',
-  'repo trash',
   'repo undo',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'trash',
 ];
 
 /** Flags of commands that are there already, answered likewise. */
@@ -72,10 +67,14 @@ export const commands: readonly Command[] = [
   show,
   whoami,
   help,
+  merge,
   ...repoCommands,
   ...repoNameCommands,
+  ...repoRulesCommands,
+  ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
+  ...orgRulesCommands,
   ...teamCommands,
   ...userCommands,
   userImport,

@@ -20,6 +20,7 @@ import type { Lookup } from './lookup.ts';
 import { authorizeName } from './name-access.ts';
 import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
+import { authorizeTrashed } from './trash-access.ts';
 
 /** What of a repository bears on rights to it. */
 type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
@@ -91,6 +92,12 @@ export class AccessControl {
         const parts = { store: this.#store, lookup: this.#lookup, access: this };
         return authorizeName(parts, { principal, standing }, ask);
       }
+      case 'trashed':
+        return authorizeTrashed(
+          { lookup: this.#lookup, rightOn: (repo) => this.rightOn(principal, standing, repo) },
+          { principal, standing },
+          ask,
+        );
       case 'grant':
         return this.#grant(principal, standing, ask);
       case 'org':
@@ -104,6 +111,7 @@ export class AccessControl {
       case 'self':
         return this.#self(principal, standing, ask.user);
       case 'key':
+      case 'bind':
         return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
         const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
@@ -115,7 +123,7 @@ export class AccessControl {
   }
 
   /** The right that a principal in good standing has on a repository, for lists. */
-  async rightOn(principal: Principal, standing: Standing, repo: Repository): Promise<Decision> {
+  async rightOn(principal: Principal, standing: Standing, repo: Bearing): Promise<Decision> {
     const on = await this.#standingOn(principal, repo);
     return decide(standing, { kind: 'repo', right: 'read', on });
   }
@@ -266,7 +274,7 @@ export class AccessControl {
   }
 
   /** The right of a user, by name and not by key, on a repository; a disabled one has none. */
-  async rightOf(user: User, repo: Repository): Promise<Decision> {
+  async rightOf(user: User, repo: Bearing): Promise<Decision> {
     const ended = user.state === 'active' ? undefined : `the account ${user.name} is disabled`;
     const standing: Standing = { kind: 'user', ended, siteAdmin: user.admin };
     return this.rightOn(asUser(user), standing, repo);

@@ -5,11 +5,14 @@ import type { Key } from '../store/key-rows.ts';
 import type { Namespace } from '../store/names.ts';
 import type { Org } from '../store/orgs.ts';
 import type { Repository } from '../store/repositories.ts';
+import type { TrashedRepository } from '../store/trash.ts';
 import type { User } from '../store/users.ts';
 
 /** What a request asks to be allowed, by names; `Access.authorize` looks them up and decides. */
 export type Ask =
   | { readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' }
+  /** To bind a deploy key of this fingerprint, if there is one, to more than it is bound to. */
+  | { readonly need: 'bind'; readonly fingerprint: string }
   | { readonly need: 'self'; readonly user: string | undefined }
   | {
       readonly need: 'key';
@@ -33,6 +36,12 @@ export type Ask =
   | { readonly need: 'alias'; readonly alias: string; readonly path: RepoPath }
   /** What is to be done with the repository that an alias leads to. */
   | { readonly need: 'alias-of'; readonly alias: string }
+  | {
+      /** A repository in the trash, of which there may be several of one name. */
+      readonly need: 'trashed';
+      readonly path: RepoPath;
+      readonly id: string | undefined;
+    }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }
   | {
       readonly need: 'role';
@@ -54,6 +63,8 @@ export interface Granted {
   readonly standing: Standing;
   readonly decision: Decision;
   readonly repo?: Repository;
+  /** The last deleted first; at least one. */
+  readonly trashed?: readonly TrashedRepository[];
   readonly repos?: readonly Repository[];
   /** The old name that led to the repository. */
   readonly calledBefore?: string;

@@ -9,6 +9,7 @@ import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
 import { Events } from './events.ts';
+import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
@@ -21,6 +22,7 @@ import { Rules } from './rules.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
+import { TrashCan } from './trash.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
 export interface Core {
@@ -33,12 +35,14 @@ export interface Core {
   readonly events: Events;
   readonly repos: Repos;
   readonly renames: Renames;
+  readonly trash: TrashCan;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
   readonly sizes: Sizes;
   readonly room: Room;
   readonly rules: Rules;
+  readonly scripts: HookScripts;
   readonly pushes: PushQueue;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
@@ -76,7 +80,8 @@ export async function openCore(
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
   const renames = new Renames({ store, repos, locks, room, dataDir, log });
-  await recover({ store, repos, renames, git }, { dataDir, audit, log });
+  const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
+  await recover({ store, repos, renames, trash, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
@@ -94,12 +99,14 @@ export async function openCore(
     events: new Events(store, access),
     repos,
     renames,
+    trash,
     git,
     sessions: new Sessions(),
     signIns,
     sizes,
     room,
-    rules: new Rules(),
+    rules: new Rules({ store, access, git, lookup }),
+    scripts: new HookScripts(git, dataDir),
     pushes: new PushQueue(values['limits.pushes_per_user']),
     emptyRepository,
     cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,

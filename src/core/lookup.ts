@@ -5,6 +5,7 @@ import type { Grantee } from '../store/access.ts';
 import type { Org } from '../store/orgs.ts';
 import { type Lead, waysTo } from '../store/paths.ts';
 import type { Store } from '../store/store.ts';
+import type { TrashedRepository } from '../store/trash.ts';
 import type { User } from '../store/users.ts';
 
 const oldName = 'old-name' as const;
@@ -45,6 +46,17 @@ export class Lookup {
     if (given?.now === namespace) return leads;
     const renamed = leads.map((lead) => (lead.how === 'name' ? { ...lead, how: oldName } : lead));
     return renamed.sort((a, b) => waysTo.indexOf(a.how) - waysTo.indexOf(b.how));
+  }
+
+  /** The repositories in the trash that a path means to this principal, the last deleted first. */
+  async findTrashed(principal: Principal, path: RepoPath): Promise<readonly TrashedRepository[]> {
+    for (const name of await this.#namespaces(principal, path)) {
+      const namespace = await this.#store.names.find(name);
+      if (namespace === undefined) continue;
+      const found = await this.#store.trash.named(namespace.ownerId, path.name);
+      if (found.length > 0) return found;
+    }
+    return [];
   }
 
   /** The namespace that a bare name means when something is created: the principal's own; the operator's default. */

@@ -13,7 +13,10 @@ import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
 import { takeBack } from './push-request.ts';
 import type { Renames } from './renames.ts';
-import { carriedOut, type SettleParts as Parts, settleRefs } from './settle.ts';
+import { carriedOut, type SettleParts, settleRefs } from './settle.ts';
+import type { TrashCan } from './trash.ts';
+
+type Parts = SettleParts & { readonly trash: TrashCan; readonly renames: Renames };
 
 /**
  * Cleans up after a process that did not end by itself, before any request runs. First its children are ended, so that
@@ -22,10 +25,10 @@ import { carriedOut, type SettleParts as Parts, settleRefs } from './settle.ts';
  * a crash of the cleaning itself leaves them for the next one.
  */
 export async function recover(
-  parts: Parts & { readonly renames: Renames },
+  parts: Parts,
   { dataDir, audit, log }: { dataDir: string; audit: Audit; log: Log },
 ): Promise<void> {
-  const { store, repos, renames } = parts;
+  const { store, repos, renames, trash } = parts;
   const children = await endLeftovers(store.houseId);
   // First: all that follows looks for repositories where their rows say.
   const moves = await renames.settle();
@@ -42,7 +45,10 @@ export async function recover(
   const open = await store.audit.open();
   if (open.length > 0) await repos.sweepHalfMade();
   // No git program moves a default branch.
-  if (open.some(({ action }) => !action.startsWith('git-'))) await repos.settleHeads();
+  if (open.some(({ action }) => !action.startsWith('git-'))) {
+    await trash.settle();
+    await repos.settleHeads();
+  }
   const interrupted = await audit.closeInterrupted((row) => repositoryOf(store, row));
   if (children + moves + pushes.length + interrupted > 0) {
     log.warn({ children, moves, pushes: pushes.length, interrupted }, 'cleaned up after a crash');

@@ -202,9 +202,12 @@ export class Repos {
   /** Puts a removal that a crash cut off to an end: back in its place while the row is there, else gone. */
   async settleRemoval(entry: string): Promise<void> {
     const aside = join(this.#dataDir, 'incoming', entry);
-    const repo = await this.#store.repositories.byId(entry.slice('removed-'.length));
-    if (repo === undefined) await rm(aside, { recursive: true, force: true });
-    else await rename(aside, this.directory(repo));
+    const id = entry.slice('removed-'.length);
+    const repo = await this.#store.repositories.byId(id);
+    if (repo !== undefined) await rename(aside, this.directory(repo));
+    else if ((await this.#store.trash.byId(id)) === undefined) {
+      await rm(aside, { recursive: true, force: true });
+    } else await rename(aside, join(this.#dataDir, 'trash', `${id}.git`));
   }
 
   /** Removes what the making of repositories left beside them when a crash cut it off. */
@@ -248,7 +251,7 @@ async function sweepStaged(directory: string): Promise<void> {
   for (const name of staged) await rm(join(directory, name), { recursive: true, force: true });
 }
 
-/** The id that a bare repository carries; undefined where there is none. */
+/** The id that a bare repository says it has; undefined where it says none. */
 export async function readId(directory: string): Promise<string | undefined> {
   return readFile(join(directory, idFile), 'utf8').then(
     (text) => text.trim(),

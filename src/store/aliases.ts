@@ -97,6 +97,7 @@ async function refuseShadow({ trx }: Write, { namespaceId, name, text }: Path): 
     .select('id')
     .where('namespace_id', '=', namespaceId)
     .where('name', '=', name)
+    .where('deleted_at', 'is', null)
     .executeTakeFirst();
   if (held === undefined) return;
   throw new UserError('conflict', `${text}: a repository is called so`, {

@@ -1,7 +1,6 @@
-import { UserError } from '../model/errors.ts';
-import { type Actor, type Write, write } from './changes.ts';
+import { type Actor, write } from './changes.ts';
 import { type Namespace, retireName, takeName } from './names.ts';
-import type { Repository } from './repositories.ts';
+import { type Repository, refuseTaken } from './repositories.ts';
 import { retake } from './retake.ts';
 import type { Database } from './sqlite.ts';
 import { refuseOver } from './usage.ts';
@@ -78,15 +77,16 @@ export class Moves {
     apply: () => Promise<void>,
   ): Promise<void> {
     const { namespace, name } = to;
-    const fullName = `${namespace.name}/${name}`;
+    const fullName = `${namespace.name}/${name}` as const;
     await write(this.#db, by, async (w) => {
-      await refuseTaken(w, to);
+      await refuseTaken(w, { namespaceId: namespace.ownerId, name, fullName });
       if (namespace.ownerId !== repo.namespaceId) await refuseOver(w, namespace, to.limit);
       const path = { namespaceId: namespace.ownerId, name, text: fullName };
       await retake(w, path, [...to.retakes, repo.id]);
       await w.trx
         .insertInto('redirect')
         .values({ namespace_id: repo.namespaceId, name: repo.name, repo_id: repo.id })
+        .onConflict((on) => on.columns(['namespace_id', 'name']).doUpdateSet({ repo_id: repo.id }))
         .execute();
       await w.trx
         .updateTable('repository')
@@ -122,17 +122,4 @@ export class Moves {
       if (!by.dryRun) await apply();
     });
   }
-}
-
-async function refuseTaken({ trx }: Write, { namespace, name }: Place): Promise<void> {
-  const held = await trx
-    .selectFrom('repository')
-    .select('id')
-    .where('namespace_id', '=', namespace.ownerId)
-    .where('name', '=', name)
-    .executeTakeFirst();
-  if (held === undefined) return;
-  throw new UserError('conflict', `${namespace.name}/${name}: this repository exists already`, {
-    hint: 'choose another name',
-  });
 }

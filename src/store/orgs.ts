@@ -3,7 +3,9 @@ import type { Right, Role } from '../model/right.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
 import { putMember, refuseLastOwner } from './members.ts';
 import { retireName, takeName } from './names.ts';
+import { dropRules } from './rules.ts';
 import type { Database } from './sqlite.ts';
+import { inTrash } from './trash.ts';
 
 export interface Org {
   readonly id: string;
@@ -126,23 +128,26 @@ export class Orgs {
     await write(this.#db, by, async (w) => {
       const repo = await w.trx
         .selectFrom('repository')
-        .select('name')
+        .select(['name', 'deleted_at'])
         .where('namespace_id', '=', org.id)
         .limit(1)
         .executeTakeFirst();
       if (repo !== undefined) {
-        throw new UserError(
-          'conflict',
-          `${org.name} has repositories, ${org.name}/${repo.name} among them`,
-          {
-            hint: `move or delete them first; see them with: list --namespace ${org.name}`,
-          },
-        );
+        throw repo.deleted_at === null
+          ? new UserError(
+              'conflict',
+              `${org.name} has repositories, ${org.name}/${repo.name} among them`,
+              {
+                hint: `move or delete them first; see them with: list --namespace ${org.name}`,
+              },
+            )
+          : inTrash(org.name, repo.name);
       }
       const teams = w.trx.selectFrom('team').select('id').where('org_id', '=', org.id);
       await w.trx.deleteFrom('access_grant').where('who_id', 'in', teams).execute();
       await w.trx.deleteFrom('access_grant').where('who_id', '=', org.id).execute();
       await w.trx.deleteFrom('access_grant').where('on_id', '=', org.id).execute();
+      await dropRules(w, org.id);
       await w.trx.deleteFrom('org').where('id', '=', org.id).execute();
       await retireName(w, org.id);
       await w.log({ type: 'org-deleted', subjectId: org.id, detail: { name: org.name } });

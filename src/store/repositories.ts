@@ -1,12 +1,14 @@
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import type { Visibility } from '../model/repo.ts';
-import { type Actor, write } from './changes.ts';
+import { type Actor, type Write, write } from './changes.ts';
 import type { Namespace } from './names.ts';
 import { forgetPaths, retake } from './retake.ts';
+import { dropRules } from './rules.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { refuseOver } from './usage.ts';
+import { reachableBy, type Viewer } from './viewer.ts';
 
 export interface Repository {
   readonly id: string;
@@ -46,17 +48,17 @@ export interface RepositorySettings {
   readonly archived?: boolean | undefined;
 }
 
-/** Whose repositories a list is about: everybody's, or those that something gives this user a right to. */
-export type Viewer = { readonly kind: 'all' } | { readonly kind: 'user'; readonly id: string };
-
 /** A place in the order of full names. */
 export interface After {
   readonly namespace: string;
   readonly name: string;
 }
 
-/** Repositories with the names that they have now. Literals stand in the query itself where a partial index is to be used: SQLite must see its condition. */
-export function select(db: Kysely<Tables>) {
+/**
+ * The rows of repositories, those in the trash too. Literals stand in the query itself where a partial index is to be
+ * used: SQLite must see its condition.
+ */
+export function repositoryRows(db: Kysely<Tables>) {
   return db
     .selectFrom('repository')
     .innerJoin('namespace', (join) =>
@@ -68,8 +70,16 @@ export function select(db: Kysely<Tables>) {
     .select(['namespace.name as namespace', 'namespace.kind as kind']);
 }
 
-type Row =
-  ReturnType<typeof select> extends SelectQueryBuilder<Tables, infer _T, infer O> ? O : never;
+/** Those that are not in the trash. */
+export function select(db: Kysely<Tables>) {
+  return repositoryRows(db).where('repository.deleted_at', 'is', null);
+}
+
+/** A row of `repositoryRows`. */
+export type RepositoryRow =
+  ReturnType<typeof repositoryRows> extends SelectQueryBuilder<Tables, infer _T, infer O>
+    ? O
+    : never;
 
 export class Repositories {
   readonly #db: Database;
@@ -99,18 +109,8 @@ export class Repositories {
    */
   async add(repo: NewRepository, by: Actor, place: () => Promise<void>): Promise<void> {
     await write(this.#db, by, async (w) => {
-      const held = await w.trx
-        .selectFrom('repository')
-        .select('id')
-        .where('namespace_id', '=', repo.namespace.ownerId)
-        .where('name', '=', repo.name)
-        .executeTakeFirst();
       const fullName = `${repo.namespace.name}/${repo.name}`;
-      if (held !== undefined) {
-        throw new UserError('conflict', `${fullName}: this repository exists already`, {
-          hint: `see it with: show ${fullName}`,
-        });
-      }
+      await refuseTaken(w, { namespaceId: repo.namespace.ownerId, name: repo.name, fullName });
       await refuseOver(w, repo.namespace, repo.limit);
       const path = { namespaceId: repo.namespace.ownerId, name: repo.name, text: fullName };
       await retake(w, path, repo.retakes);
@@ -139,10 +139,7 @@ export class Repositories {
   /** Takes the row away; `displace` takes the directory away in the same transaction. */
   async remove(repo: Repository, by: Actor, displace: () => Promise<void>): Promise<void> {
     await write(this.#db, by, async (w) => {
-      await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
-      await forgetPaths(w, repo.id);
-      await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
-      await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
+      await removeRow(w, repo);
       if (!by.dryRun) await displace();
     });
   }
@@ -188,6 +185,7 @@ export class Repositories {
   async count(): Promise<number> {
     const row = await this.#db
       .selectFrom('repository')
+      .where('deleted_at', 'is', null)
       .select((eb) => eb.fn.countAll<number>().as('count'))
       .executeTakeFirstOrThrow();
     return row.count;
@@ -225,60 +223,36 @@ export class Repositories {
   }
 }
 
-/** The repositories that a user's namespace, orgs, grants or their visibility may give a right to: each part by an index. */
-function reachableBy(userId: string) {
-  return (eb: import('kysely').ExpressionBuilder<Tables, 'repository'>) => {
-    const orgs = eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', userId);
-    const teams = eb
-      .selectFrom('team_member')
-      .select('team_id as id')
-      .where('user_id', '=', userId);
-    const granted = (kind: 'repo' | 'org') =>
-      eb
-        .selectFrom('access_grant')
-        .select('on_id as id')
-        .where('on_kind', '=', kind)
-        .where((g) =>
-          g(
-            'who_id',
-            'in',
-            g
-              .selectFrom('user')
-              .select('id')
-              .where('id', '=', userId)
-              .unionAll(orgs)
-              .unionAll(teams),
-          ),
-        );
-    return eb(
-      'repository.id',
-      'in',
-      eb
-        .selectFrom('repository as own')
-        .select('own.id')
-        .where('own.namespace_id', '=', userId)
-        .unionAll(
-          eb.selectFrom('repository as o').select('o.id').where('o.namespace_id', 'in', orgs),
-        )
-        .unionAll(granted('repo'))
-        .unionAll(
-          eb
-            .selectFrom('repository as g')
-            .select('g.id')
-            .where('g.namespace_id', 'in', granted('org')),
-        )
-        .unionAll(
-          eb
-            .selectFrom('repository as v')
-            .select('v.id')
-            .where('v.visibility', '<>', sql.lit('private')),
-        ),
-    );
-  };
+/** @throws UserError `conflict` when a repository that is not in the trash has this name */
+export async function refuseTaken(
+  { trx }: Write,
+  { namespaceId, name, fullName }: Pick<Repository, 'namespaceId' | 'name' | 'fullName'>,
+): Promise<void> {
+  const held = await trx
+    .selectFrom('repository')
+    .select('id')
+    .where('namespace_id', '=', namespaceId)
+    .where('name', '=', name)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst();
+  if (held === undefined) return;
+  throw new UserError('conflict', `${fullName}: this repository exists already`, {
+    hint: `see it with: show ${fullName}`,
+  });
 }
 
-/** A row of `select`. */
-export function toRepository(row: Row): Repository {
+/** Takes everything away that is known of a repository but its history. */
+export async function removeRow(w: Write, repo: Repository): Promise<void> {
+  await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
+  await dropRules(w, repo.id);
+  await forgetPaths(w, repo.id);
+  await w.trx.deleteFrom('archived_tip').where('repo_id', '=', repo.id).execute();
+  await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
+  await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
+}
+
+/** A row of `repositoryRows`. */
+export function toRepository(row: RepositoryRow): Repository {
   return {
     id: row.id,
     namespaceId: row.namespace_id,

@@ -27,6 +27,7 @@ export async function retake(
     .selectFrom('repository')
     .select('id')
     .where('id', 'in', leadingTo(trx, path))
+    .where('deleted_at', 'is', null)
     .execute();
   if (leads.some(({ id }) => !allowed.includes(id))) throw notFree(path.text);
   await trx

@@ -13,8 +13,10 @@ import { Orgs } from './orgs.ts';
 import { Paths } from './paths.ts';
 import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
+import { RefRules } from './rules.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Teams } from './teams.ts';
+import { Trash } from './trash.ts';
 import { Usage } from './usage.ts';
 import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
@@ -32,9 +34,11 @@ export interface Store {
   readonly paths: Paths;
   readonly aliases: Aliases;
   readonly moves: Moves;
+  readonly trash: Trash;
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
+  readonly rules: RefRules;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
   readonly auditSearch: AuditSearch;
@@ -62,9 +66,11 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     paths: new Paths(db),
     aliases: new Aliases(db),
     moves: new Moves(db),
+    trash: new Trash(db),
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
+    rules: new RefRules(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),
     auditSearch: new AuditSearch(db),

@@ -50,6 +50,11 @@ export interface Tables {
     ref_count: number;
     created_at: string;
     updated_at: string;
+    deleted_at: string | null;
+    deleted_by: string | null;
+    untidy: Generated<number>;
+    tidied_at: string | null;
+    repacked_at: string | null;
   };
   redirect: { namespace_id: string; name: string; repo_id: string };
   alias: { path: string; repo_id: string; added_by: string; added_at: string };
@@ -71,6 +76,23 @@ export interface Tables {
     refs: string | null;
     granted_by_key: string | null;
   };
+  ref_rule: {
+    on_id: string;
+    number: number;
+    on_kind: 'repo' | 'org';
+    pattern: string;
+    deny: string;
+    closed: number;
+    signed: number;
+    max_file_bytes: number | null;
+  };
+  ref_rule_allow: {
+    on_id: string;
+    number: number;
+    who_kind: 'user' | 'team' | 'org' | 'server' | 'key' | 'right';
+    who_id: string;
+  };
+  ref_rule_count: { on_id: string; given: number };
   change: {
     seq: Generated<number>;
     at: string;

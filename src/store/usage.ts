@@ -25,6 +25,7 @@ async function countIn(db: Kysely<Tables>, namespaceId: string): Promise<number>
     .selectFrom('repository')
     .select((eb) => eb.fn.countAll<number>().as('count'))
     .where('namespace_id', '=', namespaceId)
+    .where('deleted_at', 'is', null)
     .executeTakeFirst();
   return row?.count ?? 0;
 }
@@ -42,7 +43,7 @@ export class Usage {
     return countIn(this.#db, namespaceId);
   }
 
-  /** What all repositories of a namespace take on disk, as it was measured last. */
+  /** What all repositories of a namespace take on disk, those in the trash too, as it was measured last. */
   async bytesIn(namespaceId: string): Promise<number> {
     const row = await this.#db
       .selectFrom('repository')

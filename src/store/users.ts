@@ -5,6 +5,7 @@ import { insertKey, type NewKey, revokeKeys } from './key-writes.ts';
 import { inherit, orphanedBy } from './members.ts';
 import { releaseName, retireName, takeName } from './names.ts';
 import type { Database } from './sqlite.ts';
+import { inTrash } from './trash.ts';
 
 export interface User {
   readonly id: string;
@@ -232,10 +233,11 @@ export async function insertUser(
 async function refuseOwner(w: Write, user: User): Promise<void> {
   const repo = await w.trx
     .selectFrom('repository')
-    .select('name')
+    .select(['name', 'deleted_at'])
     .where('namespace_id', '=', user.id)
     .limit(1)
     .executeTakeFirst();
+  if (repo !== undefined && repo.deleted_at !== null) throw inTrash(user.name, repo.name);
   if (repo !== undefined) {
     throw new UserError(
       'conflict',

@@ -13,6 +13,8 @@ const undoings: readonly [RegExp, string][] = [
   [/^repo access grant (\S+) tmp read$/, 'repo access revoke $1 tmp'],
   [/^repo access (?:grant|revoke) (\S+) red.*$/, 'repo access grant $1 red read'],
   [/^repo access (?:grant|revoke) (\S+) cap.*$/, 'repo access grant $1 cap admin'],
+  [/^repo delete (\S+) --yes$/, 'repo restore $1'],
+  [/^repo restore (\S+)$/, 'repo delete $1 --yes'],
   [/^org member add acme tmp.*$/, 'org member remove acme tmp'],
   [/^user disable (\S+)$/, 'user enable $1'],
   [/^user offboard (\S+) --yes$/, 'user enable $1'],

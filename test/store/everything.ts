@@ -52,6 +52,7 @@ async function keepKeys({ keys, users }: Store, { ada, bo }: People): Promise<vo
   await keys.withFingerprint(key.fingerprint);
   await keys.ofUser(bo.id, key.fingerprint);
   await keys.listOf(bo.id);
+  await keys.beginning('SHA256:', 10);
   const by = actor({ keyId: key.id });
   const child = await keys.add({ key: freshKey(), userId: ada.id, verified: true }, by);
   await users.seen([{ userId: ada.id, keyId: child.id, at: new Date().toISOString() }]);
@@ -138,7 +139,28 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
   await move(store, app, namespace);
-  await repositories.remove(app, actor(), nothing);
+  await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
+  await discard(store, app, bo.id);
+}
+
+async function discard({ repositories, trash }: Store, app: Repository, userId: string) {
+  await trash.add(app, actor(), nothing);
+  const [deleted] = await trash.named(app.namespaceId, app.name);
+  if (deleted === undefined) throw new Error('a repository was deleted and is not in the trash');
+  for (const viewer of [{ kind: 'all' }, { kind: 'user', id: userId }] as const) {
+    await trash.page(viewer, { after: { deletedAt: '', id: '' }, limit: 10 });
+  }
+  await trash.restore(deleted, actor(), { limit: 9, place: nothing });
+  await trash.add(app, actor(), nothing);
+  await trash.byId(app.id);
+  await trash.remove(deleted, actor(), nothing);
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  const namespace = { name: app.namespace, kind: 'org', ownerId: app.namespaceId } as const;
+  await repositories.add({ id, namespace, name: 'gone', ...settings }, actor(), nothing);
+  const gone = await repositories.byId(id);
+  if (gone === undefined) throw new Error('a repository was added and is not there');
+  await repositories.remove(gone, actor(), nothing);
 }
 
 async function move(store: Store, app: Repository, namespace: Namespace): Promise<void> {
@@ -148,6 +170,7 @@ async function move(store: Store, app: Repository, namespace: Namespace): Promis
   await moves.end(app.id);
   const place = { namespace, name: 'core', limit: 9, retakes: [] };
   await moves.renameRepo(app, place, actor(), nothing);
+  await moves.renameRepo({ ...app, name: 'core' }, { ...place, name: 'app' }, actor(), nothing);
   await paths.at({ namespaceId: namespace.ownerId, name: 'app', text: 'acme/app' });
   const path = { namespaceId: namespace.ownerId, name: 'old', text: 'acme/old' };
   await aliases.add(app, { path, retakes: [] }, actor());
@@ -181,7 +204,7 @@ async function deploy(store: Store, { ada }: People): Promise<void> {
   const bindings = [{ on, right: 'write', refs: 'ci/*' }] as const;
   const added = await deployKeys.add({ key: freshKey(), verified: true }, bindings, actor());
   await deployKeys.add({ key: freshKey(), verified: false }, bindings, actor());
-  await deployKeys.bind(added.id, { on, right: 'read', refs: undefined }, actor());
+  await deployKeys.grant(added.id, { on, right: 'read' }, actor());
   await deployKeys.grantsOn(added.id, repo);
   await deployKeys.bindingsOf(added.id);
   for (const scope of [{ repo }, { orgId: ada.id }, { madeBy: ada.id }]) {
@@ -191,6 +214,23 @@ async function deploy(store: Store, { ada }: People): Promise<void> {
   await deployKeys.reached(added.id);
   await pushes.madeWith([added.id], '2026-01-01', 10);
   await imports.run([{ user: 'cy', file: 'cy.pub', title: '', key: freshKey() }], actor());
+}
+
+async function rule({ rules }: Store, ids: { app: string; acme: string; bo: string }) {
+  const on = { kind: 'repo', id: ids.app } as const;
+  const terms = {
+    pattern: 'main',
+    deny: ['force'],
+    allow: [{ kind: 'user', id: ids.bo, text: 'bo' }],
+    isClosed: false,
+    signed: true,
+    maxFileBytes: 1,
+  } as const;
+  const { number } = await rules.add(on, terms, actor());
+  await rules.listOn([ids.app, ids.acme]);
+  await rules.idsOf(ids.bo);
+  await rules.remove(on, number, actor());
+  await rules.remove(on, number, actor());
 }
 
 async function record(store: Store): Promise<void> {

@@ -26,7 +26,9 @@ const subjects = [
   'paths',
   'pushes',
   'repositories',
+  'rules',
   'teams',
+  'trash',
   'usage',
   'users',
 ] as const satisfies readonly (keyof Store)[];
@@ -97,8 +99,8 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     why: 'counts them all, for the status alone',
   },
   {
-    in: 'select count(*) as "count" from "repository"',
-    step: 'SCAN repository USING COVERING INDEX repository_name',
+    in: 'select count(*) as "count" from "repository" where "deleted_at" is null',
+    step: 'SCAN repository USING COVERING INDEX repository_any_time',
     why: 'counts them all, for the status alone',
   },
   {
@@ -253,7 +255,10 @@ function fill(path: string): void {
   const namespace = statement('namespace', 4);
   const user = statement('user', 7);
   const key = statement('ssh_key', 17);
-  const repository = statement('repository', 11);
+  const repository = db.prepare(
+    `INSERT INTO repository (id, namespace_id, name, description, visibility, default_branch, archived, size_bytes,
+       ref_count, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
   const grant = statement('access_grant', 10);
   db.transaction(() => {
     for (let n = 0; n < many; n++) {
