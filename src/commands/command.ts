@@ -8,6 +8,7 @@ import type { Actor } from '../store/changes.ts';
 export type Format =
   | 'acts'
   | 'address'
+  | 'alias'
   | 'branch'
   | 'description'
   | 'duration'
@@ -20,6 +21,7 @@ export type Format =
   | 'name'
   | 'namespace'
   | 'oid'
+  | 'new-repo'
   | 'path'
   | 'pattern'
   | 'ref'

@@ -9,8 +9,11 @@ import { history } from './history.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
 import { merge } from './merge.ts';
+import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
+import { ownerNameCommands } from './owner-names.ts';
 import { repoCommands } from './repo.ts';
+import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { sessionsCommands } from './sessions.ts';
@@ -38,18 +41,11 @@ export const later: readonly string[] = [
   'servers',
   'service',
   'shell',
-  'org rename',
   'repo adopt',
-  'repo alias',
-  'repo archive',
   'repo maintain',
-  'repo rename',
-  'repo unarchive',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'user offboard',
-  'user rename',
 ];
 
 /** Flags of commands that are there already, answered likewise. */
@@ -75,6 +71,7 @@ export const commands: readonly Command[] = [
   ...repoCommands,
   history,
   undo,
+  ...repoNameCommands,
   ...repoRulesCommands,
   ...trashCommands,
   ...orgCommands,
@@ -84,6 +81,8 @@ export const commands: readonly Command[] = [
   ...userCommands,
   userImport,
   ...userRightsCommands,
+  ...ownerNameCommands,
+  offboard,
   ...sshkeyCommands,
   ...auditCommands,
   events,

@@ -11,6 +11,8 @@ import {
   checkNamespace,
   escapeControls,
   nameFault,
+  parseAlias,
+  parseRepoName,
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
@@ -138,6 +140,9 @@ function checkSize(value: string): void {
 const checks: Readonly<Record<Format, (value: string) => void>> = {
   acts: checkActs,
   address: checkAddress,
+  alias: (value) => {
+    parseAlias(value);
+  },
   branch: (value) => {
     const fault = value.startsWith('refs/')
       ? 'give it without refs/heads/'
@@ -174,6 +179,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   oid: (value) => {
     if (/^[0-9a-f]{7,40}$/.test(value)) return;
     throw usage(value, 'an object id', 'give 7 to 40 digits of it, 0-9 and a-f');
+  },
+  'new-repo': (value) => {
+    parseRepoName(value);
   },
   path: checkText,
   pattern: checkPattern,

@@ -51,27 +51,22 @@ t.test('flags stand anywhere: before, between and behind the words', async (t) =
 
 t.test('a value is the next word or stands behind an equals sign', async (t) => {
   t.strictSame(locally('repo', 'set', 'app', '--description', 'a=b').args, {
-    ref: 'main',
     repo: 'app',
     description: 'a=b',
   });
   t.strictSame(locally('repo', 'set', 'app', '--description=a=b').args, {
-    ref: 'main',
     repo: 'app',
     description: 'a=b',
   });
   t.strictSame(locally('repo', 'set', 'app', '--description=').args, {
-    ref: 'main',
     repo: 'app',
     description: '',
   });
   t.strictSame(locally('repo', 'set', 'app', '--description', '').args, {
-    ref: 'main',
     repo: 'app',
     description: '',
   });
   t.strictSame(locally('repo', 'set', 'app', '--description=-x').args, {
-    ref: 'main',
     repo: 'app',
     description: '-x',
   });
@@ -81,7 +76,6 @@ t.test('a value is the next word or stands behind an equals sign', async (t) => 
 
 t.test('two dashes end the flags', async (t) => {
   t.strictSame(locally('desc', 'app', '--', '--json', 'is', '-x').args, {
-    ref: 'main',
     repo: 'app',
     description: '--json is -x',
   });
@@ -123,6 +117,7 @@ t.test('every flag with one value is refused when it is given twice', async (t) 
 
 const samples: Record<string, string> = {
   address: '192.0.2.7',
+  alias: 'Old/App',
   branch: 'main',
   description: 'd',
   duration: '5m',
@@ -134,6 +129,7 @@ const samples: Record<string, string> = {
   name: 'ana',
   namespace: 'ana',
   oid: '1a2b3c4',
+  'new-repo': 'app',
   path: '-',
   pattern: '*',
   'ref-pattern': 'main',
@@ -338,13 +334,11 @@ t.test('help and version are answered wherever they stand, whatever else is miss
 
 t.test('a habit gives its flags, and they are not given twice', async (t) => {
   t.strictSame(locally('repo', 'private', 'app', '--json').args, {
-    ref: 'main',
     repo: 'app',
     visibility: 'private',
   });
   t.ok(locally('desc', 'app', 'a', '--json', 'b').globals.json);
   t.strictSame(locally('desc', 'app', 'a', '--json', 'b').args, {
-    ref: 'main',
     repo: 'app',
     description: 'a b',
   });
