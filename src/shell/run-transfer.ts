@@ -9,6 +9,7 @@ import type { RefCommand } from '../model/ref.ts';
 import type { Repository } from '../store/repositories.ts';
 import { ClientGone } from '../transfer/client.ts';
 import type { Plan, ReadPlan, Talk, WritePlan } from '../transfer/transfer.ts';
+import { keyWarning } from './key-warning.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { errorText, printError, toUserError } from './print.ts';
 import { pushTurn } from './push-turn.ts';
@@ -21,6 +22,8 @@ const refsInRecord = 100;
 /** Runs a git transfer for whoever may; pushes in their turn. */
 export async function runTransfer(core: Core, request: Request, plan: Plan): Promise<Done> {
   const repo = await allowed(core, request, plan);
+  const warning = await keyWarning(core, request.principal);
+  if (warning !== undefined) await send(request.stdio.stderr, `${warning}\n`);
   if (plan.right === 'read') return carryOut(core, request, { plan, repo });
   const turn = await pushTurn(core.pushes, request);
   try {
@@ -104,10 +107,10 @@ async function push(
     refsPerPush: values['limits.refs_per_push'],
     packSizeBytes: values['limits.pack_size'],
   };
-  const { store, access, rules, repos, git, room } = core;
+  const { store, access, rules, scripts, repos, git, room } = core;
   let merged: Pick<MergeAnswer, 'source' | 'target' | 'result' | 'commit'> | undefined;
   const parts = {
-    ...{ store, access, rules, repos, git, room, limits },
+    ...{ store, access, rules, scripts, repos, git, room, limits },
     follow: async (at: Repository, pushed: readonly RefCommand[], options: readonly string[]) => {
       const after = await mergeAfterPush(core, {
         repo: at,
