@@ -11,6 +11,8 @@ import {
   checkNamespace,
   escapeControls,
   nameFault,
+  parseAlias,
+  parseRepoName,
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
@@ -133,6 +135,9 @@ function checkSize(value: string): void {
 const checks: Readonly<Record<Format, (value: string) => void>> = {
   acts: checkActs,
   address: checkAddress,
+  alias: (value) => {
+    parseAlias(value);
+  },
   branch: (value) => {
     const fault = value.startsWith('refs/')
       ? 'give it without refs/heads/'
@@ -168,6 +173,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
+  },
+  'new-repo': (value) => {
+    parseRepoName(value);
   },
   path: checkText,
   pattern: checkPattern,
