@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
+import { readHead } from '../model/audit-head.ts';
 import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
 import { guessed, nearest } from '../model/nearest.ts';
@@ -10,12 +11,15 @@ import {
   checkNamespace,
   escapeControls,
   nameFault,
+  parseAlias,
+  parseRepoName,
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
 import { rights } from '../model/right.ts';
 import { canMatchWritable, refActs } from '../model/rule.ts';
 import { readDurationMs, readMoment, readSizeBytes } from '../model/units.ts';
+import { isKey, nearestKey } from '../settings.ts';
 
 const longestText = 4096;
 
@@ -43,6 +47,14 @@ function checkPattern(value: string): void {
   throw usage(value, 'a pattern', 'use a name with * and ?, as in acme/*');
 }
 
+function checkSetting(value: string): void {
+  if (isKey(value)) return;
+  const near = nearestKey(value);
+  throw new UserError('usage', `${quoted(value)} is no setting`, {
+    hint: near === undefined ? 'see them with: config list' : `did you mean ${near}?`,
+  });
+}
+
 function checkText(value: string): void {
   if (value.length > longestText) {
     throw new UserError(
@@ -57,11 +69,6 @@ function checkText(value: string): void {
 
 function isFingerprint(value: string): boolean {
   return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
-}
-
-function checkMessage(value: string): void {
-  const fault = messageFault(Buffer.from(value));
-  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
 }
 
 function checkSource(value: string): void {
@@ -128,6 +135,9 @@ function checkSize(value: string): void {
 const checks: Readonly<Record<Format, (value: string) => void>> = {
   acts: checkActs,
   address: checkAddress,
+  alias: (value) => {
+    parseAlias(value);
+  },
   branch: (value) => {
     const fault = value.startsWith('refs/')
       ? 'give it without refs/heads/'
@@ -145,8 +155,16 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
       throw usage(value, 'a fingerprint', 'it begins with SHA256:, as sshkey list shows it');
     }
   },
+  head: (value) => {
+    if (readHead(value) === undefined) {
+      throw new UserError('usage', 'a head is SEQ:HASH, as audit verify prints it');
+    }
+  },
   listen: checkText,
-  message: checkMessage,
+  message: (value) => {
+    const fault = messageFault(Buffer.from(value));
+    if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+  },
   moment: (value) => {
     readMoment(value, new Date(), 'ago');
   },
@@ -155,6 +173,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
+  },
+  'new-repo': (value) => {
+    parseRepoName(value);
   },
   path: checkText,
   pattern: checkPattern,
@@ -167,6 +188,7 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   repo: (value) => {
     parseRepoPath(value);
   },
+  setting: checkSetting,
   size: checkSize,
   source: checkSource,
   text: checkText,

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import type { Context } from '../commands/command.ts';
+import type { Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
+import { calledOtherwise, newName } from '../core/namespaces.ts';
 import { statuses, UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
@@ -31,6 +33,11 @@ export async function runCommand(
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
+  if (granted.repo !== undefined && granted.calledBefore !== undefined) {
+    const { fullName } = granted.repo;
+    if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
+    notes.push(newName(granted.calledBefore, fullName));
+  }
   const context: Context = {
     core,
     principal: request.principal,
@@ -39,6 +46,9 @@ export async function runCommand(
       keyId: 'keyId' in request.principal ? request.principal.keyId : undefined,
       request: request.id,
       dryRun: globals.dryRun,
+      stillMay: onceMore(async () =>
+        checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
+      ),
     },
     granted,
     signal: request.signal,
@@ -50,10 +60,15 @@ export async function runCommand(
     note: (line) => notes.push(line),
   };
   const answer = await command.run(context, args);
-  await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
+  // Nothing but whether it was done: the status tells.
+  const silent = globals.quiet && !globals.json && String(command.answer.required) === 'changed';
+  if (!silent) {
+    await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
+  }
   // A list that was cut short because its reader may no longer be here is no success.
   const { aborted, reason } = request.signal;
   if (aborted && !command.changes && reason instanceof UserError) throw reason;
+  if (globals.verbose) notes.push(`decided: ${granted.decision.why}`);
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
   // The greeting says it by itself, and scripts are told by git alone.
   const warned = terminal !== undefined && command.words !== '';
@@ -76,6 +91,27 @@ export async function runCommand(
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** What was true before a wait, for a lock or for standard input, may not be true any more (S11). */
+function onceMore(decide: () => Promise<void>): () => Promise<void> {
+  let decided = false;
+  return async () => {
+    if (decided) return;
+    // What a command itself has changed by then must not stop it halfway.
+    decided = true;
+    await decide();
+  };
+}
+
+/** @throws UserError `unavailable` when a name means another thing by now */
+function checkSame(before: Granted, now: Granted): void {
+  for (const kind of ['repo', 'org', 'user'] as const) {
+    if (before[kind]?.id === now[kind]?.id) continue;
+    throw new UserError('unavailable', 'what this is about was moved or removed meanwhile', {
+      hint: 'look again, then repeat',
+    });
+  }
 }
 
 /** The id of what a command created. */

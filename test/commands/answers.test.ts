@@ -68,6 +68,20 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'repo access list acme/app'],
   ['ada', 'show acme/app'],
   ['ada', 'repo access revoke acme/app ana'],
+  ['ada', 'repo alias add Old/App.git acme/app'],
+  ['ada', 'repo alias add Old/App.git acme/app'],
+  ['ada', 'repo alias list acme/app'],
+  ['ada', 'repo alias list'],
+  ['ada', 'show Old/App.git'],
+  ['ada', 'repo alias remove Old/App.git'],
+  ['ada', 'repo archive acme/app'],
+  ['ada', 'repo archive acme/app'],
+  ['ada', 'repo unarchive acme/app'],
+  ['ada', 'repo rename acme/app core'],
+  ['ada', 'repo rename acme/core core'],
+  ['ada', 'show acme/app'],
+  ['ada', 'repo rename acme/core ada/core'],
+  ['ada', 'repo rename core acme/app'],
   ['ada', 'repo rules list acme/app'],
   ['ada', 'repo rules add acme/app v* --deny delete,force --allow ana --require signed'],
   ['ada', 'repo rules add acme/app v* --deny force --deny delete --allow ana --require signed'],
@@ -99,7 +113,9 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'repo trash empty acme/old --yes'],
   ['ada', 'repo trash empty --yes'],
   ['ada', 'org create guild'],
-  ['ada', 'org delete guild --yes'],
+  ['ada', 'org rename guild lodge'],
+  ['ada', 'org rename lodge lodge'],
+  ['ada', 'org delete lodge --yes'],
   ['operator', 'user add bo'],
   ['operator', 'user add bo --exist-ok'],
   ['operator', 'user list'],
@@ -111,7 +127,10 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'user disable bo'],
   ['ada', 'user disable bo'],
   ['ada', 'user enable bo'],
-  ['ada', 'user delete bo --yes'],
+  ['ada', 'user rename bo rob'],
+  ['ada', 'user offboard rob --yes'],
+  ['ada', 'user offboard rob --repos-to ana --yes'],
+  ['ada', 'user delete rob --yes'],
   ['ada', 'user release bo'],
   ['ana', 'sshkey add -'],
   ['ana', `sshkey verify ${key.fingerprint}`],
@@ -297,6 +316,24 @@ t.test("what is the operator's alone is denied over SSH, to everybody", async (t
   t.match(await ana.ssh('config set limits.idle 5m'), { status: 4 });
 });
 
+t.test('--quiet says nothing of what was merely done, --verbose why and how', async (t) => {
+  const grant = 'user enable ana';
+  t.match(await doors.ada.run(words(`${grant} --quiet`)), { status: 0, stdout: '', stderr: '' });
+  t.match(await doors.ada.run(words(`${grant} --quiet --json`)), { stdout: '{"changed":false}\n' });
+
+  for (const door of Object.values(doors)) {
+    const { stderr } = await door.run(words('whoami --verbose'));
+    t.match(
+      stderr,
+      /^decided: .+\nrequest [0-9a-f-]{36}: whoami by \S+ through \w+: ok, [\d.]+ ms\n$/,
+    );
+  }
+  const { stderr } = await doors.ada.run(words('show nosuch --verbose'));
+  t.match(stderr, /request [0-9a-f-]{36}: show by user:ada through ssh: not_found, [\d.]+ ms\n$/);
+  const [, id] = /request (\S+):/.exec(stderr) ?? [];
+  t.ok(house.stderr === '' || house.stderr.includes(id ?? '-'));
+});
+
 t.test(
   '--quiet leaves the result and errors alone, and --yes is asked of nothing else',
   async (t) => {
@@ -309,6 +346,7 @@ t.test(
         'org delete',
         'org rules remove',
         'user delete',
+        'user offboard',
         'sshkey revoke',
       ],
     );

@@ -79,6 +79,18 @@ const done: Row[] = [
   ['ana', 'org rules add acme v* --deny force', 0, 'org rules add', 'acme', 'ok'],
   ['operator', 'org rules remove acme 1 --yes', 0, 'org rules remove', 'acme', 'ok'],
   ['ada', 'repo access revoke acme/app bo', 0, 'repo access revoke', 'acme/app', 'ok'],
+  ['ana', 'init acme/lib', 0, 'init', 'acme/lib', 'ok'],
+  ['ana', 'repo alias add Old/Lib acme/lib', 0, 'repo alias add', 'acme/lib', 'ok'],
+  ['ana', 'repo alias remove Old/Lib', 0, 'repo alias remove', 'Old/Lib', 'ok'],
+  ['ana', 'repo archive acme/lib', 0, 'repo archive', 'acme/lib', 'ok'],
+  ['ada', 'repo unarchive acme/lib', 0, 'repo unarchive', 'acme/lib', 'ok'],
+  ['ana', 'repo rename acme/lib core', 0, 'repo rename', 'acme/lib', 'ok'],
+  ['operator', 'repo rename acme/core lib', 0, 'repo rename', 'acme/core', 'ok'],
+  ['ana', 'org create lodge', 0, 'org create', 'lodge', 'ok'],
+  ['ana', 'org rename lodge inn', 0, 'org rename', 'lodge', 'ok'],
+  ['ada', 'user add fay', 0, 'user add', 'fay', 'ok'],
+  ['ada', 'user rename fay gus', 0, 'user rename', 'fay', 'ok'],
+  ['ada', 'user offboard gus --yes', 0, 'user offboard', 'gus', 'ok'],
   ['ana', 'init acme/old', 0, 'init', 'acme/old', 'ok'],
   ['ana', 'D trash acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
   ['ana', 'repo restore acme/old', 0, 'repo restore', 'acme/old', 'ok'],
@@ -100,6 +112,7 @@ const others: Row[] = [
   ['ana', 'init Acme', 2, 'init Acme', null, 'usage'],
   ['ana', 'push acme/app', 2, 'push acme/app', null, 'usage'],
   ['ana', 'sshkey revoke --all', 2, 'sshkey revoke', null, 'usage'],
+  ['ada', 'user offboard ana', 2, 'user offboard', 'ana', 'usage'],
   ['ada', 'user delete ana', 2, 'user delete', 'ana', 'usage'],
   ['operator', 'user delete ana', 2, 'user delete', 'ana', 'usage'],
   ['ada', 'config set limits.idle 1m', 4, 'config set', 'limits.idle', 'denied'],
@@ -154,6 +167,35 @@ t.test('the table above has each command that changes something', async (t) => {
     .filter((command) => command.changes && command.words !== 'sessions end')
     .map((command) => command.words);
   t.strictSame([...new Set(done.map(([, , , action]) => action))].sort(), [...changing].sort());
+});
+
+t.test('what can not be read as a command is on record like any other refusal', async (t) => {
+  const [last] = await entries('--limit 1');
+  const refusals: [(typeof operator)['run'], string[], string, string][] = [
+    [(line) => ana.ssh(line.join(' ')), ["list 'open"], 'user:ana', "list 'open"],
+    [(line) => ana.ssh(line.join(' ')), ['list \\'], 'user:ana', 'list \\'],
+    [operator.run, ['nonsense', 'x'], 'operator', 'nonsense x'],
+    [operator.run, ['list', '--nonsense'], 'operator', 'list --nonsense'],
+  ];
+  for (const [ask, line] of refusals) t.match(await ask(line), { status: 2, stderr: /^cpm: / });
+  t.match(await ana.ssh('sftp', { options: ['-s'] }), { status: 2 });
+
+  await house.stop();
+  t.match(await operator.run(['more', 'nonsense']), { status: 2, stderr: /^cpm: "more"/ });
+  await house.restart();
+
+  const recorded = (await entries('--limit 20')).filter(
+    ({ seq, action }) => seq > (last?.seq ?? 0) && !/^(audit|sign-in)/.test(action),
+  );
+  t.match(
+    recorded.reverse().map(({ principal, action, outcome }) => [principal, action, outcome]),
+    [
+      ...refusals.map(([, , who, action]) => [who, action, 'usage']),
+      ['user:ana', 'subsystem sftp', 'usage'],
+      ['operator', 'more nonsense', 'usage'],
+    ],
+  );
+  t.equal(recorded.length, refusals.length + 2);
 });
 
 t.test('a push and a clone are on record with what they did to which ref', async (t) => {

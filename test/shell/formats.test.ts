@@ -20,6 +20,19 @@ const noNames = [
   'x'.repeat(64),
 ];
 
+const noPaths = [
+  '',
+  '../x',
+  'a/../b',
+  '-oProxyCommand=x',
+  '--upload-pack=x/y',
+  'a/b\n',
+  'a b',
+  'acme/.git',
+  'acme/x.lock',
+  'x'.repeat(100_000),
+];
+
 const words: Record<Format, { good: string[]; bad: string[] }> = {
   acts: {
     good: ['create', 'force,delete', 'create,update,force,delete'],
@@ -36,6 +49,15 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       '::1/',
       '1.2.3.4 ',
       '192.0.2.7/24/24',
+    ],
+  },
+  alias: {
+    good: ['Old/Group/Thing.git', 'app', 'a/b', 'A', '/a/b/c.git/', 'a/'.repeat(9).concat('a')],
+    bad: [
+      ...noPaths,
+      'a/'.repeat(10).concat('a'),
+      'a/b.git/c',
+      'x'.repeat(60).concat('/').repeat(5),
     ],
   },
   branch: {
@@ -82,6 +104,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       `${fingerprint}\n`,
     ],
   },
+  head: {
+    good: [`1:${'0'.repeat(64)}`, `${'9'.repeat(15)}:${'a'.repeat(64)}`],
+    bad: ['', 'x', '1', `1:${'0'.repeat(63)}`, `:${'0'.repeat(64)}`, `1:${'A'.repeat(64)}`],
+  },
   listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
   message: {
     good: ['one line', 'Title\n\nbody\twith a tab\r\n', 'ünïcode 漢字 🙂', '-', 'x'.repeat(65_536)],
@@ -96,6 +122,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: names,
     bad: [...noNames, 'cpm', 'git', 'root', 'nobody', 'operator', 'anonymous'],
   },
+  'new-repo': {
+    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
+    bad: [...noPaths, 'Acme/app', 'App', 'a/b/c'],
+  },
   path: { good: ['-', './x', '/etc/x'], bad: [long, ...controls] },
   pattern: {
     good: ['*', 'acme/*', 'a?c', 'acme/app', '-*', '*'.repeat(200)],
@@ -106,21 +136,12 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     bad: ['', '***', 'a..b', 'a b', 'a?', '[a]', '/a', 'a/', '*\n', '*'.repeat(300)],
   },
   repo: {
-    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
-    bad: [
-      '',
-      '../x',
-      'a/../b',
-      'a/b/c',
-      '-oProxyCommand=x',
-      '--upload-pack=x/y',
-      'Acme/app',
-      'a/b\n',
-      'a b',
-      'acme/.git',
-      'acme/x.lock',
-      'x'.repeat(100_000),
-    ],
+    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git', 'Acme/app', 'a/b/c'],
+    bad: noPaths,
+  },
+  setting: {
+    good: ['limits.idle', 'data_dir', 'shutdown.grace'],
+    bad: ['', 'NONSENSE', 'limits', 'limits.idel', 'constructor', '__proto__', 'limits.idle '],
   },
   ref: {
     good: ['main', 'a/b', 'refs/heads/main', 'refs/tags/v1'],
