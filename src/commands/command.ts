@@ -6,12 +6,14 @@ import type { Actor } from '../store/changes.ts';
 
 /** How the text of an argument is checked before anything is looked up. */
 export type Format =
+  | 'acts'
   | 'address'
   | 'branch'
   | 'description'
   | 'duration'
   | 'file'
   | 'fingerprint'
+  | 'head'
   | 'listen'
   | 'message'
   | 'moment'
@@ -19,13 +21,18 @@ export type Format =
   | 'namespace'
   | 'path'
   | 'pattern'
+  | 'ref'
+  | 'ref-pattern'
   | 'refs'
   | 'repo'
+  | 'setting'
+  | 'size'
   | 'source'
   | 'text'
   | 'url'
   | 'uuid'
-  | 'who';
+  | 'who'
+  | 'whom';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
 export type ArgSchema =
@@ -116,6 +123,8 @@ export interface Command {
   readonly asks: boolean;
   /** Whether help leaves it out of its lists: it is for programs. */
   readonly unlisted: boolean;
+  /** Looks at the arguments together, as a format looks at one: before rights, and without a look-up. @throws UserError `usage` */
+  check?(args: Readonly<Record<string, unknown>>): void;
   /** What must be allowed, from the arguments alone. */
   needs(args: Readonly<Record<string, unknown>>): Ask;
   /** What it is about, for the record. */
@@ -147,6 +156,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   changes?: boolean;
   asks?: boolean;
   unlisted?: boolean;
+  check?(args: Args<A, R>): void;
   needs(args: Args<A, R>): Ask;
   target?(args: Args<A, R>): string | undefined;
   run(context: Context, args: Args<A, R>): Promise<T>;

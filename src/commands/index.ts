@@ -10,6 +10,7 @@ import { list } from './list.ts';
 import { merge } from './merge.ts';
 import { orgCommands } from './org.ts';
 import { repoCommands } from './repo.ts';
+import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -36,15 +37,12 @@ export const later: readonly string[] = [
   'service',
   'shell',
   'org rename',
-  'org rules',
   'repo adopt',
   'repo alias',
   'repo archive',
   'repo history',
   'repo maintain',
-  'repo protect',
   'repo rename',
-  'repo rules',
   'repo unarchive',
   'repo undo',
   'repo verify',
@@ -75,9 +73,11 @@ export const commands: readonly Command[] = [
   help,
   merge,
   ...repoCommands,
+  ...repoRulesCommands,
   ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
+  ...orgRulesCommands,
   ...teamCommands,
   ...userCommands,
   userImport,

@@ -30,10 +30,10 @@ const nothingThere: Bearing = { id: '', namespaceId: '', visibility: 'private', 
 export class AccessControl {
   readonly #store: Store;
   readonly #lookup: Lookup;
-  readonly #orgCreate: 'users' | 'admins';
+  readonly #orgCreate: () => 'users' | 'admins';
 
   /** @param orgCreate - who may create organizations, of the configuration */
-  constructor(store: Store, lookup: Lookup, orgCreate: 'users' | 'admins') {
+  constructor(store: Store, lookup: Lookup, orgCreate: () => 'users' | 'admins') {
     this.#store = store;
     this.#lookup = lookup;
     this.#orgCreate = orgCreate;
@@ -100,7 +100,7 @@ export class AccessControl {
       case 'bind':
         return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
-        const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
+        const kind = this.#orgCreate() === 'users' ? 'account' : 'site-admin';
         return this.#site(standing, { kind }, 'create organizations');
       }
       default:
@@ -109,7 +109,7 @@ export class AccessControl {
   }
 
   /** The right that a principal in good standing has on a repository, for lists. */
-  async rightOn(principal: Principal, standing: Standing, repo: Repository): Promise<Decision> {
+  async rightOn(principal: Principal, standing: Standing, repo: Bearing): Promise<Decision> {
     const on = await this.#standingOn(principal, repo);
     return decide(standing, { kind: 'repo', right: 'read', on });
   }
@@ -277,7 +277,7 @@ export class AccessControl {
   }
 
   /** The right of a user, by name and not by key, on a repository; a disabled one has none. */
-  async rightOf(user: User, repo: Repository): Promise<Decision> {
+  async rightOf(user: User, repo: Bearing): Promise<Decision> {
     const ended = user.state === 'active' ? undefined : `the account ${user.name} is disabled`;
     const standing: Standing = { kind: 'user', ended, siteAdmin: user.admin };
     return this.rightOn(asUser(user), standing, repo);

@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
+import { readHead } from '../model/audit-head.ts';
 import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
+import { guessed, nearest } from '../model/nearest.ts';
 import { refFault } from '../model/ref.ts';
 import { refPatternFault } from '../model/ref-pattern.ts';
 import {
@@ -12,7 +14,10 @@ import {
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
-import { readDurationMs, readMoment } from '../model/units.ts';
+import { rights } from '../model/right.ts';
+import { canMatchWritable, refActs } from '../model/rule.ts';
+import { readDurationMs, readMoment, readSizeBytes } from '../model/units.ts';
+import { isKey, nearestKey } from '../settings.ts';
 
 const longestText = 4096;
 
@@ -38,6 +43,14 @@ function checkAddress(value: string): void {
 function checkPattern(value: string): void {
   if (/^[a-z0-9._/*?-]{1,200}$/.test(value)) return;
   throw usage(value, 'a pattern', 'use a name with * and ?, as in acme/*');
+}
+
+function checkSetting(value: string): void {
+  if (isKey(value)) return;
+  const near = nearestKey(value);
+  throw new UserError('usage', `${quoted(value)} is no setting`, {
+    hint: near === undefined ? 'see them with: config list' : `did you mean ${near}?`,
+  });
 }
 
 function checkText(value: string): void {
@@ -84,8 +97,46 @@ function checkWho(value: string): void {
   if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT');
 }
 
+/** Whom a rule makes an exception for: a WHO, or all who have a right. */
+function checkWhom(value: string): void {
+  for (const each of value.split(',')) {
+    const [, right] = /^right:(.*)$/.exec(each) ?? [];
+    if (right === undefined) checkWho(each);
+    else if (right === 'none' || !rights.some((known) => known === right)) {
+      throw usage(each, 'a WHO', `behind right: comes one of: ${rights.slice(1).join(', ')}`);
+    }
+  }
+}
+
+function checkActs(value: string): void {
+  for (const act of value.split(',')) {
+    if (refActs.some((known) => known === act)) continue;
+    const hint = guessed(nearest(act, refActs), `it is one of: ${refActs.join(', ')}`);
+    throw usage(act, 'what a rule can deny', hint);
+  }
+}
+
+function checkRefPattern(value: string): void {
+  const fault =
+    refPatternFault(value) ??
+    (canMatchWritable(value) ? undefined : 'nobody can push there in any case');
+  if (fault === undefined) return;
+  throw usage(value, `a pattern of refs: ${fault}`, 'write main, release/*, ** or refs/tags/v*');
+}
+
+function checkRef(value: string): void {
+  const fault = refFault(value.startsWith('refs/') ? value : `refs/heads/${value}`);
+  if (fault !== undefined) throw usage(value, `a ref: ${fault}`);
+}
+
+function checkSize(value: string): void {
+  if (readSizeBytes(value) === undefined)
+    throw usage(value, 'a size', 'write 4096, 64K, 20M or 2G');
+}
+
 /** What each format lets through; every one of them looks at the text alone. @throws UserError `usage` */
 const checks: Readonly<Record<Format, (value: string) => void>> = {
+  acts: checkActs,
   address: checkAddress,
   branch: (value) => {
     const fault = value.startsWith('refs/')
@@ -104,6 +155,11 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
       throw usage(value, 'a fingerprint', 'it begins with SHA256:, as sshkey list shows it');
     }
   },
+  head: (value) => {
+    if (readHead(value) === undefined) {
+      throw new UserError('usage', 'a head is SEQ:HASH, as audit verify prints it');
+    }
+  },
   listen: checkText,
   message: checkMessage,
   moment: (value) => {
@@ -117,6 +173,8 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   path: checkText,
   pattern: checkPattern,
+  ref: checkRef,
+  'ref-pattern': checkRefPattern,
   refs: (value) => {
     const fault = refPatternFault(value);
     if (fault !== undefined) throw usage(value, `a pattern of refs: ${fault}`);
@@ -124,6 +182,8 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   repo: (value) => {
     parseRepoPath(value);
   },
+  setting: checkSetting,
+  size: checkSize,
   source: checkSource,
   text: checkText,
   url: checkText,
@@ -131,6 +191,7 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
   },
   who: checkWho,
+  whom: checkWhom,
 };
 
 /** @throws UserError `usage` when `value` does not have the format */

@@ -104,8 +104,8 @@ async function push(
     refsPerPush: values['limits.refs_per_push'],
     packSizeBytes: values['limits.pack_size'],
   };
-  const { store, access, rules, repos, git, room } = core;
-  const parts = { store, access, rules, repos, git, room, limits };
+  const { store, access, rules, scripts, repos, git, room } = core;
+  const parts = { store, access, rules, scripts, repos, git, room, limits };
   const act = new PushRequest(parts, { principal, path: plan.path, by, signal }, repo);
   const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
   const talk = talkOf(core, request, directory);

@@ -68,6 +68,16 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'repo access list acme/app'],
   ['ada', 'show acme/app'],
   ['ada', 'repo access revoke acme/app ana'],
+  ['ada', 'repo rules list acme/app'],
+  ['ada', 'repo rules add acme/app v* --deny delete,force --allow ana --require signed'],
+  ['ada', 'repo rules add acme/app v* --deny force --deny delete --allow ana --require signed'],
+  ['ada', 'repo protect acme/app'],
+  ['ada', 'org rules add acme refs/tags/** --deny force --max-file 20M'],
+  ['ada', 'org rules list acme'],
+  ['ada', 'repo rules list acme/app'],
+  ['ada', 'repo rules remove acme/app 1 --yes'],
+  ['ada', 'repo rules remove acme/app 1 --yes'],
+  ['ada', 'org rules remove acme 1 --yes'],
   ['ada', 'org member add acme ana'],
   ['ada', 'org member role acme ana admin'],
   ['ada', 'org member list acme'],
@@ -205,6 +215,8 @@ const fields: Record<string, string> = {
   'sshkey list': 'fingerprint type title owner state expires_at added_at added_by last_used_at',
   'org show': 'name id description member_right members teams',
   'repo access list': 'who right via',
+  'repo rules list': 'id pattern allow deny require max_file from',
+  'org rules list': 'id pattern allow deny require max_file from',
   'audit list': 'seq at principal key address action target outcome detail',
   'audit verify': 'ok rows head first_bad',
   'config list': 'key value origin',
@@ -285,12 +297,38 @@ t.test("what is the operator's alone is denied over SSH, to everybody", async (t
   t.match(await ana.ssh('config set limits.idle 5m'), { status: 4 });
 });
 
+t.test('--quiet says nothing of what was merely done, --verbose why and how', async (t) => {
+  const grant = 'user enable ana';
+  t.match(await doors.ada.run(words(`${grant} --quiet`)), { status: 0, stdout: '', stderr: '' });
+  t.match(await doors.ada.run(words(`${grant} --quiet --json`)), { stdout: '{"changed":false}\n' });
+
+  for (const door of Object.values(doors)) {
+    const { stderr } = await door.run(words('whoami --verbose'));
+    t.match(
+      stderr,
+      /^decided: .+\nrequest [0-9a-f-]{36}: whoami by \S+ through \w+: ok, [\d.]+ ms\n$/,
+    );
+  }
+  const { stderr } = await doors.ada.run(words('show nosuch --verbose'));
+  t.match(stderr, /request [0-9a-f-]{36}: show by user:ada through ssh: not_found, [\d.]+ ms\n$/);
+  const [, id] = /request (\S+):/.exec(stderr) ?? [];
+  t.ok(house.stderr === '' || house.stderr.includes(id ?? '-'));
+});
+
 t.test(
   '--quiet leaves the result and errors alone, and --yes is asked of nothing else',
   async (t) => {
     t.strictSame(
       commands.filter(({ asks }) => asks).map(({ words: name }) => name),
-      ['repo delete', 'repo trash empty', 'org delete', 'user delete', 'sshkey revoke'],
+      [
+        'repo rules remove',
+        'repo delete',
+        'repo trash empty',
+        'org delete',
+        'org rules remove',
+        'user delete',
+        'sshkey revoke',
+      ],
     );
     t.match(await doors.ada.run(words('init quiet --dry-run --quiet')), {
       status: 0,

@@ -73,6 +73,11 @@ const done: Row[] = [
   ['operator', 'init tools', 0, 'init', 'tools', 'ok'],
   ['ana', 'repo set acme/app --description x', 0, 'repo set', 'acme/app', 'ok'],
   ['ana', 'repo access grant acme/app bo read', 0, 'repo access grant', 'acme/app', 'ok'],
+  ['ana', 'repo rules add acme/app v* --deny force', 0, 'repo rules add', 'acme/app', 'ok'],
+  ['ada', 'repo rules remove acme/app 1 --yes', 0, 'repo rules remove', 'acme/app', 'ok'],
+  ['ana', 'repo protect acme/app', 0, 'repo protect', 'acme/app', 'ok'],
+  ['ana', 'org rules add acme v* --deny force', 0, 'org rules add', 'acme', 'ok'],
+  ['operator', 'org rules remove acme 1 --yes', 0, 'org rules remove', 'acme', 'ok'],
   ['ada', 'repo access revoke acme/app bo', 0, 'repo access revoke', 'acme/app', 'ok'],
   ['ana', 'init acme/old', 0, 'init', 'acme/old', 'ok'],
   ['ana', 'D trash acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
@@ -149,6 +154,35 @@ t.test('the table above has each command that changes something', async (t) => {
     .filter((command) => command.changes && command.words !== 'sessions end')
     .map((command) => command.words);
   t.strictSame([...new Set(done.map(([, , , action]) => action))].sort(), [...changing].sort());
+});
+
+t.test('what can not be read as a command is on record like any other refusal', async (t) => {
+  const [last] = await entries('--limit 1');
+  const refusals: [(typeof operator)['run'], string[], string, string][] = [
+    [(line) => ana.ssh(line.join(' ')), ["list 'open"], 'user:ana', "list 'open"],
+    [(line) => ana.ssh(line.join(' ')), ['list \\'], 'user:ana', 'list \\'],
+    [operator.run, ['nonsense', 'x'], 'operator', 'nonsense x'],
+    [operator.run, ['list', '--nonsense'], 'operator', 'list --nonsense'],
+  ];
+  for (const [ask, line] of refusals) t.match(await ask(line), { status: 2, stderr: /^cpm: / });
+  t.match(await ana.ssh('sftp', { options: ['-s'] }), { status: 2 });
+
+  await house.stop();
+  t.match(await operator.run(['more', 'nonsense']), { status: 2, stderr: /^cpm: "more"/ });
+  await house.restart();
+
+  const recorded = (await entries('--limit 20')).filter(
+    ({ seq, action }) => seq > (last?.seq ?? 0) && !/^(audit|sign-in)/.test(action),
+  );
+  t.match(
+    recorded.reverse().map(({ principal, action, outcome }) => [principal, action, outcome]),
+    [
+      ...refusals.map(([, , who, action]) => [who, action, 'usage']),
+      ['user:ana', 'subsystem sftp', 'usage'],
+      ['operator', 'more nonsense', 'usage'],
+    ],
+  );
+  t.equal(recorded.length, refusals.length + 2);
 });
 
 t.test('a push and a clone are on record with what they did to which ref', async (t) => {

@@ -48,6 +48,9 @@ const before: Record<string, readonly string[]> = {
   'repo trash empty acme/old --yes': ['repo delete acme/old --yes'],
   'repo access grant acme/app org:guests read': ['org create guests'],
   'org access grant acme team:acme/devs write': ['org team add acme devs'],
+  'repo rules add acme/app "release/*" --deny force,delete --allow team:acme/devs': [
+    'org team add acme devs',
+  ],
   'org delete guild --yes': ['org create guild'],
   'sshkey add - --repo acme/app --repo acme/lib --right write --refs "ci/**" < ci.pub': [
     'init acme/lib',

@@ -126,6 +126,27 @@ audit list --repo acme/public               0  0  4  0  0  4  4  4  4  0  4  4  
 audit list --repo un/private                0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 audit list --repo un/internal               0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
 audit list --repo un/public                 0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+# Ref rules: an admin of the repository, or of the organization
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo rules list acme/private                0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo rules list acme/internal               0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules list un/private                  0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo rules list un/internal                 0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules add acme/private x --deny force  0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo rules add acme/internal x --deny force  0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules add un/private x --deny force    0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo rules add un/internal x --deny force   0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules remove acme/private 9 --yes      3  3  3  3  3  4  4  4  4  3  4  4  3  3  4  4  4  4  4
+repo rules remove acme/internal 9 --yes     3  3  4  3  3  4  4  4  4  3  4  4  4  3  4  4  4  4  4
+repo rules remove un/private 9 --yes        3  3  3  3  3  3  3  4  4  3  4  3  3  3  4  4  4  4  4
+repo rules remove un/internal 9 --yes       3  3  3  4  4  4  4  4  4  3  4  4  4  3  4  4  4  4  4
+repo protect acme/private x                 0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo protect acme/internal x                0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo protect un/private x                   0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo protect un/internal x                  0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules add acme/none x --deny force     3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo rules add acme/private x               2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+repo rules remove acme/private 9            2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 # cap is an admin by a grant: only an owner is above that
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo access grant acme/private cap read     0  0  3  0  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
@@ -214,6 +235,10 @@ org member remove acme ooo                  0  0  4  0  4  4  4  4  4  4  4  4  
 org member role acme {self} owner           .  3  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
 org member remove acme {self}               .  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
 org member add acme nemo                    3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+org rules list acme                         0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org rules add acme x --deny force           0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org rules remove acme 9 --yes               3  3  4  3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org rules list nowhere                      3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
 # Users and keys
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 user add {new}                              0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4

@@ -137,6 +137,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await pushes.unsettled();
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
+  await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
   await discard(store, app, bo.id);
 }
 
@@ -182,6 +183,23 @@ async function deploy(store: Store, { ada }: People): Promise<void> {
   await deployKeys.reached(added.id);
   await pushes.madeWith([added.id], '2026-01-01', 10);
   await imports.run([{ user: 'cy', file: 'cy.pub', title: '', key: freshKey() }], actor());
+}
+
+async function rule({ rules }: Store, ids: { app: string; acme: string; bo: string }) {
+  const on = { kind: 'repo', id: ids.app } as const;
+  const terms = {
+    pattern: 'main',
+    deny: ['force'],
+    allow: [{ kind: 'user', id: ids.bo, text: 'bo' }],
+    isClosed: false,
+    signed: true,
+    maxFileBytes: 1,
+  } as const;
+  const { number } = await rules.add(on, terms, actor());
+  await rules.listOn([ids.app, ids.acme]);
+  await rules.idsOf(ids.bo);
+  await rules.remove(on, number, actor());
+  await rules.remove(on, number, actor());
 }
 
 async function record(store: Store): Promise<void> {

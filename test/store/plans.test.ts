@@ -23,6 +23,7 @@ const subjects = [
   'orgs',
   'pushes',
   'repositories',
+  'rules',
   'teams',
   'trash',
   'usage',
@@ -308,7 +309,7 @@ t.test('among 10,000 of each, signing in and deciding still go by indexes', asyn
     { from: 'none', to: 'write' },
     actor(),
   );
-  const access = new AccessControl(store, new Lookup(store, ''), 'users');
+  const access = new AccessControl(store, new Lookup(store, () => ''), () => 'users');
   const named = { namespace: 'user-7000', name: 'app' };
   seen.clear();
 
