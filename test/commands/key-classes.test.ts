@@ -130,10 +130,10 @@ t.test(
   "class, keys that admins can't see or end: a site admin may all, an admin what is there",
   async (t) => {
     const [robot, laptop] = [await machine('seen-bot'), await machine('seen-laptop')];
-    await done(house.operator(`sshkey add ${robot.key.publicPath} --repo ana/app --right read`));
+    await done(house.operator(`sshkey add ${robot.key.publicPath} --repo ana/other --right read`));
     await done(house.operator(`sshkey add ${laptop.key.publicPath} --user bo --expires 90d`));
 
-    t.match(await asJson(ana.ssh('sshkey list --repo ana/app --json')), [
+    t.match(await asJson(ana.ssh('sshkey list --repo ana/other --json')), [
       { fingerprint: robot.key.fingerprint, expires_at: null, last_used_at: null },
     ]);
     t.match(await asJson(house.admin.ssh(`sshkey show ${laptop.key.fingerprint} --json`)), {
@@ -151,7 +151,7 @@ t.test(
     );
     t.match(await house.admin.ssh(`sshkey revoke ${next.fingerprint} --yes`), { status: 0 });
     t.match(await ana.ssh(`sshkey revoke ${robot.key.fingerprint} --yes`), { status: 0 });
-    t.match(await asJson(ana.ssh('sshkey list --repo ana/app --json')), []);
+    t.match(await asJson(ana.ssh('sshkey list --repo ana/other --json')), []);
   },
 );
 
