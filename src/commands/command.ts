@@ -8,6 +8,7 @@ import type { Actor } from '../store/changes.ts';
 export type Format =
   | 'acts'
   | 'address'
+  | 'alias'
   | 'branch'
   | 'description'
   | 'duration'
@@ -19,6 +20,7 @@ export type Format =
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'new-repo'
   | 'path'
   | 'pattern'
   | 'ref'

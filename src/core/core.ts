@@ -15,6 +15,7 @@ import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
+import { Renames } from './renames.ts';
 import { Repos } from './repos.ts';
 import { Room, type RoomLimits } from './room.ts';
 import { Rules } from './rules.ts';
@@ -34,6 +35,7 @@ export interface Core {
   readonly chain: AuditChain;
   readonly events: Events;
   readonly repos: Repos;
+  readonly renames: Renames;
   readonly trash: TrashCan;
   readonly git: Git;
   readonly sessions: Sessions;
@@ -75,8 +77,9 @@ export async function openCore(
   const room = new Room({ store, sizes, dataDir }, roomLimits(live));
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
+  const renames = new Renames({ store, repos, locks, room, dataDir, log });
   const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
-  await recover({ store, repos, trash, git }, { dataDir, audit, log });
+  await recover({ store, repos, renames, trash, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
@@ -96,6 +99,7 @@ export async function openCore(
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
     repos,
+    renames,
     trash,
     git,
     sessions: new Sessions(),

@@ -7,6 +7,7 @@ import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { TrashedRepository } from '../store/trash.ts';
 import type { Locks } from './locks.ts';
+import { holdNamespaces, movedMeanwhile } from './namespaces.ts';
 import { type Repos, readId } from './repos.ts';
 import type { Room } from './room.ts';
 import type { Sizes } from './sizes.ts';
@@ -47,6 +48,8 @@ export class TrashCan {
     const release = await locks.exclusive(repo.id, repo.fullName);
     try {
       await still();
+      const now = await store.repositories.byId(repo.id);
+      if (now !== undefined && now.fullName !== repo.fullName) throw movedMeanwhile(repo.fullName);
       const directory = repos.directory(repo);
       // A directory that is another's, or missing, is no reason to keep the row.
       const isOurs = (await readId(directory)) === repo.id;
@@ -65,7 +68,12 @@ export class TrashCan {
   /** @throws UserError `conflict` when its name was taken meanwhile, `unavailable` when its directory is missing */
   async restore(repo: TrashedRepository, by: Actor, still: () => Promise<unknown>): Promise<void> {
     const { store, repos, locks, room, sizes } = this.#parts;
-    const release = await locks.exclusive(repo.id, repo.fullName);
+    const { namespaceId: ownerId, namespaceKind: kind, namespace: name } = repo;
+    const leave = await holdNamespaces(this.#parts, [{ ownerId, kind, name }]);
+    const release = await locks.exclusive(repo.id, repo.fullName).catch((error) => {
+      leave();
+      throw error;
+    });
     try {
       await still();
       const from = this.directory(repo);
@@ -86,6 +94,7 @@ export class TrashCan {
       if (!by.dryRun) sizes.changed(repo, to);
     } finally {
       release();
+      leave();
     }
   }
 

@@ -11,6 +11,8 @@ import {
   checkNamespace,
   escapeControls,
   nameFault,
+  parseAlias,
+  parseRepoName,
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
@@ -67,11 +69,6 @@ function checkText(value: string): void {
 
 function isFingerprint(value: string): boolean {
   return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
-}
-
-function checkMessage(value: string): void {
-  const fault = messageFault(Buffer.from(value));
-  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
 }
 
 function checkSource(value: string): void {
@@ -138,6 +135,9 @@ function checkSize(value: string): void {
 const checks: Readonly<Record<Format, (value: string) => void>> = {
   acts: checkActs,
   address: checkAddress,
+  alias: (value) => {
+    parseAlias(value);
+  },
   branch: (value) => {
     const fault = value.startsWith('refs/')
       ? 'give it without refs/heads/'
@@ -161,7 +161,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
     }
   },
   listen: checkText,
-  message: checkMessage,
+  message: (value) => {
+    const fault = messageFault(Buffer.from(value));
+    if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+  },
   moment: (value) => {
     readMoment(value, new Date(), 'ago');
   },
@@ -170,6 +173,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
+  },
+  'new-repo': (value) => {
+    parseRepoName(value);
   },
   path: checkText,
   pattern: checkPattern,
