@@ -11,6 +11,7 @@ import { Moves } from './moves.ts';
 import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
 import { Paths } from './paths.ts';
+import { Purges } from './purges.ts';
 import { Pushes } from './pushes.ts';
 import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
@@ -40,6 +41,7 @@ export interface Store {
   readonly access: Access;
   readonly pushes: Pushes;
   readonly history: RefHistory;
+  readonly purges: Purges;
   readonly rules: RefRules;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
@@ -73,6 +75,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     access: new Access(db),
     pushes: new Pushes(db),
     history: new RefHistory(db),
+    purges: new Purges(db),
     rules: new RefRules(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),
