@@ -158,6 +158,7 @@ t.test(
     const app = await house.create('app');
     const release = await house.core.repos.hold(app, never);
     const renamed = rename(house, app, 'core');
+    while (house.core.repos.waiting < 1) await new Promise(setImmediate);
     const renamedAll = house.core.renames.owner(await owner(house), 'eva', actor());
     const told = { code: 'unavailable', message: /ada\/app: it was moved meanwhile/ };
     const late = t.rejects(house.core.repos.hold(app, never), told);

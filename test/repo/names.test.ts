@@ -121,6 +121,8 @@ t.test(
   'a move takes the owner and a right to create there, and tells who goes along',
   async (t) => {
     await make('acme/tool');
+    await bo.ssh('repo protect acme/tool');
+    await bo.ssh('org access grant acme eve read');
 
     t.match(await cy.ssh('repo rename acme/tool cy/tool'), refused(4, /not act as its owner/));
     t.match(await bo.ssh('repo rename acme/tool ana/tool'), refused(4, /may not create reposit/));
@@ -131,18 +133,22 @@ t.test(
       { who: 'ana', right: 'read' },
       { who: 'cy', right: 'admin' },
     ];
-    t.match(dry, { ...moved, grants });
+    t.match(dry, { ...moved, grants, rules: [/^1: .*main: no force, no deletion$/] });
     t.ok(existsSync(onDisk('acme/tool')), 'a dry run moves nothing');
     t.match(await ana.ssh('show acme/tool'), { status: 0, stderr: '' });
 
     t.match(await bo.ssh('repo rename acme/tool bo/tool'), {
       status: 0,
-      stdout: /^It is called bo\/tool now\.\n.*\ngoes along: ana read\ngoes along: cy admin\n$/,
+      stdout:
+        /^It is called bo\/tool now\.\n.*\ngoes along: ana read\ngoes along: cy admin\ngoes along: rule 1: .*main: no force, no deletion\n$/,
+      stderr: 'what is granted and ruled on all of acme ends for it\n',
     });
 
     t.equal(statSync(join(house.dataDir, 'repositories/bo')).mode & 0o777, 0o700);
     t.match(await asJson(ana, 'show acme/tool'), { name: 'bo/tool', right: 'read' });
     t.match(await asJson(bo, 'show tool'), { name: 'bo/tool' });
+    t.match(await eve.ssh('show acme/tool'), { status: 3 });
+    await bo.ssh('org access revoke acme eve');
   },
 );
 
