@@ -190,7 +190,7 @@ t.test('S11 / test 7: visibility that is to change meanwhile waits for the push'
 });
 
 t.test('S11 what waited for a push is decided again: a right that ended is gone', async (t) => {
-  const { person, repo } = await writer('gil');
+  const { person, repo } = await writer('ian');
   const keeper = await house.person('kim');
   await admin.ssh(['repo', 'access', 'grant', repo, 'kim', 'admin']);
   const push = await pausedPush(t, person, repo, ['+main']);
@@ -208,7 +208,7 @@ t.test('S11 what waited for a push is decided again: a right that ended is gone'
 });
 
 t.test('S11 / test 7: what is archived while the pack streams gets no push', async (t) => {
-  const { person, repo, tip } = await writer('gil');
+  const { person, repo, tip } = await writer('jo');
   const push = await pausedPush(t, person, repo, ['+main']);
 
   t.match(await admin.ssh(['repo', 'archive', repo]), { status: 0 });
@@ -216,7 +216,7 @@ t.test('S11 / test 7: what is archived while the pack streams gets no push', asy
   const { status, stderr } = await push.ended;
 
   t.equal(status, 1);
-  t.match(stderr, /! \[remote rejected\] main -> main \(ada\/for-gil: the repository is archived/);
+  t.match(stderr, /! \[remote rejected\] main -> main \(ada\/for-jo: the repository is archived/);
   t.equal(await tipOf(repo), tip, 'the ref has not moved');
   t.same(leftOvers(push.directory), []);
 });
