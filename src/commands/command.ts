@@ -18,6 +18,9 @@ export type Format =
   | 'path'
   | 'pattern'
   | 'repo'
+  | 'server'
+  | 'server-url'
+  | 'rate'
   | 'text'
   | 'url'
   | 'who';

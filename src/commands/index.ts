@@ -8,8 +8,11 @@ import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
 import { orgCommands } from './org.ts';
+import { carryCommands } from './push-pull.ts';
 import { repoCommands } from './repo.ts';
 import { serve } from './serve.ts';
+import { serversCommands } from './servers.ts';
+import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
@@ -27,10 +30,12 @@ export const later: readonly string[] = [
   'doctor',
   'merge',
   'neighbors',
-  'pull',
-  'push',
   'restart',
-  'servers',
+  'servers follow',
+  'servers invite',
+  'servers join',
+  'servers promote',
+  'servers sync',
   'service',
   'shell',
   'org rename',
@@ -88,6 +93,9 @@ export const commands: readonly Command[] = [
   ...userCommands,
   ...userRightsCommands,
   ...sshkeyCommands,
+  ...carryCommands,
+  ...serversCommands,
+  ...serversStatusCommands,
   ...auditCommands,
   events,
   ...sessionsCommands,

@@ -1,9 +1,20 @@
+import { syncStates } from '../core/peering/state.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { reaches } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
 import { allRefs } from '../programs/refs.ts';
 import { sizeOfTree } from '../programs/size.ts';
-import { anything, array, boolean, integer, object, present, string, time } from './answers.ts';
+import {
+  array,
+  boolean,
+  integer,
+  maybeInteger,
+  maybeTime,
+  object,
+  present,
+  string,
+  time,
+} from './answers.ts';
 import { command } from './command.ts';
 
 const shownRefs = 20;
@@ -29,7 +40,9 @@ export const show = command({
       archived_tips: integer,
       updated_at: time,
       clone_url: string,
-      sync: array(anything),
+      sync: array(
+        object({ server: string, state: string, behind_s: maybeInteger, last_sync_at: maybeTime }),
+      ),
     },
     { grants: array(object({ who: string, right: string, on: string })) },
   ),
@@ -54,7 +67,7 @@ export const show = command({
       archived_tips: archive.length,
       updated_at: repo.updatedAt,
       clone_url: core.cloneUrl(repo.fullName),
-      sync: [],
+      sync: await syncStates(core, repo),
       // Who else has rights is for admins (S18).
       ...(reaches(right, 'admin') ? { grants: await core.store.access.list(repo) } : {}),
     };

@@ -10,13 +10,14 @@ import {
   reaches,
   type Standing,
 } from '../model/right.ts';
-import type { Key } from '../store/keys.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
+import { asUser, keyFault } from './identify.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeOrg } from './org-access.ts';
+import { decideCarry, mirrorRefusal, peerFault, peerStanding } from './peer-access.ts';
 
 /** What of a repository bears on rights to it. */
 type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
@@ -41,7 +42,8 @@ export class AccessControl {
   async standing(principal: Principal): Promise<Standing> {
     const { kind } = principal;
     if (kind !== 'user') {
-      const ended = kind === 'operator' || kind === 'anonymous' ? undefined : 'not in this version';
+      const fault = kind === 'deploy-key' ? 'not in this version' : undefined;
+      const ended = kind === 'server' ? await peerFault(this.#store, principal) : fault;
       return { kind, ended, siteAdmin: false };
     }
     const user = await this.#store.users.byId(principal.id);
@@ -67,6 +69,8 @@ export class AccessControl {
         return this.#repo(principal, standing, ask.path, ask.right);
       case 'create':
         return this.#create(principal, standing, ask.path);
+      case 'carry':
+        return this.#carry(principal, standing, ask);
       case 'grant':
         return this.#grant(principal, standing, ask);
       case 'org':
@@ -106,7 +110,20 @@ export class AccessControl {
     const held =
       principal.kind === 'user' ? await this.#store.access.holdings(principal.id, repo) : nothing;
     const ownNamespace = principal.kind === 'user' && repo.namespaceId === principal.id;
-    return { visibility: repo.visibility, archived: repo.archived, ownNamespace, ...held };
+    const peer = await peerStanding(this.#store, principal, repo);
+    const { visibility, archived } = repo;
+    return { visibility, archived, ownNamespace, ...held, ...peer };
+  }
+
+  async #carry(
+    principal: Principal,
+    standing: Standing,
+    ask: Extract<Ask, { need: 'carry' }>,
+  ): Promise<Granted> {
+    const { repo } = await this.#repo(principal, standing, ask.path, 'read');
+    if (repo === undefined) throw new Error('a repository was decided on and is not there');
+    const on = await this.#standingOn(principal, repo);
+    return decideCarry(this.#store, ask, { principal, standing, repo, on });
   }
 
   async #repo(
@@ -132,6 +149,8 @@ export class AccessControl {
     right: Right,
   ): Promise<UserError> {
     if (reaches(held.right, right)) {
+      const mirror = await mirrorRefusal(this.#store, repo, held.why);
+      if (mirror !== undefined) return mirror;
       return new UserError('denied', `${repo.fullName}: ${held.why}, nobody may write to it`, {
         hint: `an admin takes it out of the archive with: repo unarchive ${repo.fullName}`,
         aboutId: repo.id,
@@ -272,20 +291,8 @@ export class AccessControl {
     const who: Readonly<Record<string, string>> = {
       'site-admin': 'a site admin',
       operator: 'the operator, on the machine itself,',
+      peer: 'another server',
     };
     throw new UserError('denied', `only ${who[need.kind] ?? 'a user'} may ${what}`);
   }
-}
-
-/** A user as a principal that signed nothing: to ask about, never to act as. */
-export function asUser({ id, name }: User): Principal {
-  return { kind: 'user', id, name, keyId: '', fingerprint: '' };
-}
-
-function keyFault(key: Key | undefined, userId: string): string | undefined {
-  if (key === undefined || key.userId !== userId) return 'this key is not known any more';
-  if (key.state === 'active') return undefined;
-  if (key.state === 'expired')
-    return `key ${key.fingerprint} ended on ${key.expiresAt?.slice(0, 10)}`;
-  return `key ${key.fingerprint} is ${key.state}`;
 }

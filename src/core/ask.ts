@@ -8,11 +8,20 @@ import type { User } from '../store/users.ts';
 
 /** What a request asks to be allowed, by names; `Access.authorize` looks them up and decides. */
 export type Ask =
-  | { readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' }
+  | {
+      readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' | 'peer';
+    }
   | { readonly need: 'self'; readonly user: string | undefined }
   | { readonly need: 'key'; readonly fingerprint: string }
   | { readonly need: 'repo'; readonly path: RepoPath; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
+  | {
+      readonly need: 'carry';
+      readonly path: RepoPath;
+      readonly right: 'read' | 'write';
+      /** The id of the server to carry it to or from; any that it is linked with, without. */
+      readonly serverId: string | undefined;
+    }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }
   | {
       readonly need: 'role';

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Config, publicUrl } from '../config.ts';
 import type { Log } from '../log.ts';
@@ -12,6 +12,7 @@ import { Events } from './events.ts';
 import { ensureScratch } from './house.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
+import { SyncSessions } from './peering/sessions.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Repos } from './repos.ts';
@@ -38,10 +39,15 @@ export interface Core {
   readonly room: Room;
   readonly rules: Rules;
   readonly pushes: PushQueue;
+  readonly syncSessions: SyncSessions;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** The base of clone URLs, without a slash at its end. */
   cloneUrl(fullName: string): string;
+  /** The door's port as far as it is known. */
+  port(): number;
+  /** This server's own host keys, each as `TYPE BASE64`. */
+  hostKeyLines(): Promise<readonly string[]>;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
   close(): Promise<void>;
@@ -96,8 +102,11 @@ export async function openCore(
     room,
     rules: new Rules(),
     pushes: new PushQueue(values['limits.pushes_per_user']),
+    syncSessions: new SyncSessions(dataDir),
     emptyRepository,
     cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,
+    port: () => port,
+    hostKeyLines: () => publicLines(config.hostKeyPaths),
     setPort: (real) => {
       port = real;
     },
@@ -108,4 +117,11 @@ export async function openCore(
       await store.close();
     },
   };
+}
+
+async function publicLines(paths: readonly string[]): Promise<readonly string[]> {
+  const texts = await Promise.all(
+    paths.map((path) => readFile(`${path}.pub`, 'utf8').catch(() => '')),
+  );
+  return texts.filter((text) => text !== '').map((text) => text.split(' ').slice(0, 2).join(' '));
 }

@@ -1,3 +1,4 @@
+import type { PeerRole } from './peer.ts';
 import type { Visibility } from './repo.ts';
 
 export const rights = ['none', 'read', 'write', 'admin', 'owner'] as const;
@@ -37,6 +38,16 @@ export interface RepoStanding {
   /** What the role `member` gives in that org. */
   readonly memberRight: Right;
   readonly grants: readonly { readonly right: Right; readonly via: string }[];
+  /** Where a server asks: what it is to us, whether the repository is linked with it, and was born there. */
+  readonly peer?: {
+    readonly role: PeerRole;
+    readonly linked: boolean;
+    readonly bornThere: boolean;
+  };
+  /** The main whose mirror this is: nobody else writes to it. */
+  readonly mirrorOf?: string;
+  /** Whether the repository is linked with the server that it is to be carried to or from. */
+  readonly linkedWith?: boolean;
 }
 
 /** What a request needs before it may run; all that any of them refers to has been looked up already. */
@@ -45,8 +56,12 @@ export type Need =
   | { readonly kind: 'account' }
   | { readonly kind: 'site-admin' }
   | { readonly kind: 'operator' }
+  /** The protocol that servers speak among themselves. */
+  | { readonly kind: 'peer' }
   | { readonly kind: 'self'; readonly isSelf: boolean }
   | { readonly kind: 'repo'; readonly right: Right; readonly on: RepoStanding }
+  /** Has this server carry a repository to another or from it, with its own key (S9). */
+  | { readonly kind: 'carry'; readonly right: 'read' | 'write'; readonly on: RepoStanding }
   | {
       /** Gives or takes a right on a repository: `from` is what the other has by the grant that changes. */
       readonly kind: 'grant';
@@ -85,6 +100,7 @@ function candidates(who: Standing, on: RepoStanding): { right: Right; why: strin
     right,
     why: via,
   }));
+  if (who.kind === 'server') return [...peerCandidates(on), ...cappedForMain(held, on)];
   if (who.kind !== 'user') return held;
   if (who.siteAdmin) held.push({ right: 'owner', why: 'site admin' });
   if (on.ownNamespace) held.push({ right: 'owner', why: 'own namespace' });
@@ -94,6 +110,28 @@ function candidates(who: Standing, on: RepoStanding): { right: Right; why: strin
   }
   if (visible[on.visibility]) held.push({ right: 'read', why: `${on.visibility} repository` });
   return held;
+}
+
+/** What a server's role and links give it. A role alone lets nobody write (S19). */
+function peerCandidates({ peer }: RepoStanding): { right: Right; why: string }[] {
+  if (peer === undefined) return [];
+  const held: { right: Right; why: string }[] = [];
+  if (peer.role === 'backup') held.push({ right: 'read', why: 'a backup' });
+  if (peer.linked) {
+    const equals = peer.role === 'dev' || peer.role === 'neighbor';
+    const right = equals || (peer.role === 'main' && peer.bornThere) ? 'write' : 'read';
+    held.push({ right, why: peer.bornThere ? 'born there' : 'linked' });
+  }
+  return held;
+}
+
+/** A repository born here is never writable by a main, whatever it was granted (S19). */
+function cappedForMain(
+  grants: { right: Right; why: string }[],
+  { peer }: RepoStanding,
+): { right: Right; why: string }[] {
+  if (peer?.role !== 'main' || peer.bornThere) return grants;
+  return grants.map((each) => ({ ...each, right: 'read' }));
 }
 
 /** The highest right that a principal in good standing has on a repository, and what gives it. */
@@ -123,8 +161,17 @@ function mayChange<T>(
   return level(to) <= level(mine) && (top || from === to || level(from) < level(mine));
 }
 
-function decideRepo(who: Standing, need: Extract<Need, { kind: 'repo' | 'grant' }>): Decision {
+function decideRepo(
+  who: Standing,
+  need: Extract<Need, { kind: 'repo' | 'grant' | 'carry' }>,
+): Decision {
   const { right, why } = held(who, need.on);
+  if (need.kind === 'carry') {
+    if (commands(who)) return { allowed: true, right, why };
+    if (!reaches(right, need.right)) return { allowed: false, right, why };
+    const linked = need.on.linkedWith === true;
+    return { allowed: linked, right, why: linked ? why : 'it is not linked with that server' };
+  }
   if (need.kind === 'grant') {
     const allowed = reaches(right, 'admin') && mayChange(rights, right, need.from, need.to);
     return { allowed, right, why };
@@ -133,7 +180,14 @@ function decideRepo(who: Standing, need: Extract<Need, { kind: 'repo' | 'grant' 
   if (need.right === 'write' && need.on.archived) {
     return { allowed: false, right, why: 'the repository is archived' };
   }
+  if (need.right === 'write' && need.on.mirrorOf !== undefined && !isItsMain(who, need.on)) {
+    return { allowed: false, right, why: `it is a mirror of ${need.on.mirrorOf}` };
+  }
   return { allowed: true, right, why };
+}
+
+function isItsMain(who: Standing, { peer }: RepoStanding): boolean {
+  return who.kind === 'server' && peer?.role === 'main' && peer.bornThere;
 }
 
 function decideOrg(who: Standing, need: Extract<Need, { kind: 'org' | 'role' }>): Decision {
@@ -156,7 +210,9 @@ function decideOrg(who: Standing, need: Extract<Need, { kind: 'org' | 'role' }>)
 function decideSite(who: Standing, need: Need): boolean {
   switch (need.kind) {
     case 'signed-in':
-      return who.kind !== 'anonymous';
+      return who.kind !== 'anonymous' && who.kind !== 'server';
+    case 'peer':
+      return who.kind === 'server';
     case 'account':
       return who.kind === 'user' || who.kind === 'operator';
     case 'site-admin':
@@ -184,6 +240,7 @@ export function decide(who: Standing, need: Need): Decision {
   switch (need.kind) {
     case 'repo':
     case 'grant':
+    case 'carry':
       return decideRepo(who, need);
     case 'org':
     case 'role':

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { UserError } from '../model/errors.ts';
 import { type Collected, type CollectOptions, collect, type Program, start } from './run.ts';
 
@@ -17,6 +18,8 @@ export interface GitStart {
   /** The client's `GIT_PROTOCOL`; dropped unless it is well-formed. */
   readonly protocol?: string | undefined;
   readonly config?: GitConfig;
+  /** An object directory of its own that this git writes to; what it does not find there it reads from `cwd`'s. */
+  readonly scratch?: string | undefined;
 }
 
 /** The real git, always in the same clean environment. */
@@ -83,25 +86,19 @@ const config: GitConfig = {
  * @throws UserError `unavailable` when it is missing or older than 2.39
  */
 export async function openGit(settings: GitSettings): Promise<Git> {
-  const env = (protocol: string | undefined, extra: GitConfig = {}): Record<string, string> => ({
+  const env = ({ protocol, config: extra, scratch, cwd }: GitStart): Record<string, string> => ({
     ...environment(settings),
     ...configPairs({ ...config, ...extra }),
     ...(isProtocol(protocol) ? { GIT_PROTOCOL: protocol } : {}),
+    ...(scratch === undefined ? {} : objectDirectories(scratch, cwd)),
   });
   const version = await findVersion(settings);
   return {
     version,
     start: (args, options) =>
-      start({
-        argv: ['git', ...args],
-        cwd: options.cwd,
-        env: env(options.protocol, options.config),
-      }),
+      start({ argv: ['git', ...args], cwd: options.cwd, env: env(options) }),
     run: (args, options) =>
-      collect(
-        { argv: ['git', ...args], cwd: options.cwd, env: env(options.protocol, options.config) },
-        options,
-      ),
+      collect({ argv: ['git', ...args], cwd: options.cwd, env: env(options) }, options),
   };
 }
 
@@ -122,6 +119,12 @@ function environment({ houseId, emptyHome }: GitSettings): Record<string, string
     GIT_NO_REPLACE_OBJECTS: '1',
     [houseVariable]: houseId,
   };
+}
+
+function objectDirectories(scratch: string, directory: string): Record<string, string> {
+  // In quotes, because a colon in the path would end it.
+  const alternate = join(directory, 'objects').replace(/[\\"]/g, '\\$&');
+  return { GIT_OBJECT_DIRECTORY: scratch, GIT_ALTERNATE_OBJECT_DIRECTORIES: `"${alternate}"` };
 }
 
 function configPairs(settings: GitConfig): Record<string, string> {

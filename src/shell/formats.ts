@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
 import { UserError } from '../model/errors.ts';
+import { parsePeerUrl } from '../model/peer.ts';
 import { refFault } from '../model/ref.ts';
 import {
   checkName,
@@ -10,7 +11,7 @@ import {
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
-import { readDurationMs, readMoment } from '../model/units.ts';
+import { readDurationMs, readMoment, readSizeBytes } from '../model/units.ts';
 
 const longestText = 4096;
 
@@ -96,6 +97,16 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   pattern: checkPattern,
   repo: (value) => {
     parseRepoPath(value);
+  },
+  server: (value) => {
+    checkName(value, 'server');
+  },
+  'server-url': (value) => {
+    parsePeerUrl(value);
+  },
+  rate: (value) => {
+    if (value === 'unlimited' || readSizeBytes(value)) return;
+    throw usage(value, 'a rate', 'write bytes a second: 500K, 20M, or unlimited');
   },
   text: checkText,
   url: checkText,

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import { fingerprint as fingerprintOf, type PublicKey } from '../model/sshkey.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
+import { refuseServerKey } from './server-keys.ts';
 import type { Database } from './sqlite.ts';
 
 /** What a pending key's owner signs is the hexadecimal text of as many random bytes (S20). */
@@ -156,11 +157,8 @@ export class Keys {
       if (numUpdatedRows === 0n) {
         throw new UserError('conflict', `key ${key.fingerprint} was revoked meanwhile`);
       }
-      await w.log({
-        type: 'key-verified',
-        subjectId: key.id,
-        detail: { fingerprint: key.fingerprint },
-      });
+      const detail = { fingerprint: key.fingerprint };
+      await w.log({ type: 'key-verified', subjectId: key.id, detail });
     });
   }
 }
@@ -176,7 +174,7 @@ async function refuseTaken(
     .where('fingerprint', '=', fingerprint)
     .where('verified', '=', sql.lit(1))
     .executeTakeFirst();
-  if (held === undefined) return undefined;
+  if (held === undefined) return refuseServerKey(w, fingerprint);
   if (held.revoked_at !== null) {
     throw new UserError('conflict', `key ${fingerprint} was revoked and is never accepted again`, {
       hint: 'make a new one with: ssh-keygen -t ed25519',

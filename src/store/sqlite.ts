@@ -4,6 +4,7 @@ import { Kysely, SqliteDialect } from 'kysely';
 import { migrate } from './migrate.ts';
 import { foundation } from './migrations/001-foundation.ts';
 import { auditHeads } from './migrations/003-audit-heads.ts';
+import { servers } from './migrations/011-servers.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -22,7 +23,7 @@ export class Database extends Kysely<Tables> {
   }
 }
 
-const migrations = [foundation, auditHeads];
+const migrations = [foundation, auditHeads, servers];
 
 export interface OpenDatabase {
   readonly db: Database;

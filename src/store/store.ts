@@ -4,12 +4,16 @@ import { AuditHeads } from './audit-heads.ts';
 import { AuditSearch } from './audit-search.ts';
 import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
+import { Conflicts } from './conflicts.ts';
 import { Keys } from './keys.ts';
 import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
 import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
+import { ServerLinks } from './server-links.ts';
+import { Servers } from './servers.ts';
 import { type Database, openDatabase } from './sqlite.ts';
+import { Syncs } from './syncs.ts';
 import { Teams } from './teams.ts';
 import { Usage } from './usage.ts';
 import { Users } from './users.ts';
@@ -29,6 +33,10 @@ export interface Store {
   readonly auditHeads: AuditHeads;
   readonly auditSearch: AuditSearch;
   readonly changes: ChangeLog;
+  readonly servers: Servers;
+  readonly serverLinks: ServerLinks;
+  readonly syncs: Syncs;
+  readonly conflicts: Conflicts;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
   close(): Promise<void>;
@@ -54,6 +62,10 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     auditHeads: new AuditHeads(db),
     auditSearch: new AuditSearch(db),
     changes: new ChangeLog(db),
+    servers: new Servers(db),
+    serverLinks: new ServerLinks(db),
+    syncs: new Syncs(db),
+    conflicts: new Conflicts(db),
     houseId: await ensureHouseId(db),
     close,
   };

@@ -3,6 +3,7 @@ import type { AuditRow } from '../../src/store/audit.ts';
 import type { AuditFilter } from '../../src/store/audit-search.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
+import { meetServers } from './peering.ts';
 
 const nothing = async () => undefined;
 const oid = (digit: number) => String(digit).repeat(40);
@@ -123,6 +124,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await pushes.unsettled();
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
+  await meetServers(store, app);
   await repositories.remove(app, actor(), nothing);
 }
 
