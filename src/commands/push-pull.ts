@@ -104,7 +104,7 @@ function pullCommand(words: string) {
   return command({
     words,
     summary: 'Fetch repositories from another server',
-    examples: [`${words} acme/app --from hq`],
+    examples: [`${words} acme/app --from b`],
     args: {
       ...carried,
       from: { type: 'string', format: 'server', description: 'main_server unless told' },

@@ -43,3 +43,19 @@ export async function openPair(
   await introduce(b, hq, { name: 'hq', role: here });
   return { hq, b };
 }
+
+/** What a server that is to be a backup of `house` is added by. */
+export interface Backup {
+  readonly url: string;
+  readonly fingerprint: string;
+}
+
+/** Another real server, which takes `house` for its main under the name of hq. */
+export async function openBackup(
+  t: { teardown(close: () => unknown): void },
+  house: House,
+): Promise<Backup> {
+  const b = await House.open(t, { admin: 'bea' });
+  await introduce(b, house, { name: 'hq', role: 'main' });
+  return { url: `cpm@127.0.0.1:${b.port}`, fingerprint: await hostKeyOf(b) };
+}
