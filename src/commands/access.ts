@@ -1,13 +1,14 @@
 import { type Grantable, grantable, type Right } from '../model/right.ts';
 import type { GrantRow } from '../store/access.ts';
-import { changed, object, present, string } from './answers.ts';
+import { object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { changedWithKeys, giveRight, refuseAdminKey, tellingOrphans } from './deploy-keys.ts';
 
 const org = { type: 'string', format: 'name', description: "the organization's name" } as const;
 const who = {
   type: 'string',
   format: 'who',
-  description: 'NAME, org:NAME or team:ORG/TEAM',
+  description: 'NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT',
 } as const;
 
 function place({ granted }: Context): { kind: 'org'; id: string; name: string } {
@@ -44,20 +45,18 @@ const grant = command({
   args: { org, who, right: { type: 'string', enum: grantable, description: 'what they may do' } },
   positions: ['org', 'who', 'right'],
   required: ['org', 'who', 'right'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
-  needs: (args) => ({
-    need: 'org-grant',
-    org: args.org,
-    who: args.who,
-    to: args.right as Grantable,
-  }),
+  needs: (args) => {
+    refuseAdminKey(args.who, args.right);
+    return { need: 'org-grant', org: args.org, who: args.who, to: args.right as Grantable };
+  },
   target: (args) => args.org,
   run: async (context, args) => {
-    const { core, by, granted } = context;
-    const change = { from: granted.from as Right, to: args.right as Grantable };
-    const done = await core.store.access.grant(place(context), present(granted.who), change, by);
-    return { changed: done };
+    const on = place(context);
+    return tellingOrphans(context, { orgId: on.id }, () =>
+      giveRight(context, on, args.right as Grantable),
+    );
   },
   text: (answer) => (answer.changed ? 'Granted.' : 'Granted already.'),
 });
@@ -69,15 +68,18 @@ const revoke = command({
   args: { org, who },
   positions: ['org', 'who'],
   required: ['org', 'who'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
   needs: (args) => ({ need: 'org-grant', org: args.org, who: args.who, to: 'none' }),
   target: (args) => args.org,
   run: async (context) => {
     const { core, by, granted } = context;
     const who = present(granted.who);
+    const on = place(context);
     const from = granted.from as Right;
-    return { changed: await core.store.access.revoke(place(context), who, from, by) };
+    return tellingOrphans(context, { orgId: on.id }, () =>
+      core.store.access.revoke(on, who, from, by),
+    );
   },
   text: (answer) => (answer.changed ? 'Revoked.' : 'There was no such grant.'),
 });

@@ -1,29 +1,43 @@
 import type { Ask, Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
+import type { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import type { Actor } from '../store/changes.ts';
 
 /** How the text of an argument is checked before anything is looked up. */
 export type Format =
+  | 'acts'
   | 'address'
+  | 'alias'
   | 'branch'
   | 'description'
   | 'duration'
   | 'file'
   | 'fingerprint'
+  | 'head'
   | 'listen'
+  | 'message'
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'new-repo'
   | 'path'
   | 'pattern'
+  | 'ref'
+  | 'ref-pattern'
+  | 'refs'
   | 'repo'
   | 'server'
   | 'server-url'
   | 'rate'
+  | 'setting'
+  | 'size'
+  | 'source'
   | 'text'
   | 'url'
-  | 'who';
+  | 'uuid'
+  | 'who'
+  | 'whom';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
 export type ArgSchema =
@@ -85,8 +99,8 @@ export interface Context {
   staySilent(): void;
   /** Whether the operator, on the machine itself, asks. */
   readonly local: boolean;
-  /** The content of a FILE argument: `-` is standard input. At most 1 MiB. @throws UserError `usage` */
-  readFile(file: string): Promise<Buffer>;
+  /** The content of a FILE argument: `-` is standard input. At most 1 MiB unless told. @throws UserError `usage` */
+  readFile(file: string, largestBytes?: number): Promise<Buffer>;
   /** Absolute path of a PATH argument; only the local door has any. @throws UserError `usage` */
   resolvePath(path: string): string;
   /** A line for the person, on stderr. */
@@ -114,6 +128,8 @@ export interface Command {
   readonly asks: boolean;
   /** Whether help leaves it out of its lists: it is for programs. */
   readonly unlisted: boolean;
+  /** Looks at the arguments together, as a format looks at one: before rights, and without a look-up. @throws UserError `usage` */
+  check?(args: Readonly<Record<string, unknown>>): void;
   /** What must be allowed, from the arguments alone. */
   needs(args: Readonly<Record<string, unknown>>): Ask;
   /** What it is about, for the record. */
@@ -123,6 +139,8 @@ export interface Command {
   offline?(args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** How the answer reads; for a list, how one row reads as cells. */
   text(answer: unknown): string;
+  /** Why an answer, once printed, is a no after all; undefined where it is none. */
+  refusal?(answer: unknown): UserError | undefined;
   /** The heads of a list's columns; a list is printed row by row. */
   readonly columns?: readonly string[];
   /** The columns that these arguments leave out. */
@@ -143,11 +161,13 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   changes?: boolean;
   asks?: boolean;
   unlisted?: boolean;
+  check?(args: Args<A, R>): void;
   needs(args: Args<A, R>): Ask;
   target?(args: Args<A, R>): string | undefined;
   run(context: Context, args: Args<A, R>): Promise<T>;
   offline?(args: Args<A, R>): Promise<T | undefined>;
   text(answer: T): string;
+  refusal?(answer: T): UserError | undefined;
 }
 
 /** A command whose answer is one document. */

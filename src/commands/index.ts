@@ -7,9 +7,14 @@ import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
+import { merge } from './merge.ts';
+import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
+import { ownerNameCommands } from './owner-names.ts';
 import { carryCommands } from './push-pull.ts';
 import { repoCommands } from './repo.ts';
+import { repoNameCommands } from './repo-names.ts';
+import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
 import { serversStatusCommands } from './servers-status.ts';
@@ -18,7 +23,9 @@ import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
+import { trashCommands } from './trash.ts';
 import { userCommands } from './user.ts';
+import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
@@ -28,7 +35,6 @@ export const later: readonly string[] = [
   'backup',
   'conflicts',
   'doctor',
-  'merge',
   'neighbors',
   'restart',
   'servers follow',
@@ -38,31 +44,13 @@ export const later: readonly string[] = [
   'servers sync',
   'service',
   'shell',
-  'org rename',
-  'org rules',
   'repo adopt',
-  'repo alias',
-  'repo archive',
-  'repo delete',
   'repo history',
   'repo maintain',
-  'repo protect',
-  'repo rename',
-  'repo restore',
-  'repo rules',
-  'repo trash',
-  'repo unarchive',
   'repo undo',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
-  'sshkey rotate',
-  'sshkey show',
-  'sshkey unused',
-  'trash',
-  'user import',
-  'user offboard',
-  'user rename',
 ];
 
 /** Flags of commands that are there already, answered likewise. */
@@ -71,8 +59,6 @@ export const laterFlags: Readonly<Record<string, readonly string[]>> = {
   list: ['server', 'discover'],
   'repo access list': ['effective'],
   serve: ['takeover'],
-  'sshkey add': ['repo', 'org', 'right', 'refs'],
-  'sshkey revoke': ['since'],
 };
 
 export const help: Command = createHelp(() => ({ commands, later }));
@@ -86,12 +72,20 @@ export const commands: readonly Command[] = [
   show,
   whoami,
   help,
+  merge,
   ...repoCommands,
+  ...repoNameCommands,
+  ...repoRulesCommands,
+  ...trashCommands,
   ...orgCommands,
   ...orgAccessCommands,
+  ...orgRulesCommands,
   ...teamCommands,
   ...userCommands,
+  userImport,
   ...userRightsCommands,
+  ...ownerNameCommands,
+  offboard,
   ...sshkeyCommands,
   ...carryCommands,
   ...serversCommands,

@@ -1,5 +1,5 @@
 import { UserError } from '../model/errors.ts';
-import { parseRepoPath, visibilities } from '../model/repo.ts';
+import { parseRepoName, visibilities } from '../model/repo.ts';
 import { boolean, object, present, string } from './answers.ts';
 import { command } from './command.ts';
 
@@ -8,7 +8,11 @@ export const init = command({
   summary: 'Create a repository',
   examples: ['init acme/app', 'init notes --description "what I know" --visibility internal'],
   args: {
-    repo: { type: 'string', format: 'repo', description: 'NAMESPACE/NAME, or NAME in your own' },
+    repo: {
+      type: 'string',
+      format: 'new-repo',
+      description: 'NAMESPACE/NAME, or NAME in your own',
+    },
     description: { type: 'string', format: 'description', description: 'one line about it' },
     visibility: { type: 'string', enum: visibilities, description: 'private unless told' },
     'default-branch': { type: 'string', format: 'branch', description: 'main unless told' },
@@ -18,11 +22,11 @@ export const init = command({
   required: ['repo'],
   answer: object({ changed: boolean, id: string, name: string, clone_url: string }),
   changes: true,
-  needs: ({ repo }) => ({ need: 'create', path: parseRepoPath(repo) }),
+  needs: ({ repo }) => ({ need: 'create', path: parseRepoName(repo) }),
   target: ({ repo }) => repo,
   run: async ({ core, by, granted }, args) => {
     const namespace = present(granted.namespace);
-    const { name } = parseRepoPath(args.repo);
+    const { name } = parseRepoName(args.repo);
     const full = `${namespace.name}/${name}`;
     const settings = {
       description: args.description,
@@ -30,7 +34,8 @@ export const init = command({
       defaultBranch: args['default-branch'],
     };
     try {
-      const id = await core.repos.create({ namespace, name, ...settings }, by);
+      const { retakes } = granted;
+      const id = await core.repos.create({ namespace, name, ...settings, retakes }, by);
       return { changed: true, id, name: full, clone_url: core.cloneUrl(full) };
     } catch (error) {
       const taken = error instanceof UserError && error.code === 'conflict';

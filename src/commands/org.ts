@@ -2,6 +2,8 @@ import { UserError } from '../model/errors.ts';
 import { grantable, type Right, type Role, rights, roles } from '../model/right.ts';
 import { array, changed, changedId, object, paged, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
+import { checkNotEmpty } from './usage.ts';
 
 const pageRows = 500;
 const org = { type: 'string', format: 'name', description: "the organization's name" } as const;
@@ -83,18 +85,13 @@ const show = command({
     ].join('\n'),
 });
 
-async function changeRole(
-  { core, by, granted }: Context,
-  to: Role | undefined,
-): Promise<{ changed: boolean }> {
+async function changeRole(context: Context, to: Role | undefined) {
+  const { core, by, granted } = context;
   const from = granted.from as Role | undefined;
-  const done = await core.store.orgs.setRole(
-    present(granted.org),
-    present(granted.user),
-    { from, to },
-    by,
+  const found = present(granted.org);
+  return tellingOrphans(context, { orgId: found.id }, () =>
+    core.store.orgs.setRole(found, present(granted.user), { from, to }, by),
   );
-  return { changed: done };
 }
 
 const memberAdd = command({
@@ -104,7 +101,7 @@ const memberAdd = command({
   args: { org, user, role: { type: 'string', enum: roles, description: 'member unless told' } },
   positions: ['org', 'user'],
   required: ['org', 'user'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
   needs: (args) => ({ need: 'role', org: args.org, user: args.user, to: args.role ?? 'member' }),
   target: (args) => args.org,
@@ -128,7 +125,7 @@ const memberRole = command({
   args: { org, user, role: { type: 'string', enum: roles, description: 'the new role' } },
   positions: ['org', 'user', 'role'],
   required: ['org', 'user', 'role'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
   needs: (args) => ({ need: 'role', org: args.org, user: args.user, to: args.role }),
   target: (args) => args.org,
@@ -150,7 +147,7 @@ const memberRemove = command({
   args: { org, user },
   positions: ['org', 'user'],
   required: ['org', 'user'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
   needs: (args) => ({ need: 'role', org: args.org, user: args.user, to: undefined }),
   target: (args) => args.org,
@@ -192,18 +189,18 @@ const set = command({
   },
   positions: ['org'],
   required: ['org'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
+  check: ({ org: _, ...settings }) => checkNotEmpty('org set', settings),
   needs: (args) => ({ need: 'org', org: args.org, role: 'admin' }),
   target: (args) => args.org,
-  run: async ({ core, by, granted }, { description, 'member-right': memberRight }) => {
-    if (description === undefined && memberRight === undefined) {
-      throw new UserError('usage', 'org set: what is to be changed?', {
-        hint: 'give --description or --member-right',
-      });
-    }
+  run: async (context, { description, 'member-right': memberRight }) => {
+    const { core, by, granted } = context;
     const settings = { description, memberRight: memberRight as Right | undefined };
-    return { changed: await core.store.orgs.set(present(granted.org), settings, by) };
+    const found = present(granted.org);
+    return tellingOrphans(context, { orgId: found.id }, () =>
+      core.store.orgs.set(found, settings, by),
+    );
   },
   text: (answer) => (answer.changed ? 'Changed.' : 'As it was already.'),
 });

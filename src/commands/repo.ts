@@ -3,12 +3,14 @@ import { parseRepoPath, visibilities } from '../model/repo.ts';
 import { type Grantable, grantable, type Right } from '../model/right.ts';
 import { changed, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { changedWithKeys, giveRight, refuseAdminKey, tellingOrphans } from './deploy-keys.ts';
+import { checkNotEmpty } from './usage.ts';
 
 const repo = { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } as const;
 const who = {
   type: 'string',
   format: 'who',
-  description: 'NAME, org:NAME or team:ORG/TEAM',
+  description: 'NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT',
 } as const;
 
 const set = command({
@@ -25,16 +27,12 @@ const set = command({
   required: ['repo'],
   answer: changed,
   changes: true,
-  needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
+  check: ({ repo: _, ...settings }) => checkNotEmpty('repo set', settings),
+  needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin', alive: true }),
   target: (args) => args.repo,
   run: async ({ core, by, granted }, args) => {
     const found = present(granted.repo);
     const { description, visibility, 'default-branch': defaultBranch } = args;
-    if (description === undefined && visibility === undefined && defaultBranch === undefined) {
-      throw new UserError('usage', 'repo set: what is to be changed?', {
-        hint: 'give --description, --visibility or --default-branch',
-      });
-    }
     const empty = found.refs === 0;
     if (
       defaultBranch !== undefined &&
@@ -79,20 +77,18 @@ const accessGrant = command({
   args: { repo, who, right: { type: 'string', enum: grantable, description: 'what they may do' } },
   positions: ['repo', 'who', 'right'],
   required: ['repo', 'who', 'right'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
-  needs: (args) => ({
-    need: 'grant',
-    path: parseRepoPath(args.repo),
-    who: args.who,
-    to: args.right as Grantable,
-  }),
+  needs: (args) => {
+    refuseAdminKey(args.who, args.right);
+    const path = parseRepoPath(args.repo);
+    return { need: 'grant', path, who: args.who, to: args.right as Grantable };
+  },
   target: (args) => args.repo,
-  run: async ({ core, by, granted }, args) => {
-    const { id, fullName } = present(granted.repo);
-    const on = { kind: 'repo', id, name: fullName } as const;
-    const change = { from: granted.from as Right, to: args.right as Grantable };
-    return { changed: await core.store.access.grant(on, present(granted.who), change, by) };
+  run: async (context, args) => {
+    const repo = present(context.granted.repo);
+    const on = { kind: 'repo', id: repo.id, name: repo.fullName } as const;
+    return tellingOrphans(context, { repo }, () => giveRight(context, on, args.right as Grantable));
   },
   text: (answer) => (answer.changed ? 'Granted.' : 'Granted already.'),
 });
@@ -104,15 +100,17 @@ const accessRevoke = command({
   args: { repo, who },
   positions: ['repo', 'who'],
   required: ['repo', 'who'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
   needs: (args) => ({ need: 'grant', path: parseRepoPath(args.repo), who: args.who, to: 'none' }),
   target: (args) => args.repo,
-  run: async ({ core, by, granted }) => {
-    const { id, fullName } = present(granted.repo);
-    const on = { kind: 'repo', id, name: fullName } as const;
-    const from = granted.from as Right;
-    return { changed: await core.store.access.revoke(on, present(granted.who), from, by) };
+  run: async (context) => {
+    const { core, by, granted } = context;
+    const repo = present(granted.repo);
+    const on = { kind: 'repo', id: repo.id, name: repo.fullName } as const;
+    return tellingOrphans(context, { repo }, () =>
+      core.store.access.revoke(on, present(granted.who), granted.from as Right, by),
+    );
   },
   text: (answer) => (answer.changed ? 'Revoked.' : 'There was no such grant.'),
 });

@@ -1,4 +1,4 @@
-import { publicUrl } from '../config.ts';
+import { readFile } from 'node:fs/promises';
 import { probe } from '../core/peering/probe.ts';
 import { type ServerState, serverState, syncStates } from '../core/peering/state.ts';
 import {
@@ -189,9 +189,9 @@ const knownHosts = command({
   answer: object({ lines: array(string) }),
   needs: () => ({ need: 'site-admin' }),
   run: async ({ core }) => {
-    const { hostname, port } = new URL(publicUrl(core.config, core.port()));
+    const { hostname, port } = new URL(core.cloneUrl(''));
     const service = port === '' || port === '22' ? hostname : `[${hostname}]:${port}`;
-    const keys = [...(await core.hostKeyLines())];
+    const keys = await ownHostKeys(core.config.hostKeyPaths);
     for (const { hostKeyLine, role } of await core.store.servers.list()) {
       const takesOver = role === 'main' || role === 'backup';
       if (hostKeyLine !== undefined && takesOver) keys.push(hostKeyLine);
@@ -200,5 +200,13 @@ const knownHosts = command({
   },
   text: ({ lines }) => lines.join('\n'),
 });
+
+/** This server's own host keys, each as `TYPE BASE64`. */
+async function ownHostKeys(paths: readonly string[]): Promise<string[]> {
+  const texts = await Promise.all(
+    paths.map((path) => readFile(`${path}.pub`, 'utf8').catch(() => '')),
+  );
+  return texts.filter((text) => text !== '').map((text) => text.split(' ').slice(0, 2).join(' '));
+}
 
 export const serversStatusCommands = [listServers, show, status, test, knownHosts];

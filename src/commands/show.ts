@@ -4,10 +4,12 @@ import { reaches } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
 import { allRefs } from '../programs/refs.ts';
 import { sizeOfTree } from '../programs/size.ts';
+import type { Repository } from '../store/repositories.ts';
 import {
   array,
   boolean,
   integer,
+  maybe,
   maybeInteger,
   maybeTime,
   object,
@@ -15,7 +17,8 @@ import {
   string,
   time,
 } from './answers.ts';
-import { command } from './command.ts';
+import { type Context, command } from './command.ts';
+import { boundRow } from './deploy-keys.ts';
 
 const shownRefs = 20;
 
@@ -44,7 +47,20 @@ export const show = command({
         object({ server: string, state: string, behind_s: maybeInteger, last_sync_at: maybeTime }),
       ),
     },
-    { grants: array(object({ who: string, right: string, on: string })) },
+    {
+      grants: array(object({ who: string, right: string, on: string })),
+      keys: array(
+        object({
+          fingerprint: string,
+          title: string,
+          state: string,
+          expires_at: maybeTime,
+          on: string,
+          right: string,
+          refs: maybe,
+        }),
+      ),
+    },
   ),
   needs: ({ repo }) => ({ need: 'repo', path: parseRepoPath(repo), right: 'read' }),
   target: ({ repo }) => repo,
@@ -69,7 +85,7 @@ export const show = command({
       clone_url: core.cloneUrl(repo.fullName),
       sync: await syncStates(core, repo),
       // Who else has rights is for admins (S18).
-      ...(reaches(right, 'admin') ? { grants: await core.store.access.list(repo) } : {}),
+      ...(reaches(right, 'admin') ? await forAdmins(core, repo) : {}),
     };
   },
   text: (repo) => {
@@ -82,6 +98,24 @@ export const show = command({
     ];
     if (repo.refs.length > shownRefs) lines.push(`  … and ${repo.refs.length - shownRefs} more`);
     for (const { who, right } of repo.grants ?? []) lines.push(`grant: ${who} ${right}`);
+    for (const key of repo.keys ?? []) {
+      const refs = key.refs === null ? '' : `, refs ${key.refs}`;
+      lines.push(`deploy key: ${key.fingerprint} ${key.state} ${key.right}${refs} ${key.title}`);
+    }
     return lines.join('\n');
   },
 });
+
+async function forAdmins(core: Context['core'], repo: Repository) {
+  const bound = await core.store.deployKeys.within({ repo });
+  return {
+    grants: await core.store.access.list(repo),
+    keys: bound.map(({ key, bound: binding }) => ({
+      fingerprint: key.fingerprint,
+      title: key.title,
+      state: key.state,
+      expires_at: key.expiresAt ?? null,
+      ...boundRow(binding),
+    })),
+  };
+}

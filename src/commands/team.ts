@@ -1,7 +1,8 @@
 import { UserError } from '../model/errors.ts';
 import type { User } from '../store/users.ts';
-import { array, changed, changedId, object, present, string } from './answers.ts';
+import { array, changedId, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
+import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
 
 const org = { type: 'string', format: 'name', description: "the organization's name" } as const;
 const team = { type: 'string', format: 'name', description: "the team's name" } as const;
@@ -44,11 +45,12 @@ const remove = command({
   args: { org, team, user: users },
   positions: ['org', 'team', 'user'],
   required: ['org', 'team'],
-  answer: changed,
+  answer: changedWithKeys,
   changes: true,
   needs: (args) => ({ need: 'org', org: args.org, role: 'admin' }),
   target: (args) => `team:${args.org}/${args.team}`,
-  run: async ({ core, by, granted }, args) => {
+  run: async (context, args) => {
+    const { core, by, granted } = context;
     const from = present(granted.org);
     if ((await core.store.teams.find(from.id, args.team)) === undefined) {
       throw new UserError('not_found', `team:${args.org}/${args.team}: no such team`, {
@@ -56,7 +58,9 @@ const remove = command({
       });
     }
     const leaving = await named(core, args.user);
-    return { changed: await core.store.teams.remove(from, args.team, leaving, by) };
+    return tellingOrphans(context, { orgId: from.id }, () =>
+      core.store.teams.remove(from, args.team, leaving, by),
+    );
   },
   text: (answer) => (answer.changed ? 'Done.' : 'So it was already.'),
 });

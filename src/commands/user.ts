@@ -15,7 +15,8 @@ import {
   time,
 } from './answers.ts';
 import { type Context, command, list } from './command.ts';
-import { refuseOutliving } from './sshkey.ts';
+import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
+import { endKeys } from './key-ends.ts';
 
 const pageRows = 500;
 const name = { type: 'string', format: 'name', description: "the user's name" } as const;
@@ -70,7 +71,6 @@ const add = command({
   run: async ({ core, by, readFile }, args) => {
     const key =
       args.key === undefined ? undefined : parsePublicKey(String(await readFile(args.key)));
-    if (key !== undefined) await refuseOutliving({ core, by }, undefined);
     const { name: wanted, admin = false, email } = args;
     try {
       const id = await core.store.users.add({ name: wanted, admin, email, key }, by);
@@ -151,20 +151,23 @@ function setState(verb: 'disable' | 'enable') {
     args: { name },
     positions: ['name'],
     required: ['name'],
-    answer: changed,
+    answer: changedWithKeys,
     changes: true,
     needs: () => ({ need: 'site-admin' }),
     target: (args) => args.name,
-    run: async ({ core, by }, args) => {
+    run: async (context, args) => {
+      const { core, by } = context;
       const user = await named(core, args.name);
-      const done = await core.store.users.setState(user, state, by);
+      const done = await tellingOrphans(context, { madeBy: user.id }, () =>
+        core.store.users.setState(user, state, by),
+      );
       if (verb === 'disable' && !by.dryRun) {
         core.sessions.endUser(
           user.id,
           new UserError('denied', `the account ${user.name} is disabled`),
         );
       }
-      return { changed: done };
+      return done;
     },
     text: (answer) =>
       answer.changed ? `The account is ${state} now.` : `It was ${state} already.`,
@@ -183,9 +186,11 @@ const remove = command({
   asks: true,
   needs: () => ({ need: 'site-admin' }),
   target: (args) => args.name,
-  run: async ({ core, by }, args) => {
+  run: async (context, args) => {
+    const { core, by } = context;
     const user = await named(core, args.name);
-    await core.store.users.remove(user, by);
+    const ended = await core.store.users.remove(user, by);
+    endKeys(context, ended, new UserError('denied', 'the key was revoked'));
     if (!by.dryRun) {
       core.sessions.endUser(
         user.id,

@@ -1,6 +1,6 @@
 import { noSuchRepository, UserError } from '../model/errors.ts';
-import { askerText, type Principal } from '../model/principal.ts';
-import { type RepoPath, repoPathText } from '../model/repo.ts';
+import { askerText, type Principal, principalText } from '../model/principal.ts';
+import { repoPathText } from '../model/repo.ts';
 import {
   type Decision,
   decide,
@@ -10,14 +10,18 @@ import {
   reaches,
   type Standing,
 } from '../model/right.ts';
+import type { Holdings } from '../store/access.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
-import { asUser, keyFault } from './identify.ts';
+import { authorizeKey, faultOf, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
+import { authorizeName } from './name-access.ts';
+import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
-import { decideCarry, mirrorRefusal, peerFault, peerStanding } from './peer-access.ts';
+import { authorizeCarry, mirrorRefusal, peerStanding } from './peer-access.ts';
+import { authorizeTrashed } from './trash-access.ts';
 
 /** What of a repository bears on rights to it. */
 type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
@@ -29,10 +33,10 @@ const nothingThere: Bearing = { id: '', namespaceId: '', visibility: 'private', 
 export class AccessControl {
   readonly #store: Store;
   readonly #lookup: Lookup;
-  readonly #orgCreate: 'users' | 'admins';
+  readonly #orgCreate: () => 'users' | 'admins';
 
   /** @param orgCreate - who may create organizations, of the configuration */
-  constructor(store: Store, lookup: Lookup, orgCreate: 'users' | 'admins') {
+  constructor(store: Store, lookup: Lookup, orgCreate: () => 'users' | 'admins') {
     this.#store = store;
     this.#lookup = lookup;
     this.#orgCreate = orgCreate;
@@ -42,9 +46,7 @@ export class AccessControl {
   async standing(principal: Principal): Promise<Standing> {
     const { kind } = principal;
     if (kind !== 'user') {
-      const fault = kind === 'deploy-key' ? 'not in this version' : undefined;
-      const ended = kind === 'server' ? await peerFault(this.#store, principal) : fault;
-      return { kind, ended, siteAdmin: false };
+      return { kind, ended: await faultOf(this.#store, principal), siteAdmin: false };
     }
     const user = await this.#store.users.byId(principal.id);
     const key = await this.#store.keys.byId(principal.keyId);
@@ -56,6 +58,13 @@ export class AccessControl {
     return { kind, ended, siteAdmin: user.admin };
   }
 
+  /** A user by the name of this moment: one who was renamed may have signed in before. */
+  async named(principal: Principal): Promise<Principal> {
+    if (principal.kind !== 'user') return principal;
+    const user = await this.#store.users.byId(principal.id);
+    return user === undefined ? principal : { ...principal, name: user.name };
+  }
+
   /**
    * Looks up what is asked for and decides.
    *
@@ -64,13 +73,29 @@ export class AccessControl {
   async authorize(principal: Principal, ask: Ask): Promise<Granted> {
     const standing = await this.standing(principal);
     if (standing.ended !== undefined) throw new UserError('denied', standing.ended);
+    // Decided before anything is looked up: a deploy key learns nothing of what it may not ask.
+    const asksForGit = ask.need === 'repo' && ask.through === 'git';
+    if (ask.need !== 'signed-in' && !asksForGit) refuseCommand(principal, standing);
     switch (ask.need) {
       case 'repo':
-        return this.#repo(principal, standing, ask.path, ask.right);
+        return this.#repo(principal, standing, ask);
+      case 'repos':
+        return this.#repos(principal, standing, ask);
       case 'create':
-        return this.#create(principal, standing, ask.path);
+      case 'rename':
+      case 'alias':
+      case 'alias-of': {
+        const parts = { store: this.#store, lookup: this.#lookup, access: this };
+        return authorizeName(parts, { principal, standing }, ask);
+      }
+      case 'trashed':
+        return authorizeTrashed(
+          { lookup: this.#lookup, rightOn: (repo) => this.rightOn(principal, standing, repo) },
+          { principal, standing },
+          ask,
+        );
       case 'carry':
-        return this.#carry(principal, standing, ask);
+        return authorizeCarry({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'grant':
         return this.#grant(principal, standing, ask);
       case 'org':
@@ -84,9 +109,10 @@ export class AccessControl {
       case 'self':
         return this.#self(principal, standing, ask.user);
       case 'key':
-        return this.#key(principal, standing, ask.fingerprint);
+      case 'bind':
+        return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
-        const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
+        const kind = this.#orgCreate() === 'users' ? 'account' : 'site-admin';
         return this.#site(standing, { kind }, 'create organizations');
       }
       default:
@@ -95,51 +121,58 @@ export class AccessControl {
   }
 
   /** The right that a principal in good standing has on a repository, for lists. */
-  async rightOn(principal: Principal, standing: Standing, repo: Repository): Promise<Decision> {
+  async rightOn(principal: Principal, standing: Standing, repo: Bearing): Promise<Decision> {
     const on = await this.#standingOn(principal, repo);
     return decide(standing, { kind: 'repo', right: 'read', on });
   }
 
   async #standingOn(principal: Principal, repo: Bearing): Promise<RepoStanding> {
-    const nothing = {
-      orgRole: undefined,
-      orgName: undefined,
-      memberRight: 'none',
-      grants: [],
-    } as const;
-    const held =
-      principal.kind === 'user' ? await this.#store.access.holdings(principal.id, repo) : nothing;
+    const held = await this.#holdings(principal, repo);
     const ownNamespace = principal.kind === 'user' && repo.namespaceId === principal.id;
     const peer = await peerStanding(this.#store, principal, repo);
     const { visibility, archived } = repo;
     return { visibility, archived, ownNamespace, ...held, ...peer };
   }
 
-  async #carry(
-    principal: Principal,
-    standing: Standing,
-    ask: Extract<Ask, { need: 'carry' }>,
-  ): Promise<Granted> {
-    const { repo } = await this.#repo(principal, standing, ask.path, 'read');
-    if (repo === undefined) throw new Error('a repository was decided on and is not there');
-    const on = await this.#standingOn(principal, repo);
-    return decideCarry(this.#store, ask, { principal, standing, repo, on });
+  async #holdings(principal: Principal, repo: Bearing): Promise<Holdings> {
+    if (principal.kind === 'user') return this.#store.access.holdings(principal.id, repo);
+    const isKey = principal.kind === 'deploy-key';
+    const grants = isKey ? await this.#store.deployKeys.grantsOn(principal.keyId, repo) : [];
+    return { orgRole: undefined, orgName: undefined, memberRight: 'none', grants };
   }
 
   async #repo(
     principal: Principal,
     standing: Standing,
-    path: RepoPath,
-    right: Right,
+    { path, right, alive }: Omit<Extract<Ask, { need: 'repo' }>, 'need'>,
   ): Promise<Granted> {
-    const repo = await this.#lookup.find(principal, path);
-    const hidden = noSuchRepository(repoPathText(path), askerText(principal), repo?.id);
-    const on = await this.#standingOn(principal, repo ?? nothingThere);
-    if (repo === undefined) throw hidden;
-    const decision = decide(standing, { kind: 'repo', right, on });
-    if (decision.allowed) return { standing, decision, repo };
-    if (!reaches(decision.right, 'read')) throw hidden;
-    throw await this.#tooLittle(principal, repo, decision, right);
+    const leads = await this.#lookup.leads(principal, path);
+    for (const { how, repo } of leads) {
+      const on = await this.#standingOn(principal, repo);
+      const decision = decide(standing, { kind: 'repo', right, on, alive });
+      if (!decision.allowed && !reaches(decision.right, 'read')) continue;
+      if (!decision.allowed) throw await this.#tooLittle(principal, repo, decision, right);
+      const before = how === 'old-name' ? { calledBefore: repoPathText(path) } : {};
+      return { standing, decision, repo, ...before };
+    }
+    if (leads.length === 0) await this.#standingOn(principal, nothingThere);
+    throw noSuchRepository(repoPathText(path), askerText(principal), leads[0]?.repo.id);
+  }
+
+  async #repos(
+    principal: Principal,
+    standing: Standing,
+    { paths, right }: Extract<Ask, { need: 'repos' }>,
+  ): Promise<Granted> {
+    const found = new Map<string, Repository>();
+    for (const path of paths) {
+      const { repo, calledBefore } = await this.#repo(principal, standing, { path, right });
+      if (repo !== undefined && calledBefore !== undefined) {
+        throw calledOtherwise(calledBefore, repo.fullName);
+      }
+      if (repo !== undefined) found.set(repo.id, repo);
+    }
+    return { ...this.#site(standing, { kind: 'command' }, 'do this'), repos: [...found.values()] };
   }
 
   async #tooLittle(
@@ -156,7 +189,7 @@ export class AccessControl {
         aboutId: repo.id,
       });
     }
-    const name = principal.kind === 'user' ? principal.name : principal.kind;
+    const name = principal.kind === 'user' ? principal.name : principalText(principal);
     const rank = right === 'read' || right === 'write' ? right : `act as its ${right}`;
     const verb = { read: 'read it', write: 'read and write it', admin: 'administer it' } as const;
     const may = verb[held.right as keyof typeof verb] ?? 'own it';
@@ -174,46 +207,21 @@ export class AccessControl {
     );
   }
 
-  async #create(principal: Principal, standing: Standing, path: RepoPath): Promise<Granted> {
-    const name = path.namespace ?? (await this.#lookup.ownNamespace(principal));
-    const namespace = await this.#store.names.find(name);
-    if (namespace === undefined) {
-      throw new UserError('not_found', `${name}: no such user or organization`, {
-        hint: `create the organization first: org create ${name}`,
-      });
-    }
-    const isUser = principal.kind === 'user';
-    const orgRole = isUser
-      ? await this.#store.orgs.role(namespace.ownerId, principal.id)
-      : undefined;
-    const ownNamespace = isUser && namespace.ownerId === principal.id;
-    const decision = decide(standing, { kind: 'create', ownNamespace, orgRole });
-    if (decision.allowed) return { standing, decision, namespace };
-    const hint =
-      namespace.kind === 'org'
-        ? `ask an owner of ${name}: org member role ${name} USER admin`
-        : 'leave the namespace out to create it in your own';
-    throw new UserError(
-      'denied',
-      `${name}: you may not create repositories there (${askerText(principal)})`,
-      {
-        hint,
-      },
-    );
-  }
-
   async #grant(
     principal: Principal,
     standing: Standing,
     ask: Extract<Ask, { need: 'grant' }>,
   ): Promise<Granted> {
-    const { repo } = await this.#repo(principal, standing, ask.path, 'admin');
+    const { repo, ...found } = await this.#repo(principal, standing, {
+      path: ask.path,
+      right: 'admin',
+    });
     if (repo === undefined) throw new Error('a repository was decided on and is not there');
     const who = await this.#lookup.grantee(ask.who);
     const from = await this.#store.access.granted(repo.id, who.id);
     const on = await this.#standingOn(principal, repo);
     const decision = decide(standing, { kind: 'grant', on, from, to: ask.to });
-    if (decision.allowed) return { standing, decision, repo, who, from };
+    if (decision.allowed) return { ...found, decision, repo, who, from };
     throw new UserError(
       'denied',
       `${repo.fullName}: ${who.text} has ${from}, and you have ${decision.right}: only a right below your own is yours to change`,
@@ -255,34 +263,23 @@ export class AccessControl {
     const isSelf = principal.kind === 'user' && principal.name === ask.user;
     const right = isSelf ? 'none' : 'admin';
     if (!decide(standing, { kind: 'self', isSelf }).allowed) {
-      await this.#repo(principal, standing, ask.path, right);
+      await this.#repo(principal, standing, { path: ask.path, right });
     }
     const user = await this.#lookup.user(ask.user);
-    const own: Principal = isSelf ? principal : asUser(user);
-    const repo = await this.#lookup.find(own, ask.path);
     const asked = { standing, decision: decide(standing, { kind: 'signed-in' }), user };
-    return repo === undefined ? asked : { ...asked, repo };
+    const leads = await this.#lookup.leads(asUser(user), ask.path);
+    for (const { repo } of leads) {
+      if (reaches((await this.rightOf(user, repo)).right, 'read')) return { ...asked, repo };
+    }
+    const [first] = leads;
+    return first === undefined ? asked : { ...asked, repo: first.repo };
   }
 
   /** The right of a user, by name and not by key, on a repository; a disabled one has none. */
-  async rightOf(user: User, repo: Repository): Promise<Decision> {
+  async rightOf(user: User, repo: Bearing): Promise<Decision> {
     const ended = user.state === 'active' ? undefined : `the account ${user.name} is disabled`;
     const standing: Standing = { kind: 'user', ended, siteAdmin: user.admin };
     return this.rightOn(asUser(user), standing, repo);
-  }
-
-  /** A key of one's own; for the operator and site admins, anybody's. */
-  async #key(principal: Principal, standing: Standing, fingerprint: string): Promise<Granted> {
-    const { keys, users } = this.#store;
-    const own =
-      principal.kind === 'user' ? await keys.ofUser(principal.id, fingerprint) : undefined;
-    const decision = decide(standing, { kind: 'self', isSelf: own !== undefined });
-    const key = own ?? (decision.allowed ? await keys.byFingerprint(fingerprint) : undefined);
-    const user = key?.userId === undefined ? undefined : await users.byId(key.userId);
-    if (user !== undefined) return { standing, decision, user };
-    throw new UserError('not_found', `${fingerprint}: no such key (${askerText(principal)})`, {
-      hint: 'see them with: sshkey list',
-    });
   }
 
   #site(standing: Standing, need: Need, what: string): Granted {
@@ -295,4 +292,9 @@ export class AccessControl {
     };
     throw new UserError('denied', `only ${who[need.kind] ?? 'a user'} may ${what}`);
   }
+}
+
+/** A user as a principal that signed nothing: to ask about, never to act as. */
+export function asUser({ id, name }: User): Principal {
+  return { kind: 'user', id, name, keyId: '', fingerprint: '' };
 }

@@ -1,6 +1,6 @@
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Config, publicUrl } from '../config.ts';
+import { type Config, publicUrl, type Reread, takeOver } from '../config.ts';
 import type { Log } from '../log.ts';
 import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
@@ -9,21 +9,25 @@ import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
 import { Events } from './events.ts';
+import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
 import { SyncSessions } from './peering/sessions.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
+import { Renames } from './renames.ts';
 import { Repos } from './repos.ts';
-import { Room } from './room.ts';
+import { Room, type RoomLimits } from './room.ts';
 import { Rules } from './rules.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
+import { TrashCan } from './trash.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
 export interface Core {
+  /** The settings in force. */
   readonly config: Config;
   readonly log: Log;
   readonly store: Store;
@@ -32,24 +36,25 @@ export interface Core {
   readonly chain: AuditChain;
   readonly events: Events;
   readonly repos: Repos;
+  readonly renames: Renames;
+  readonly trash: TrashCan;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
   readonly sizes: Sizes;
   readonly room: Room;
   readonly rules: Rules;
+  readonly scripts: HookScripts;
   readonly pushes: PushQueue;
   readonly syncSessions: SyncSessions;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** The base of clone URLs, without a slash at its end. */
   cloneUrl(fullName: string): string;
-  /** The door's port as far as it is known. */
-  port(): number;
-  /** This server's own host keys, each as `TYPE BASE64`. */
-  hostKeyLines(): Promise<readonly string[]>;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
+  /** Reads the configuration again and takes over what can be while it runs. @throws UserError `usage` */
+  reconfigure(): Promise<Reread>;
   close(): Promise<void>;
 }
 
@@ -63,31 +68,32 @@ export async function openCore(
   log: Log,
   seen?: (sql: string) => void,
 ): Promise<Core> {
-  const { dataDir, values } = config;
+  const { dataDir } = config;
+  let current = config;
+  const live = () => current.values;
   const emptyHome = await ensureScratch(dataDir);
   const store = await openStore(config.databasePath, seen);
   const git = await openGit({ houseId: store.houseId, emptyHome });
   const audit = new Audit(store, log);
   const sizes = new Sizes(store, log);
-  const room = new Room(
-    { store, sizes, dataDir },
-    {
-      diskReserveBytes: values['limits.disk_reserve'],
-      namespaceBytes: values['limits.namespace_bytes'],
-      reposPerUser: values['limits.repos_per_user'],
-    },
-  );
-  const repos = new Repos(store, new Locks(), { dataDir, room });
-  await recover({ store, repos, git }, { dataDir, audit, log });
+  const room = new Room({ store, sizes, dataDir }, roomLimits(live));
+  const locks = new Locks();
+  const repos = new Repos(store, locks, { dataDir, room });
+  const renames = new Renames({ store, repos, locks, room, dataDir, log });
+  const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
+  await recover({ store, repos, renames, trash, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
-  const lookup = new Lookup(store, values.default_namespace);
+  const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
-  const access = new AccessControl(store, lookup, values.org_create);
-  let port = values.listen[0]?.port ?? 0;
+  const access = new AccessControl(store, lookup, () => live().org_create);
+  const pushes = new PushQueue(live()['limits.pushes_per_user']);
+  let port = live().listen[0]?.port ?? 0;
   return {
-    config,
+    get config() {
+      return current;
+    },
     log,
     store,
     access,
@@ -95,20 +101,30 @@ export async function openCore(
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
     repos,
+    renames,
+    trash,
     git,
     sessions: new Sessions(),
     signIns,
     sizes,
     room,
-    rules: new Rules(),
-    pushes: new PushQueue(values['limits.pushes_per_user']),
+    rules: new Rules({ store, access, git, lookup }),
+    scripts: new HookScripts(git, dataDir),
+    pushes,
     syncSessions: new SyncSessions(dataDir),
     emptyRepository,
-    cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,
-    port: () => port,
-    hostKeyLines: () => publicLines(config.hostKeyPaths),
+    cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
     setPort: (real) => {
       port = real;
+    },
+    reconfigure: async () => {
+      const reread = takeOver(current, await current.readAgain());
+      current = reread.config;
+      log.level = live().log_level;
+      pushes.allow(live()['limits.pushes_per_user']);
+      const { applied, waiting } = reread;
+      log.info({ applied, waiting }, 'configuration read again');
+      return reread;
     },
     close: async () => {
       await sizes.flush();
@@ -119,9 +135,17 @@ export async function openCore(
   };
 }
 
-async function publicLines(paths: readonly string[]): Promise<readonly string[]> {
-  const texts = await Promise.all(
-    paths.map((path) => readFile(`${path}.pub`, 'utf8').catch(() => '')),
-  );
-  return texts.filter((text) => text !== '').map((text) => text.split(' ').slice(0, 2).join(' '));
+/** What may be stored, by the settings as they are when that is asked. */
+function roomLimits(live: () => Config['values']): RoomLimits {
+  return {
+    get diskReserveBytes() {
+      return live()['limits.disk_reserve'];
+    },
+    get namespaceBytes() {
+      return live()['limits.namespace_bytes'];
+    },
+    get reposPerUser() {
+      return live()['limits.repos_per_user'];
+    },
+  };
 }

@@ -1,8 +1,6 @@
 import type { Principal } from '../model/principal.ts';
 import { checkBlob, fingerprint, type PublicKey } from '../model/sshkey.ts';
-import type { Key } from '../store/keys.ts';
 import type { Store } from '../store/store.ts';
-import type { User } from '../store/users.ts';
 
 /** Whose key a blob is now. */
 export interface Identified extends PublicKey {
@@ -21,7 +19,12 @@ export interface Identified extends PublicKey {
 export async function identifyKey(store: Store, blob: Buffer): Promise<Identified | undefined> {
   const key = await store.keys.inForce(fingerprint(blob), blob);
   if (key === undefined) return identifyServer(store, blob);
-  if (key.userId === undefined) return undefined;
+  const ends = key.expiresAt === undefined ? {} : { endsAt: Date.parse(key.expiresAt) };
+  const { id: keyId, fingerprint: keyFingerprint } = key;
+  if (key.userId === undefined) {
+    const principal = { kind: 'deploy-key', keyId, fingerprint: keyFingerprint } as const;
+    return { ...checkBlob(key.blob), principal, user: keyId, ...ends };
+  }
   const user = await store.users.byId(key.userId);
   if (user?.state !== 'active') return undefined;
   return {
@@ -30,11 +33,11 @@ export async function identifyKey(store: Store, blob: Buffer): Promise<Identifie
       kind: 'user',
       id: user.id,
       name: user.name,
-      keyId: key.id,
-      fingerprint: key.fingerprint,
+      keyId,
+      fingerprint: keyFingerprint,
     },
     user: user.id,
-    ...(key.expiresAt === undefined ? {} : { endsAt: Date.parse(key.expiresAt) }),
+    ...ends,
   };
 }
 
@@ -53,18 +56,4 @@ async function identifyServer(store: Store, blob: Buffer): Promise<Identified | 
     },
     user: server.id,
   };
-}
-
-/** Why a key of a user's is nothing any more; undefined when it is in force. */
-export function keyFault(key: Key | undefined, userId: string): string | undefined {
-  if (key === undefined || key.userId !== userId) return 'this key is not known any more';
-  if (key.state === 'active') return undefined;
-  if (key.state === 'expired')
-    return `key ${key.fingerprint} ended on ${key.expiresAt?.slice(0, 10)}`;
-  return `key ${key.fingerprint} is ${key.state}`;
-}
-
-/** A user as a principal that signed nothing: to ask about, never to act as. */
-export function asUser({ id, name }: User): Principal {
-  return { kind: 'user', id, name, keyId: '', fingerprint: '' };
 }

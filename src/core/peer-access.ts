@@ -1,6 +1,6 @@
 import { UserError } from '../model/errors.ts';
 import { askerText, type Principal, type ServerPrincipal } from '../model/principal.ts';
-import { decide, type RepoStanding, type Standing } from '../model/right.ts';
+import { type Decision, decide, type RepoStanding, type Standing } from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { Ask, Granted } from './ask.ts';
@@ -51,23 +51,29 @@ export async function mirrorRefusal(
 /**
  * May a repository be carried to another server or from it? By one's own right, over an approved link (S9).
  *
- * @throws UserError `denied`
+ * @throws UserError `denied`; `not_found` where the asker may not even know of the repository
  */
-export async function decideCarry(
-  { serverLinks }: Store,
-  ask: Extract<Ask, { need: 'carry' }>,
-  asked: { principal: Principal; standing: Standing; repo: Repository; on: RepoStanding },
+export async function authorizeCarry(
+  { store, access }: { store: Store; access: AccessForCarry },
+  { principal, standing }: { principal: Principal; standing: Standing },
+  { path, right, serverId }: Extract<Ask, { need: 'carry' }>,
 ): Promise<Granted> {
-  const { standing, repo } = asked;
-  const linkedWith =
-    ask.serverId !== undefined && (await serverLinks.of(ask.serverId, repo.id)) !== undefined;
-  const on = { ...asked.on, linkedWith };
-  const decision = decide(standing, { kind: 'carry', right: ask.right, on });
+  const { repo } = await access.authorize(principal, { need: 'repo', path, right: 'read' });
+  if (repo === undefined) throw new Error('a repository was decided on and is not there');
+  const { right: held } = await access.rightOn(principal, standing, repo);
+  const linked = (await store.serverLinks.of(serverId, repo.id)) !== undefined;
+  const decision = decide(standing, { kind: 'carry', right, held, linked });
   if (decision.allowed) return { standing, decision, repo };
-  const who = askerText(asked.principal);
+  const why = linked ? `you have ${held}, not ${right}` : 'it is not linked with that server';
   throw new UserError(
     'denied',
-    `${repo.fullName}: you may not carry it there: ${decision.why} (${who})`,
+    `${repo.fullName}: you may not carry it there: ${why} (${askerText(principal)})`,
     { hint: `a site admin links it with: servers link NAME ${repo.fullName}`, aboutId: repo.id },
   );
+}
+
+/** What deciding about a carriage asks of access. */
+interface AccessForCarry {
+  authorize(principal: Principal, ask: Ask): Promise<Granted>;
+  rightOn(principal: Principal, standing: Standing, repo: Repository): Promise<Decision>;
 }

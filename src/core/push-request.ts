@@ -1,13 +1,17 @@
 import type { Principal } from '../model/principal.ts';
 import { nullOid, type RefCommand } from '../model/ref.ts';
+import { matchesRef } from '../model/ref-pattern.ts';
 import type { RepoPath } from '../model/repo.ts';
 import { type Actor, newId } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
 import type { Granted } from './ask.ts';
+import type { HookScripts } from './hook-scripts.ts';
 import type { Push, RefResult } from './push.ts';
+import { PushRules } from './push-rules.ts';
+import type { RuledRepo } from './refusal.ts';
 import type { Room } from './room.ts';
-import type { Rules } from './rules.ts';
+import { type Rules, unborn } from './rules.ts';
 import { archiveDeleted, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 import type { Sizes } from './sizes.ts';
 
@@ -17,6 +21,7 @@ const action = 'git-receive-pack';
 export interface PushParts extends SettleParts {
   readonly access: AccessControl;
   readonly rules: Rules;
+  readonly scripts: HookScripts;
   readonly room: Room;
   readonly limits: Push['limits'];
 }
@@ -24,6 +29,7 @@ export interface PushParts extends SettleParts {
 /** A push to `path`: decided, journaled, and what came of it recorded. @see Push */
 export class PushRequest implements Push {
   readonly limits: Push['limits'];
+  readonly rules: PushRules;
   readonly #parts: PushParts;
   readonly #principal: Principal;
   readonly #path: RepoPath;
@@ -46,6 +52,8 @@ export class PushRequest implements Push {
     repo: Repository | undefined,
   ) {
     this.limits = parts.limits;
+    const { by, signal } = request;
+    this.rules = new PushRules(parts, { by, signal, action });
     this.#parts = parts;
     this.#principal = request.principal;
     this.#path = request.path;
@@ -83,10 +91,17 @@ export class PushRequest implements Push {
     }
     const granted = await this.#authorize();
     if (commands.some((command) => command.new !== nullOid)) await this.#findRoom(granted);
-    const asked = { repo: granted.repo, principal: this.#principal, commands };
-    const reasons = await this.#parts.rules.refusals(asked);
+    const repo = granted.repo ?? this.#unborn(granted);
+    const ruled = await this.rules.decide({ repo, principal: this.#principal, commands });
+    const { refs } = granted.decision;
+    const reasons = commands.map(({ ref }, at) => ruled[at] ?? keyRefusal(refs, ref));
     this.#refused ||= reasons.some((reason) => reason !== undefined);
     return reasons;
+  }
+
+  #unborn({ namespace }: Granted): RuledRepo {
+    if (namespace === undefined) throw new Error('a namespace was decided on and is not there');
+    return unborn(namespace, this.#path.name);
   }
 
   async #authorize(): Promise<Granted> {
@@ -96,7 +111,12 @@ export class PushRequest implements Push {
       return access.authorize(this.#principal, { need: 'create', path });
     }
     const named = { namespace: this.#repo.namespace, name: this.#repo.name };
-    return access.authorize(this.#principal, { need: 'repo', path: named, right: 'write' });
+    return access.authorize(this.#principal, {
+      need: 'repo',
+      path: named,
+      right: 'write',
+      through: 'git',
+    });
   }
 
   /** Is there room for what the push brings? Once it has arrived, only the reserve still counts. */
@@ -184,6 +204,14 @@ export class PushRequest implements Push {
     if (this.#repo === undefined || !this.#created || this.#done.length > 0) return;
     await takeBack(this.#parts, this.#repo.id, this.#by);
   }
+}
+
+/** Why a deploy key may not write a ref; undefined where it may. */
+function keyRefusal(patterns: readonly string[] | undefined, ref: string): string | undefined {
+  if (patterns === undefined || patterns.some((pattern) => matchesRef(pattern, ref))) {
+    return undefined;
+  }
+  return `this deploy key writes only ${patterns.join(', ')}`;
 }
 
 /** Ends a push that created a repository and then left it empty: the repository first, then its place in the journal. */

@@ -3,7 +3,7 @@ import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../model/errors.ts';
 import type { RepoName, Visibility } from '../model/repo.ts';
-import { idFile, initBare, syncDirectory } from '../programs/bare.ts';
+import { buildBare, idFile, placeBare, syncDirectory } from '../programs/bare.ts';
 import { setHead } from '../programs/files.ts';
 import { countRefs, readRef, readRefsOf } from '../programs/refs.ts';
 import { type Actor, newId } from '../store/changes.ts';
@@ -11,6 +11,7 @@ import type { Namespace } from '../store/names.ts';
 import type { Repository, RepositorySettings } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { Locks } from './locks.ts';
+import { holdNamespaces, movedMeanwhile } from './namespaces.ts';
 import type { Room } from './room.ts';
 
 export interface NewRepo {
@@ -21,6 +22,8 @@ export interface NewRepo {
   readonly defaultBranch?: string | undefined;
   /** Chosen by the caller, where it must know it beforehand. */
   readonly id?: string | undefined;
+  /** The repositories that the name may lead to so far, as it was decided. */
+  readonly retakes?: readonly string[] | undefined;
 }
 
 /** Repositories: the row and the bare repository on disk, always together. */
@@ -59,20 +62,30 @@ export class Repos {
       description = '',
       visibility = 'private',
       defaultBranch = 'main',
+      retakes,
     } = repo;
     const limit = namespace.kind === 'user' ? this.#room.limits.reposPerUser : undefined;
-    const row = { id, namespace, name, description, visibility, defaultBranch, limit };
+    const row = { id, namespace, name, description, visibility, defaultBranch, limit, retakes };
     const held = await this.#store.repositories.byName(namespace.ownerId, name);
     if (held === undefined) await this.#room.onDisk();
     const fullName: RepoName = `${namespace.name}/${name}`;
-    if (!by.dryRun) await this.#moveLeftOverAside(fullName);
-    await this.#store.repositories.add(row, by, () => this.#place(fullName, id, defaultBranch));
+    const release = await holdNamespaces({ store: this.#store, locks: this.#locks }, [namespace]);
+    const staged = join(this.#dataDir, 'incoming', `made-${id}-${randomUUID()}`);
+    try {
+      if (!by.dryRun) await this.moveLeftOverAside(fullName);
+      // Everything that takes long comes before the row's transaction, which has the store to itself.
+      if (!by.dryRun && held === undefined) await buildBare(staged, { defaultBranch, repoId: id });
+      await this.#store.repositories.add(row, by, () => this.#place(staged, fullName));
+    } finally {
+      await rm(staged, { recursive: true, force: true });
+      release();
+    }
     return id;
   }
 
-  async #place(fullName: RepoName, id: string, defaultBranch: string): Promise<void> {
+  async #place(staged: string, fullName: RepoName): Promise<void> {
     try {
-      await initBare(this.directory({ fullName }), { defaultBranch, repoId: id });
+      await placeBare(staged, this.directory({ fullName }));
     } catch (cause) {
       if (!(cause instanceof UserError && cause.code === 'conflict')) throw cause;
       throw new UserError(
@@ -87,7 +100,7 @@ export class Repos {
    * Moves an empty repository of ours that no row knows out of the way: a crash came between its making and the row's
    * commit. It is looked for before the row's transaction, which has the store to itself.
    */
-  async #moveLeftOverAside(fullName: RepoName): Promise<void> {
+  async moveLeftOverAside(fullName: RepoName): Promise<void> {
     const directory = this.directory({ fullName });
     const id = await readId(directory);
     if (id === undefined || (await this.#store.repositories.byId(id)) !== undefined) return;
@@ -103,9 +116,24 @@ export class Repos {
    * @throws UserError `unavailable` when row and directory disagree
    */
   async hold(repo: Repository, signal: AbortSignal): Promise<() => void> {
-    const release = await this.#locks.shared(repo.id, signal);
+    return this.#inPlace(repo, await this.#locks.shared(repo.id, signal));
+  }
+
+  /**
+   * Has the repository to itself.
+   *
+   * @returns the function that lets go of it
+   * @throws UserError `unavailable` when others hold it for 30 s, it was moved meanwhile, or row and directory disagree
+   */
+  async holdAlone(repo: Repository): Promise<() => void> {
+    return this.#inPlace(repo, await this.#locks.exclusive(repo.id, repo.fullName));
+  }
+
+  async #inPlace(repo: Repository, release: () => void): Promise<() => void> {
     if ((await readId(this.directory(repo))) === repo.id) return release;
     release();
+    const now = await this.#store.repositories.byId(repo.id);
+    if (now !== undefined && now.fullName !== repo.fullName) throw movedMeanwhile(repo.fullName);
     throw new UserError(
       'unavailable',
       `${repo.fullName}: its directory is missing or not the one on record`,
@@ -147,7 +175,7 @@ export class Repos {
   async set(repo: Repository, settings: RepositorySettings, by: Actor): Promise<boolean> {
     const { defaultBranch, visibility } = settings;
     const alone = defaultBranch !== undefined || visibility !== undefined;
-    const release = alone ? await this.#locks.exclusive(repo.id, repo.fullName) : () => undefined;
+    const release = alone ? await this.holdAlone(repo) : () => undefined;
     try {
       return await this.#store.repositories.set(repo, settings, by, async () => {
         if (defaultBranch !== undefined) await setHead(this.directory(repo), defaultBranch);
@@ -178,9 +206,12 @@ export class Repos {
   /** Puts a removal that a crash cut off to an end: back in its place while the row is there, else gone. */
   async settleRemoval(entry: string): Promise<void> {
     const aside = join(this.#dataDir, 'incoming', entry);
-    const repo = await this.#store.repositories.byId(entry.slice('removed-'.length));
-    if (repo === undefined) await rm(aside, { recursive: true, force: true });
-    else await rename(aside, this.directory(repo));
+    const id = entry.slice('removed-'.length);
+    const repo = await this.#store.repositories.byId(id);
+    if (repo !== undefined) await rename(aside, this.directory(repo));
+    else if ((await this.#store.trash.byId(id)) === undefined) {
+      await rm(aside, { recursive: true, force: true });
+    } else await rename(aside, join(this.#dataDir, 'trash', `${id}.git`));
   }
 
   /** Removes what the making of repositories left beside them when a crash cut it off. */
@@ -224,7 +255,8 @@ async function sweepStaged(directory: string): Promise<void> {
   for (const name of staged) await rm(join(directory, name), { recursive: true, force: true });
 }
 
-async function readId(directory: string): Promise<string | undefined> {
+/** The id that a bare repository says it has; undefined where it says none. */
+export async function readId(directory: string): Promise<string | undefined> {
   return readFile(join(directory, idFile), 'utf8').then(
     (text) => text.trim(),
     () => undefined,

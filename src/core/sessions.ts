@@ -17,6 +17,9 @@ export interface Session {
   readonly startedAt: string;
 }
 
+/** Timers count in 32 bits. */
+const longestTimeoutMs = 2 ** 31 - 1;
+
 /** A way in, with what is open there. */
 export interface OpenDoor {
   /** Where it listens, as `ssh://HOST:PORT`; nothing for a door that is no business of clients. */
@@ -92,6 +95,14 @@ export class Sessions {
   endKeys(keyIds: readonly string[], why: UserError): void {
     const ended = new Set(keyIds);
     this.#end((principal) => 'keyId' in principal && ended.has(principal.keyId), why);
+  }
+
+  /** Ends what a key has open when its time comes. @param at - ISO 8601 */
+  endKeyAt(keyId: string, at: string, why: UserError): void {
+    const leftMs = Math.max(Date.parse(at) - Date.now(), 0);
+    const act = () =>
+      leftMs > longestTimeoutMs ? this.endKeyAt(keyId, at, why) : this.endKeys([keyId], why);
+    setTimeout(act, Math.min(leftMs, longestTimeoutMs)).unref();
   }
 
   #end(matches: (principal: Principal) => boolean, why: UserError): void {

@@ -11,7 +11,7 @@ const flushMs = 1000;
 export class SignIns {
   readonly #store: Store;
   readonly #log: Log;
-  #seen = new Map<string, { userId: string; at: string }>();
+  #seen = new Map<string, { userId?: string; at: string }>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(store: Store, log: Log) {
@@ -20,8 +20,9 @@ export class SignIns {
   }
 
   note(principal: Principal): void {
-    if (principal.kind !== 'user') return;
-    this.#seen.set(principal.keyId, { userId: principal.id, at: new Date().toISOString() });
+    if (principal.kind !== 'user' && principal.kind !== 'deploy-key') return;
+    const user = principal.kind === 'user' ? { userId: principal.id } : {};
+    this.#seen.set(principal.keyId, { ...user, at: new Date().toISOString() });
     this.#timer ??= setTimeout(() => {
       this.flush().catch((error) => this.#log.error({ err: error }, 'last use not written'));
     }, flushMs);
@@ -30,7 +31,7 @@ export class SignIns {
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const seen = [...this.#seen].map(([keyId, { userId, at }]) => ({ keyId, userId, at }));
+    const seen = [...this.#seen].map(([keyId, signIn]) => ({ keyId, ...signIn }));
     this.#seen = new Map();
     if (seen.length > 0) await this.#store.users.seen(seen);
   }

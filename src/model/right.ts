@@ -37,7 +37,12 @@ export interface RepoStanding {
   readonly orgName: string | undefined;
   /** What the role `member` gives in that org. */
   readonly memberRight: Right;
-  readonly grants: readonly { readonly right: Right; readonly via: string }[];
+  readonly grants: readonly {
+    readonly right: Right;
+    readonly via: string;
+    /** A pattern of the refs that it lets be written; all of them without one. */
+    readonly refs?: string | undefined;
+  }[];
   /** Where a server asks: what it is to us, whether the repository is linked with it, and was born there. */
   readonly peer?: {
     readonly role: PeerRole;
@@ -46,22 +51,35 @@ export interface RepoStanding {
   };
   /** The main whose mirror this is: nobody else writes to it. */
   readonly mirrorOf?: string;
-  /** Whether the repository is linked with the server that it is to be carried to or from. */
-  readonly linkedWith?: boolean;
 }
 
 /** What a request needs before it may run; all that any of them refers to has been looked up already. */
 export type Need =
   | { readonly kind: 'signed-in' }
+  /** To run commands that do more than say who asks: what a deploy key may not. */
+  | { readonly kind: 'command' }
   | { readonly kind: 'account' }
   | { readonly kind: 'site-admin' }
   | { readonly kind: 'operator' }
   /** The protocol that servers speak among themselves. */
   | { readonly kind: 'peer' }
   | { readonly kind: 'self'; readonly isSelf: boolean }
-  | { readonly kind: 'repo'; readonly right: Right; readonly on: RepoStanding }
+  | {
+      readonly kind: 'repo';
+      readonly right: Right;
+      readonly on: RepoStanding;
+      /** Whether it may not be archived, also where no write is asked for. */
+      readonly alive?: boolean | undefined;
+    }
   /** Has this server carry a repository to another or from it, with its own key (S9). */
-  | { readonly kind: 'carry'; readonly right: 'read' | 'write'; readonly on: RepoStanding }
+  | {
+      readonly kind: 'carry';
+      readonly right: 'read' | 'write';
+      /** The asker's own right on it. */
+      readonly held: Right;
+      /** Whether it is linked with that server. */
+      readonly linked: boolean;
+    }
   | {
       /** Gives or takes a right on a repository: `from` is what the other has by the grant that changes. */
       readonly kind: 'grant';
@@ -86,6 +104,8 @@ export interface Decision {
   readonly right: Right;
   /** One clause that names what decided: `member of acme`, `admin by a grant`, `key SHA256:… ended`. */
   readonly why: string;
+  /** Patterns of the refs that may be written, one of which has to fit; undefined for all. */
+  readonly refs?: readonly string[];
 }
 
 const visible: Readonly<Record<Visibility, boolean>> = {
@@ -161,29 +181,30 @@ function mayChange<T>(
   return level(to) <= level(mine) && (top || from === to || level(from) < level(mine));
 }
 
-function decideRepo(
-  who: Standing,
-  need: Extract<Need, { kind: 'repo' | 'grant' | 'carry' }>,
-): Decision {
+function decideRepo(who: Standing, need: Extract<Need, { kind: 'repo' | 'grant' }>): Decision {
   const { right, why } = held(who, need.on);
-  if (need.kind === 'carry') {
-    if (commands(who)) return { allowed: true, right, why };
-    if (!reaches(right, need.right)) return { allowed: false, right, why };
-    const linked = need.on.linkedWith === true;
-    return { allowed: linked, right, why: linked ? why : 'it is not linked with that server' };
-  }
   if (need.kind === 'grant') {
     const allowed = reaches(right, 'admin') && mayChange(rights, right, need.from, need.to);
     return { allowed, right, why };
   }
   if (!reaches(right, need.right)) return { allowed: false, right, why };
-  if (need.right === 'write' && need.on.archived) {
+  const changesIt = need.right === 'write' || need.alive === true;
+  if (changesIt && need.on.archived) {
     return { allowed: false, right, why: 'the repository is archived' };
   }
-  if (need.right === 'write' && need.on.mirrorOf !== undefined && !isItsMain(who, need.on)) {
+  if (changesIt && need.on.mirrorOf !== undefined && !isItsMain(who, need.on)) {
     return { allowed: false, right, why: `it is a mirror of ${need.on.mirrorOf}` };
   }
-  return { allowed: true, right, why };
+  const refs = writableRefs(who, need.on);
+  return { allowed: true, right, why, ...(refs === undefined ? {} : { refs }) };
+}
+
+/** Every grant that lets a deploy key write adds its refs; one without a pattern adds all. */
+function writableRefs(who: Standing, on: RepoStanding): readonly string[] | undefined {
+  if (who.kind !== 'deploy-key') return undefined;
+  const writing = on.grants.filter(({ right }) => reaches(right, 'write'));
+  const patterns = writing.flatMap(({ refs }) => refs ?? []);
+  return writing.length > 0 && patterns.length === writing.length ? patterns : undefined;
 }
 
 function isItsMain(who: Standing, { peer }: RepoStanding): boolean {
@@ -213,6 +234,10 @@ function decideSite(who: Standing, need: Need): boolean {
       return who.kind !== 'anonymous' && who.kind !== 'server';
     case 'peer':
       return who.kind === 'server';
+    case 'carry':
+      return commands(who) || (need.linked && reaches(need.held, need.right));
+    case 'command':
+      return who.kind !== 'deploy-key';
     case 'account':
       return who.kind === 'user' || who.kind === 'operator';
     case 'site-admin':
@@ -240,7 +265,6 @@ export function decide(who: Standing, need: Need): Decision {
   switch (need.kind) {
     case 'repo':
     case 'grant':
-    case 'carry':
       return decideRepo(who, need);
     case 'org':
     case 'role':

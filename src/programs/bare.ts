@@ -23,14 +23,28 @@ const configText = '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\t
  * @throws UserError `conflict` when something is there already
  */
 export async function initBare(directory: string, repository: NewRepository): Promise<void> {
-  const parent = dirname(directory);
-  await mkdir(parent, { recursive: true, mode: 0o700 });
+  await mkdir(dirname(directory), { recursive: true, mode: 0o700 });
   const staged = `${directory}.new-${randomUUID()}`;
   try {
-    await build(staged, repository);
-    await rename(staged, directory);
+    await buildBare(staged, repository);
+    await placeBare(staged, directory);
   } catch (cause) {
     await rm(staged, { recursive: true, force: true });
+    throw cause;
+  }
+}
+
+/**
+ * Puts a repository that was built elsewhere in the same file system into its place, durably and all at once.
+ *
+ * @throws UserError `conflict` when something is there already
+ */
+export async function placeBare(staged: string, directory: string): Promise<void> {
+  const parent = dirname(directory);
+  await mkdir(parent, { recursive: true, mode: 0o700 });
+  try {
+    await rename(staged, directory);
+  } catch (cause) {
     if (!isTaken(cause)) throw cause;
     throw new UserError('conflict', 'a repository is there already', { cause });
   }
@@ -38,7 +52,8 @@ export async function initBare(directory: string, repository: NewRepository): Pr
   await syncDirectory(dirname(parent));
 }
 
-async function build(directory: string, repository: NewRepository): Promise<void> {
+/** Builds an empty bare repository, every file and folder synced. @param directory - absolute path of nothing */
+export async function buildBare(directory: string, repository: NewRepository): Promise<void> {
   const folders = [
     '',
     'objects',

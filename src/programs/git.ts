@@ -20,6 +20,10 @@ export interface GitStart {
   readonly config?: GitConfig;
   /** An object directory of its own that this git writes to; what it does not find there it reads from `cwd`'s. */
   readonly scratch?: string | undefined;
+  /** Lets its hooks talk over two pipes more; more variables for them. @see hooks.ts */
+  readonly hooks?:
+    | { readonly folder: string; readonly env: Readonly<Record<string, string>> }
+    | undefined;
 }
 
 /** The real git, always in the same clean environment. */
@@ -29,6 +33,11 @@ export interface Git {
   start(args: readonly string[], options: GitStart): Program;
   /** Runs a short command to its end; a non-zero status is an answer. @see collect */
   run(args: readonly string[], options: GitStart & CollectOptions): Promise<Collected>;
+  /** Runs a program that calls git, in git's environment and `extra`. @param file - absolute path */
+  script(
+    file: string,
+    options: GitStart & CollectOptions & { readonly extra: Readonly<Record<string, string>> },
+  ): Promise<Collected>;
 }
 
 /** The environment variable that marks a child with the id of the data directory it works for. */
@@ -86,9 +95,16 @@ const config: GitConfig = {
  * @throws UserError `unavailable` when it is missing or older than 2.39
  */
 export async function openGit(settings: GitSettings): Promise<Git> {
-  const env = ({ protocol, config: extra, scratch, cwd }: GitStart): Record<string, string> => ({
+  const env = ({
+    protocol,
+    config: extra,
+    scratch,
+    hooks,
+    cwd,
+  }: GitStart): Record<string, string> => ({
     ...environment(settings),
-    ...configPairs({ ...config, ...extra }),
+    ...configPairs({ ...config, ...(hooks && { 'core.hooksPath': hooks.folder }), ...extra }),
+    ...hooks?.env,
     ...(isProtocol(protocol) ? { GIT_PROTOCOL: protocol } : {}),
     ...(scratch === undefined ? {} : objectDirectories(scratch, cwd)),
   });
@@ -96,9 +112,19 @@ export async function openGit(settings: GitSettings): Promise<Git> {
   return {
     version,
     start: (args, options) =>
-      start({ argv: ['git', ...args], cwd: options.cwd, env: env(options) }),
+      start({
+        argv: ['git', ...args],
+        cwd: options.cwd,
+        env: env(options),
+        talks: options.hooks !== undefined,
+      }),
     run: (args, options) =>
       collect({ argv: ['git', ...args], cwd: options.cwd, env: env(options) }, options),
+    script: (file, options) =>
+      collect(
+        { argv: [file], cwd: options.cwd, env: { ...env(options), ...options.extra } },
+        options,
+      ),
   };
 }
 

@@ -146,5 +146,7 @@ export function globalsOf(given: Readonly<Record<string, unknown>>): Globals {
 
 export function single(name: string, value: unknown): string | undefined {
   if (!Array.isArray(value)) return value as string | undefined;
+  // The same flag may be taken several times elsewhere.
+  if (value.length === 1) return value[0];
   throw new UserError('usage', `--${name} is given twice`);
 }

@@ -1,17 +1,26 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
+import { readHead } from '../model/audit-head.ts';
+import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
+import { guessed, nearest } from '../model/nearest.ts';
 import { parsePeerUrl } from '../model/peer.ts';
 import { refFault } from '../model/ref.ts';
+import { refPatternFault } from '../model/ref-pattern.ts';
 import {
   checkName,
   checkNamespace,
   escapeControls,
   nameFault,
+  parseAlias,
+  parseRepoName,
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
+import { rights } from '../model/right.ts';
+import { canMatchWritable, refActs } from '../model/rule.ts';
 import { readDurationMs, readMoment, readSizeBytes } from '../model/units.ts';
+import { isKey, nearestKey } from '../settings.ts';
 
 const longestText = 4096;
 
@@ -39,6 +48,14 @@ function checkPattern(value: string): void {
   throw usage(value, 'a pattern', 'use a name with * and ?, as in acme/*');
 }
 
+function checkSetting(value: string): void {
+  if (isKey(value)) return;
+  const near = nearestKey(value);
+  throw new UserError('usage', `${quoted(value)} is no setting`, {
+    hint: near === undefined ? 'see them with: config list' : `did you mean ${near}?`,
+  });
+}
+
 function checkText(value: string): void {
   if (value.length > longestText) {
     throw new UserError(
@@ -51,21 +68,82 @@ function checkText(value: string): void {
   }
 }
 
+function isFingerprint(value: string): boolean {
+  return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
+}
+
+function checkMessage(value: string): void {
+  const fault = messageFault(Buffer.from(value));
+  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+}
+
+function checkSource(value: string): void {
+  const isFull = value.startsWith('refs/heads/') || value.startsWith('refs/tags/');
+  const fault =
+    value.startsWith('refs/') && !isFull
+      ? 'only refs/heads/ and refs/tags/ can be merged'
+      : refFault(isFull ? value : `refs/heads/${value}`);
+  if (fault === undefined && !value.startsWith('-')) return;
+  throw usage(value, `a branch or tag: ${fault ?? 'it begins with "-"'}`, 'give its exact name');
+}
+
 function checkWho(value: string): void {
   const [, kind, name = ''] = /^(?:([a-z]+):)?(.*)$/.exec(value) ?? [];
   const faults: Readonly<Record<string, () => boolean>> = {
     org: () => nameFault(name) !== undefined,
     server: () => nameFault(name) !== undefined,
+    key: () => !isFingerprint(name),
     team: () =>
       !/^[^/]+\/[^/]+$/.test(name) || name.split('/').some((part) => nameFault(part) !== undefined),
   };
   const faulty = kind === undefined ? nameFault(name) !== undefined : (faults[kind]?.() ?? true);
-  if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME or team:ORG/TEAM');
+  if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT');
+}
+
+/** Whom a rule makes an exception for: a WHO, or all who have a right. */
+function checkWhom(value: string): void {
+  for (const each of value.split(',')) {
+    const [, right] = /^right:(.*)$/.exec(each) ?? [];
+    if (right === undefined) checkWho(each);
+    else if (right === 'none' || !rights.some((known) => known === right)) {
+      throw usage(each, 'a WHO', `behind right: comes one of: ${rights.slice(1).join(', ')}`);
+    }
+  }
+}
+
+function checkActs(value: string): void {
+  for (const act of value.split(',')) {
+    if (refActs.some((known) => known === act)) continue;
+    const hint = guessed(nearest(act, refActs), `it is one of: ${refActs.join(', ')}`);
+    throw usage(act, 'what a rule can deny', hint);
+  }
+}
+
+function checkRefPattern(value: string): void {
+  const fault =
+    refPatternFault(value) ??
+    (canMatchWritable(value) ? undefined : 'nobody can push there in any case');
+  if (fault === undefined) return;
+  throw usage(value, `a pattern of refs: ${fault}`, 'write main, release/*, ** or refs/tags/v*');
+}
+
+function checkRef(value: string): void {
+  const fault = refFault(value.startsWith('refs/') ? value : `refs/heads/${value}`);
+  if (fault !== undefined) throw usage(value, `a ref: ${fault}`);
+}
+
+function checkSize(value: string): void {
+  if (readSizeBytes(value) === undefined)
+    throw usage(value, 'a size', 'write 4096, 64K, 20M or 2G');
 }
 
 /** What each format lets through; every one of them looks at the text alone. @throws UserError `usage` */
 const checks: Readonly<Record<Format, (value: string) => void>> = {
+  acts: checkActs,
   address: checkAddress,
+  alias: (value) => {
+    parseAlias(value);
+  },
   branch: (value) => {
     const fault = value.startsWith('refs/')
       ? 'give it without refs/heads/'
@@ -79,11 +157,17 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   file: checkText,
   fingerprint: (value) => {
-    if (!/^SHA256:[A-Za-z0-9+/]{43}$/.test(value)) {
+    if (!isFingerprint(value)) {
       throw usage(value, 'a fingerprint', 'it begins with SHA256:, as sshkey list shows it');
     }
   },
+  head: (value) => {
+    if (readHead(value) === undefined) {
+      throw new UserError('usage', 'a head is SEQ:HASH, as audit verify prints it');
+    }
+  },
   listen: checkText,
+  message: checkMessage,
   moment: (value) => {
     readMoment(value, new Date(), 'ago');
   },
@@ -93,8 +177,17 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
   },
+  'new-repo': (value) => {
+    parseRepoName(value);
+  },
   path: checkText,
   pattern: checkPattern,
+  ref: checkRef,
+  'ref-pattern': checkRefPattern,
+  refs: (value) => {
+    const fault = refPatternFault(value);
+    if (fault !== undefined) throw usage(value, `a pattern of refs: ${fault}`);
+  },
   repo: (value) => {
     parseRepoPath(value);
   },
@@ -108,9 +201,16 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
     if (value === 'unlimited' || readSizeBytes(value)) return;
     throw usage(value, 'a rate', 'write bytes a second: 500K, 20M, or unlimited');
   },
+  setting: checkSetting,
+  size: checkSize,
+  source: checkSource,
   text: checkText,
   url: checkText,
+  uuid: (value) => {
+    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
+  },
   who: checkWho,
+  whom: checkWhom,
 };
 
 /** @throws UserError `usage` when `value` does not have the format */

@@ -2,17 +2,21 @@ import { readFile } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import type { Context } from '../commands/command.ts';
+import type { Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
+import { calledOtherwise, newName } from '../core/namespaces.ts';
 import { statuses, UserError } from '../model/errors.ts';
 import { askerText, principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
-import type { Done } from './outcome.ts';
-import { printAnswer } from './print.ts';
+import { sizeText } from '../model/units.ts';
+import { keyWarning } from './key-warning.ts';
+import { type Done, outcomeOf } from './outcome.ts';
+import { printAnswer, printError } from './print.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
 import { send } from './send.ts';
 
-const largestFileBytes = 1024 * 1024;
+const usualFileBytes = 1024 * 1024;
 
 /** Runs a command for whoever may: decided first, then done, then printed. */
 export async function runCommand(
@@ -32,6 +36,11 @@ export async function runCommand(
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
+  if (granted.repo !== undefined && granted.calledBefore !== undefined) {
+    const { fullName } = granted.repo;
+    if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
+    notes.push(newName(granted.calledBefore, fullName));
+  }
   const context: Context = {
     core,
     principal: request.principal,
@@ -40,24 +49,44 @@ export async function runCommand(
       keyId: 'keyId' in request.principal ? request.principal.keyId : undefined,
       request: request.id,
       dryRun: globals.dryRun,
+      stillMay: onceMore(async () =>
+        checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
+      ),
     },
     granted,
     signal: request.signal,
     staySilent: () => request.staySilent?.(),
     local: request.door === 'local',
-    readFile: (file) => readFileArgument(request, file),
+    readFile: (file, largestBytes = usualFileBytes) =>
+      readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
     note: (line) => notes.push(line),
   };
   const answer = await command.run(context, args);
-  await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
+  // Nothing but whether it was done: the status tells.
+  const silent = globals.quiet && !globals.json && String(command.answer.required) === 'changed';
+  if (!silent) {
+    await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
+  }
   // A list that was cut short because its reader may no longer be here is no success.
   const { aborted, reason } = request.signal;
   if (aborted && !command.changes && reason instanceof UserError) throw reason;
+  if (globals.verbose) notes.push(`decided: ${granted.decision.why}`);
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
+  // The greeting says it by itself, and scripts are told by git alone.
+  const warned = terminal !== undefined && command.words !== '';
+  const warning = warned ? await keyWarning(core, request.principal) : undefined;
+  if (warning !== undefined) notes.push(warning);
   if (globals.dryRun) notes.push('dry run: nothing was changed');
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
+  const refusal = command.refusal?.(answer);
+  if (refusal !== undefined) {
+    const { code, message, status } = refusal;
+    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
+    const detail = { code, message };
+    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail };
+  }
   const status = statusOf(answer);
   return {
     status,
@@ -65,6 +94,27 @@ export async function runCommand(
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** What was true before a wait, for a lock or for standard input, may not be true any more (S11). */
+function onceMore(decide: () => Promise<void>): () => Promise<void> {
+  let decided = false;
+  return async () => {
+    if (decided) return;
+    // What a command itself has changed by then must not stop it halfway.
+    decided = true;
+    await decide();
+  };
+}
+
+/** @throws UserError `unavailable` when a name means another thing by now */
+function checkSame(before: Granted, now: Granted): void {
+  for (const kind of ['repo', 'org', 'user'] as const) {
+    if (before[kind]?.id === now[kind]?.id) continue;
+    throw new UserError('unavailable', 'what this is about was moved or removed meanwhile', {
+      hint: 'look again, then repeat',
+    });
+  }
 }
 
 /** The id of what a command created. */
@@ -102,8 +152,12 @@ async function confirmed(request: Request, words: string): Promise<boolean> {
   return /^y(es)?\s*$/i.test(line);
 }
 
-async function readFileArgument(request: Request, file: string): Promise<Buffer> {
-  if (file === '-') return readAll(request);
+async function readFileArgument(
+  request: Request,
+  file: string,
+  largestBytes: number,
+): Promise<Buffer> {
+  if (file === '-') return readAll(request, largestBytes);
   if (request.directory === undefined) throw new UserError('usage', 'a file can only be "-" here');
   const path = resolvePath(request.directory, file);
   const content = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
@@ -111,7 +165,7 @@ async function readFileArgument(request: Request, file: string): Promise<Buffer>
       cause,
     });
   });
-  return checkSize(content, file);
+  return checkSize(content, file, largestBytes);
 }
 
 /** What stands on standard input, until its end or the request's. @throws UserError `unavailable` for the latter */
@@ -120,22 +174,24 @@ async function* input({ stdio, signal }: Request): AsyncGenerator<Buffer> {
     for await (const chunk of addAbortSignal(signal, stdio.stdin)) yield chunk as Buffer;
   } catch (cause) {
     if (!signal.aborted) throw cause;
+    // The door says why, where it was not the client that left.
+    if (signal.reason instanceof UserError) throw signal.reason;
     throw new UserError('unavailable', 'interrupted: nothing was done', { cause });
   }
 }
 
-async function readAll(request: Request): Promise<Buffer> {
+async function readAll(request: Request, largestBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of input(request)) {
     bytes += chunk.length;
     chunks.push(chunk);
-    if (bytes > largestFileBytes) break;
+    if (bytes > largestBytes) break;
   }
-  return checkSize(Buffer.concat(chunks), 'standard input');
+  return checkSize(Buffer.concat(chunks), 'standard input', largestBytes);
 }
 
-function checkSize(content: Buffer, what: string): Buffer {
-  if (content.length <= largestFileBytes) return content;
-  throw new UserError('usage', `${what} is larger than 1 MB`);
+function checkSize(content: Buffer, what: string, largestBytes: number): Buffer {
+  if (content.length <= largestBytes) return content;
+  throw new UserError('usage', `${what} is larger than ${sizeText(largestBytes)}`);
 }

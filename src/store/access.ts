@@ -5,9 +5,9 @@ import type { Database } from './sqlite.ts';
 
 /** Who may be granted a right. */
 export interface Grantee {
-  readonly kind: 'user' | 'org' | 'team';
+  readonly kind: 'user' | 'org' | 'team' | 'key';
   readonly id: string;
-  /** As the command line writes it: `ana`, `org:acme`, `team:acme/devs`. */
+  /** As the command line writes it: `ana`, `org:acme`, `team:acme/devs`, `key:SHA256:…`. */
   readonly text: string;
 }
 
@@ -135,7 +135,14 @@ export class Access {
       const grant = { on_kind: on.kind, on_id: on.id, who_kind: who.kind, who_id: who.id };
       await w.trx
         .insertInto('access_grant')
-        .values({ id: newId(), ...grant, right: to, granted_by: by.principal, granted_at: w.now })
+        .values({
+          id: newId(),
+          ...grant,
+          right: to,
+          granted_by: by.principal,
+          granted_at: w.now,
+          granted_by_key: by.keyId ?? null,
+        })
         .execute();
       await w.log({ type: 'access-granted', ...subject(on), detail: { who: who.text, right: to } });
       return true;
@@ -172,13 +179,16 @@ export class Access {
       .leftJoin('org', 'org.id', 'access_grant.who_id')
       .leftJoin('team', 'team.id', 'access_grant.who_id')
       .leftJoin('org as parent', 'parent.id', 'team.org_id')
+      .leftJoin('ssh_key', 'ssh_key.id', 'access_grant.who_id')
       .select(['access_grant.right', 'on_kind', 'user.name as user', 'org.name as org'])
-      .select(['team.name as team', 'parent.name as parent'])
+      .select(['team.name as team', 'parent.name as parent', 'ssh_key.fingerprint as key'])
       .where('on_id', 'in', ids)
+      .where('ssh_key.revoked_at', 'is', null)
       .execute();
     return rows
-      .map(({ right, on_kind, user, org, team, parent }) => ({
-        who: user ?? (org === null ? `team:${parent}/${team}` : `org:${org}`),
+      .map(({ right, on_kind, user, org, team, parent, key }) => ({
+        who:
+          key === null ? (user ?? (org ? `org:${org}` : `team:${parent}/${team}`)) : `key:${key}`,
         right,
         on: on_kind,
       }))

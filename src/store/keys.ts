@@ -1,54 +1,30 @@
-import { randomBytes } from 'node:crypto';
-import { sql } from 'kysely';
+import { type SelectQueryBuilder, sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
-import { fingerprint as fingerprintOf, type PublicKey } from '../model/sshkey.ts';
-import { type Actor, newId, type Write, write } from './changes.ts';
-import { refuseServerKey } from './server-keys.ts';
+import { type Actor, type Write, write } from './changes.ts';
+import { copyBindings } from './deploy-keys.ts';
+import { type Key, type KeyRow, toKey } from './key-rows.ts';
+import {
+  family,
+  insertKey,
+  type NewKey,
+  type Revoked,
+  refuseOutliving,
+  refuseTaken,
+  revokeKeys,
+} from './key-writes.ts';
 import type { Database } from './sqlite.ts';
+import type { Tables } from './tables.ts';
 
-/** What a pending key's owner signs is the hexadecimal text of as many random bytes (S20). */
-const nonceBytes = 32;
-
-export type KeyState = 'active' | 'pending' | 'expired' | 'revoked';
-
-export interface Key {
-  readonly id: string;
-  readonly fingerprint: string;
-  readonly type: string;
-  readonly blob: Buffer;
-  readonly title: string;
-  readonly kind: 'user' | 'deploy';
-  readonly userId: string | undefined;
-  readonly state: KeyState;
-  readonly expiresAt: string | undefined;
-  readonly addedAt: string;
-  readonly addedBy: string;
-  readonly lastUsedAt: string | undefined;
+/** A key that takes another's place. */
+export interface NextKey extends Omit<NewKey, 'userId'> {
+  /** How long the old key stays in force beside it. */
+  readonly overlapMs: number;
 }
 
-export interface NewKey {
-  readonly key: PublicKey & { readonly comment: string };
-  readonly userId: string;
-  /** False for a key whose owner must still show that it has the private half (S4). */
-  readonly verified: boolean;
-  readonly title?: string | undefined;
-  readonly expiresAt?: string | undefined;
-}
-
-interface KeyRow {
-  id: string;
-  fingerprint: string;
-  type: string;
-  blob: Buffer;
-  title: string;
-  kind: 'user' | 'deploy';
-  user_id: string | null;
-  verified: number;
-  expires_at: string | null;
-  added_at: string;
-  added_by: string;
-  last_used_at: string | null;
-  revoked_at: string | null;
+/** What putting a key in force, or in another's place, came to. */
+export interface Succession {
+  /** The key that ends now or soon, because this one takes its place. */
+  readonly ends: { readonly keyId: string; readonly at: string } | undefined;
 }
 
 export class Keys {
@@ -84,27 +60,31 @@ export class Keys {
 
   /** The user's key with this fingerprint; pending ones too. */
   async ofUser(userId: string, fingerprint: string): Promise<Key | undefined> {
-    const row = await this.#db
-      .selectFrom('ssh_key')
-      .selectAll()
-      .where('fingerprint', '=', fingerprint)
-      .where('user_id', '=', userId)
-      .orderBy('verified', 'desc')
-      .limit(1)
-      .executeTakeFirst();
-    return row && toKey(row);
+    const [key] = await this.#select((query) =>
+      query.where('fingerprint', '=', fingerprint).where('user_id', '=', userId),
+    );
+    return key;
   }
 
-  /** The verified key with this fingerprint, whoever's it is. */
-  async byFingerprint(fingerprint: string): Promise<Key | undefined> {
-    const row = await this.#db
+  /** Every key with this fingerprint: the verified one first, then what is pending, revoked ones last. */
+  async withFingerprint(fingerprint: string): Promise<readonly Key[]> {
+    return this.#select((query) => query.where('fingerprint', '=', fingerprint));
+  }
+
+  /** Fingerprints of keys that are not revoked, in their order. @param start - what they begin with */
+  async beginning(start: string, limit: number): Promise<readonly string[]> {
+    const rows = await this.#db
       .selectFrom('ssh_key')
-      .selectAll()
-      .where('fingerprint', '=', fingerprint)
-      .orderBy('verified', 'desc')
-      .limit(1)
-      .executeTakeFirst();
-    return row && toKey(row);
+      .select('fingerprint')
+      .distinct()
+      .where('fingerprint', '>=', start)
+      // Behind every character that a fingerprint has.
+      .where('fingerprint', '<', `${start}~`)
+      .where('revoked_at', 'is', null)
+      .orderBy('fingerprint')
+      .limit(limit)
+      .execute();
+    return rows.map(({ fingerprint }) => fingerprint);
   }
 
   async listOf(userId: string): Promise<readonly Key[]> {
@@ -114,6 +94,39 @@ export class Keys {
       .where('user_id', '=', userId)
       .orderBy('added_at')
       .execute();
+    return rows.map(toKey);
+  }
+
+  /** The keys that this key added. */
+  async addedWith(keyId: string): Promise<readonly Key[]> {
+    return this.#select((query) => query.where('added_by_key', '=', keyId));
+  }
+
+  /**
+   * Keys in force that nobody has signed in with since `before`, the longest unused first; a page of them.
+   *
+   * @param userId - one user's; undefined for everybody's and the deploy keys
+   */
+  async unused(
+    { before, userId }: { before: string; userId: string | undefined },
+    { after, limit }: { after: Key | undefined; limit: number },
+  ): Promise<readonly Key[]> {
+    const used = sql<string>`coalesce(last_used_at, added_at)`;
+    let query = this.#db
+      .selectFrom('ssh_key')
+      .selectAll()
+      .where('verified', '=', sql.lit(1))
+      .where('revoked_at', 'is', null)
+      .where((eb) =>
+        eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', new Date().toISOString())]),
+      )
+      .where(used, '<', before);
+    if (userId !== undefined) query = query.where('user_id', '=', userId);
+    if (after !== undefined) {
+      const last = after.lastUsedAt ?? after.addedAt;
+      query = query.where(sql<boolean>`(${used}, id) > (${last}, ${after.id})`);
+    }
+    const rows = await query.orderBy(used).orderBy('id').limit(limit).execute();
     return rows.map(toKey);
   }
 
@@ -127,11 +140,13 @@ export class Keys {
    *
    * @returns the ids of the keys that ended now
    */
-  async revoke(
-    what: { keyId: string } | { userId: string },
-    by: Actor,
-  ): Promise<readonly string[]> {
+  async revoke(what: Revoked, by: Actor): Promise<readonly string[]> {
     return write(this.#db, by, (w) => revokeKeys(w, what));
+  }
+
+  /** The ids of keys and of all that were added with them, in whatever state. */
+  async family(what: Revoked): Promise<readonly string[]> {
+    return (await family(this.#db, what)).map(({ id }) => id);
   }
 
   /** The text a pending key's owner is to sign. */
@@ -144,10 +159,14 @@ export class Keys {
     return row?.challenge ?? undefined;
   }
 
-  /** Puts a pending key in force. @throws UserError `conflict` when somebody else's became so meanwhile */
-  async verify(key: Key, by: Actor): Promise<void> {
-    await write(this.#db, by, async (w) => {
-      await refuseTaken(w, key.fingerprint, key.userId ?? '');
+  /** Puts a pending key in force. @throws UserError `conflict` when the blob became somebody's meanwhile */
+  async verify(key: Key, by: Actor): Promise<Succession> {
+    return write(this.#db, by, async (w) => {
+      if ((await refuseTaken(w, key.fingerprint, key.userId)) !== undefined) {
+        throw new UserError('conflict', `key ${key.fingerprint} is in force already`, {
+          hint: 'add it once more: it needs no proof now',
+        });
+      }
       const { numUpdatedRows } = await w.trx
         .updateTable('ssh_key')
         .set({ verified: 1, challenge: null })
@@ -157,142 +176,81 @@ export class Keys {
       if (numUpdatedRows === 0n) {
         throw new UserError('conflict', `key ${key.fingerprint} was revoked meanwhile`);
       }
-      const detail = { fingerprint: key.fingerprint };
-      await w.log({ type: 'key-verified', subjectId: key.id, detail });
+      const { fingerprint } = key;
+      await w.log({ type: 'key-verified', subjectId: key.id, detail: { fingerprint } });
+      return { ends: await succeed(w, key.id) };
     });
   }
-}
 
-async function refuseTaken(
-  w: Write,
-  fingerprint: string,
-  userId: string,
-): Promise<KeyRow | undefined> {
-  const held = await w.trx
-    .selectFrom('ssh_key')
-    .selectAll()
-    .where('fingerprint', '=', fingerprint)
-    .where('verified', '=', sql.lit(1))
-    .executeTakeFirst();
-  if (held === undefined) return refuseServerKey(w, fingerprint);
-  if (held.revoked_at !== null) {
-    throw new UserError('conflict', `key ${fingerprint} was revoked and is never accepted again`, {
-      hint: 'make a new one with: ssh-keygen -t ed25519',
-    });
-  }
-  if (held.kind === 'user' && held.user_id === userId) return held;
-  throw new UserError('conflict', `key ${fingerprint} is in use already`, {
-    hint: 'a key belongs to one user, or is one deploy key: make a new one with ssh-keygen -t ed25519',
-  });
-}
-
-/** @see Keys.add */
-export async function insertKey(
-  w: Write,
-  by: Actor,
-  { key, userId, verified, title, expiresAt }: NewKey,
-): Promise<{ id: string; changed: boolean }> {
-  const fingerprint = fingerprintOf(key.blob);
-  const held = await refuseTaken(w, fingerprint, userId);
-  if (held !== undefined) return { id: held.id, changed: false };
-  const pending = await w.trx
-    .selectFrom('ssh_key')
-    .selectAll()
-    .where('fingerprint', '=', fingerprint)
-    .where('user_id', '=', userId)
-    .where('revoked_at', 'is', null)
-    .executeTakeFirst();
-  if (pending !== undefined) {
-    if (!verified) return { id: pending.id, changed: false };
-    const settled = {
-      verified: 1,
-      challenge: null,
-      title: title ?? pending.title,
-      expires_at: expiresAt ?? pending.expires_at,
-    };
-    await w.trx.updateTable('ssh_key').set(settled).where('id', '=', pending.id).execute();
-    await w.log({ type: 'key-verified', subjectId: pending.id, detail: { fingerprint } });
-    return { id: pending.id, changed: true };
-  }
-  const id = newId();
-  await w.trx
-    .insertInto('ssh_key')
-    .values({
-      id,
-      fingerprint,
-      type: key.type,
-      blob: key.blob,
-      title: title ?? key.comment,
-      kind: 'user',
-      user_id: userId,
-      verified: Number(verified),
-      challenge: verified ? null : randomBytes(nonceBytes).toString('hex'),
-      expires_at: expiresAt ?? null,
-      added_at: w.now,
-      added_by: by.principal,
-      added_by_key: by.keyId ?? null,
-      last_used_at: null,
-      revoked_at: null,
-    })
-    .execute();
-  await w.log({ type: 'key-added', subjectId: id, detail: { fingerprint, user: userId } });
-  return { id, changed: true };
-}
-
-/** @see Keys.revoke */
-export async function revokeKeys(
-  w: Write,
-  what: { keyId: string } | { userId: string },
-): Promise<readonly string[]> {
-  const found = await w.trx
-    .withRecursive('doomed(id)', (cte) =>
-      cte
+  /**
+   * Puts a new key in an old one's place, with its owner and what it may do; a pending one takes it once it is verified.
+   *
+   * @throws UserError `conflict` when the old one is not in force, or the new one taken
+   */
+  async replace(
+    old: Key,
+    { overlapMs, ...next }: NextKey,
+    by: Actor,
+  ): Promise<{ id: string; changed: boolean } & Succession> {
+    return write(this.#db, by, async (w) => {
+      const added = await insertKey(w, by, { ...next, userId: old.userId });
+      if (added.id === old.id) {
+        throw new UserError('conflict', `${old.fingerprint} can't take its own place`);
+      }
+      const { numUpdatedRows } = await w.trx
+        .updateTable('ssh_key')
+        .set({ replaces: old.id, overlap_ms: overlapMs })
+        .where('id', '=', added.id)
+        .where((eb) => eb.or([eb('replaces', 'is', null), eb('replaces', '<>', old.id)]))
+        .executeTakeFirst();
+      const row = await w.trx
         .selectFrom('ssh_key')
-        .select('id')
-        .where(
-          'keyId' in what ? 'ssh_key.id' : 'ssh_key.user_id',
-          '=',
-          'keyId' in what ? what.keyId : what.userId,
-        )
-        .union(
-          cte
-            .selectFrom('doomed')
-            .innerJoin('ssh_key as child', 'child.added_by_key', 'doomed.id')
-            .select('child.id'),
-        ),
-    )
-    .selectFrom('doomed')
-    .innerJoin('ssh_key', 'ssh_key.id', 'doomed.id')
-    .select(['ssh_key.id', 'ssh_key.fingerprint'])
-    .where('ssh_key.revoked_at', 'is', null)
-    .execute();
-  for (const { id, fingerprint } of found) {
-    await w.trx.updateTable('ssh_key').set({ revoked_at: w.now }).where('id', '=', id).execute();
-    await w.log({ type: 'key-revoked', subjectId: id, detail: { fingerprint } });
+        .select(['verified', 'expires_at'])
+        .where('id', '=', added.id)
+        .executeTakeFirstOrThrow();
+      // One that was there before gets the old one's place too, and with it what that one may do.
+      await refuseOutliving(w, by, row.expires_at);
+      const ends = row.verified === 1 ? await succeed(w, added.id) : undefined;
+      const changed = added.changed || numUpdatedRows > 0n || ends !== undefined;
+      return { id: added.id, changed, ends };
+    });
   }
-  return found.map(({ id }) => id);
+
+  async #select(
+    narrow: (
+      query: SelectQueryBuilder<Tables, 'ssh_key', KeyRow>,
+    ) => SelectQueryBuilder<Tables, 'ssh_key', KeyRow>,
+  ): Promise<readonly Key[]> {
+    const query = narrow(this.#db.selectFrom('ssh_key').selectAll());
+    return (await query.execute()).map(toKey).sort(inOrder);
+  }
 }
 
-function toKey(row: KeyRow): Key {
-  return {
-    id: row.id,
-    fingerprint: row.fingerprint,
-    type: row.type,
-    blob: row.blob,
-    title: row.title,
-    kind: row.kind,
-    userId: row.user_id ?? undefined,
-    state: keyState(row),
-    expiresAt: row.expires_at ?? undefined,
-    addedAt: row.added_at,
-    addedBy: row.added_by,
-    lastUsedAt: row.last_used_at ?? undefined,
-  };
+/** The verified first, then what is pending, revoked ones last; the older first. */
+function inOrder(a: Key, b: Key): number {
+  const rank = ({ state }: Key) => (state === 'revoked' ? 2 : state === 'pending' ? 1 : 0);
+  return rank(a) - rank(b) || (a.addedAt < b.addedAt ? -1 : 1);
 }
 
-function keyState(row: KeyRow): KeyState {
-  if (row.revoked_at !== null) return 'revoked';
-  if (row.verified === 0) return 'pending';
-  const ended = row.expires_at !== null && row.expires_at <= new Date().toISOString();
-  return ended ? 'expired' : 'active';
+/** A key that came in force takes the place of the one that it replaces. @returns which one ends, and when */
+async function succeed(w: Write, keyId: string): Promise<Succession['ends']> {
+  const next = await w.trx
+    .selectFrom('ssh_key')
+    .select(['replaces', 'overlap_ms', 'fingerprint'])
+    .where('id', '=', keyId)
+    .executeTakeFirstOrThrow();
+  if (next.replaces === null) return undefined;
+  await copyBindings(w, next.replaces, keyId);
+  const at = new Date(Date.parse(w.now) + (next.overlap_ms ?? 0)).toISOString();
+  const { numUpdatedRows } = await w.trx
+    .updateTable('ssh_key')
+    .set({ expires_at: at })
+    .where('id', '=', next.replaces)
+    .where('revoked_at', 'is', null)
+    .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', at)]))
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) return undefined;
+  const detail = { by: next.fingerprint, at };
+  await w.log({ type: 'key-replaced', subjectId: next.replaces, detail });
+  return { keyId: next.replaces, at };
 }

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { nullOid, type RefCommand } from '../model/ref.ts';
 import { type Actor, inBatches, type Write, write } from './changes.ts';
 import type { Database } from './sqlite.ts';
@@ -84,6 +85,25 @@ export class Pushes {
       );
       await w.trx.deleteFrom('push_journal').where('request', '=', by.request).execute();
     });
+  }
+
+  /** What was pushed with keys since a moment, the newest first. */
+  async madeWith(keyIds: readonly string[], since: string, limit: number) {
+    return this.#db
+      .selectFrom('ref_update')
+      .leftJoin('repository', 'repository.id', 'ref_update.repo_id')
+      .leftJoin('namespace', (join) =>
+        join
+          .onRef('namespace.owner_id', '=', 'repository.namespace_id')
+          .on('namespace.current', '=', sql.lit(1)),
+      )
+      .select(['at', 'ref', 'old_oid as old', 'new_oid as new', 'ref_update.principal'])
+      .select(['repository.name', 'namespace.name as namespace'])
+      .where('key_id', 'in', sql<string>`(select value from json_each(${JSON.stringify(keyIds)}))`)
+      .where('at', '>=', since)
+      .orderBy('ref_update.id', 'desc')
+      .limit(limit)
+      .execute();
   }
 
   /** The pushes that a crash cut off. */

@@ -1,11 +1,14 @@
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import type { Visibility } from '../model/repo.ts';
-import { type Actor, write } from './changes.ts';
+import { type Actor, type Write, write } from './changes.ts';
 import type { Namespace } from './names.ts';
+import { forgetPaths, retake } from './retake.ts';
+import { dropRules } from './rules.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { refuseOver } from './usage.ts';
+import { reachableBy, type Viewer } from './viewer.ts';
 
 export interface Repository {
   readonly id: string;
@@ -34,16 +37,16 @@ export interface NewRepository {
   readonly defaultBranch: string;
   /** How many repositories the namespace may have with it; any number without. */
   readonly limit?: number | undefined;
+  /** The repositories that the name may lead to so far: it ends to. */
+  readonly retakes?: readonly string[] | undefined;
 }
 
 export interface RepositorySettings {
   readonly description?: string | undefined;
   readonly visibility?: Visibility | undefined;
   readonly defaultBranch?: string | undefined;
+  readonly archived?: boolean | undefined;
 }
-
-/** Whose repositories a list is about: everybody's, or those that something gives this user a right to. */
-export type Viewer = { readonly kind: 'all' } | { readonly kind: 'user'; readonly id: string };
 
 /** A place in the order of full names. */
 export interface After {
@@ -51,8 +54,11 @@ export interface After {
   readonly name: string;
 }
 
-/** Literals stand in the query itself where a partial index is to be used: SQLite must see its condition. */
-function select(db: Kysely<Tables>) {
+/**
+ * The rows of repositories, those in the trash too. Literals stand in the query itself where a partial index is to be
+ * used: SQLite must see its condition.
+ */
+export function repositoryRows(db: Kysely<Tables>) {
   return db
     .selectFrom('repository')
     .innerJoin('namespace', (join) =>
@@ -64,8 +70,16 @@ function select(db: Kysely<Tables>) {
     .select(['namespace.name as namespace', 'namespace.kind as kind']);
 }
 
-type Row =
-  ReturnType<typeof select> extends SelectQueryBuilder<Tables, infer _T, infer O> ? O : never;
+/** Those that are not in the trash. */
+export function select(db: Kysely<Tables>) {
+  return repositoryRows(db).where('repository.deleted_at', 'is', null);
+}
+
+/** A row of `repositoryRows`. */
+export type RepositoryRow =
+  ReturnType<typeof repositoryRows> extends SelectQueryBuilder<Tables, infer _T, infer O>
+    ? O
+    : never;
 
 export class Repositories {
   readonly #db: Database;
@@ -95,19 +109,11 @@ export class Repositories {
    */
   async add(repo: NewRepository, by: Actor, place: () => Promise<void>): Promise<void> {
     await write(this.#db, by, async (w) => {
-      const held = await w.trx
-        .selectFrom('repository')
-        .select('id')
-        .where('namespace_id', '=', repo.namespace.ownerId)
-        .where('name', '=', repo.name)
-        .executeTakeFirst();
       const fullName = `${repo.namespace.name}/${repo.name}`;
-      if (held !== undefined) {
-        throw new UserError('conflict', `${fullName}: this repository exists already`, {
-          hint: `see it with: show ${fullName}`,
-        });
-      }
+      await refuseTaken(w, { namespaceId: repo.namespace.ownerId, name: repo.name, fullName });
       await refuseOver(w, repo.namespace, repo.limit);
+      const path = { namespaceId: repo.namespace.ownerId, name: repo.name, text: fullName };
+      await retake(w, path, repo.retakes);
       await w.trx
         .insertInto('repository')
         .values({
@@ -133,9 +139,7 @@ export class Repositories {
   /** Takes the row away; `displace` takes the directory away in the same transaction. */
   async remove(repo: Repository, by: Actor, displace: () => Promise<void>): Promise<void> {
     await write(this.#db, by, async (w) => {
-      await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
-      await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
-      await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
+      await removeRow(w, repo);
       if (!by.dryRun) await displace();
     });
   }
@@ -151,18 +155,20 @@ export class Repositories {
       // Read here: what the caller knows may be older than a change that it waited for.
       const now = await w.trx
         .selectFrom('repository')
-        .select(['description', 'visibility', 'default_branch'])
+        .select(['description', 'visibility', 'default_branch', 'archived'])
         .where('id', '=', repo.id)
         .executeTakeFirstOrThrow();
       const next = {
         description: settings.description ?? now.description,
         visibility: settings.visibility ?? now.visibility,
         default_branch: settings.defaultBranch ?? now.default_branch,
+        archived: Number(settings.archived ?? now.archived),
       };
       const same =
         next.description === now.description &&
         next.visibility === now.visibility &&
-        next.default_branch === now.default_branch;
+        next.default_branch === now.default_branch &&
+        next.archived === now.archived;
       if (same) return false;
       await w.trx
         .updateTable('repository')
@@ -179,6 +185,7 @@ export class Repositories {
   async count(): Promise<number> {
     const row = await this.#db
       .selectFrom('repository')
+      .where('deleted_at', 'is', null)
       .select((eb) => eb.fn.countAll<number>().as('count'))
       .executeTakeFirstOrThrow();
     return row.count;
@@ -216,59 +223,36 @@ export class Repositories {
   }
 }
 
-/** The repositories that a user's namespace, orgs, grants or their visibility may give a right to: each part by an index. */
-function reachableBy(userId: string) {
-  return (eb: import('kysely').ExpressionBuilder<Tables, 'repository'>) => {
-    const orgs = eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', userId);
-    const teams = eb
-      .selectFrom('team_member')
-      .select('team_id as id')
-      .where('user_id', '=', userId);
-    const granted = (kind: 'repo' | 'org') =>
-      eb
-        .selectFrom('access_grant')
-        .select('on_id as id')
-        .where('on_kind', '=', kind)
-        .where((g) =>
-          g(
-            'who_id',
-            'in',
-            g
-              .selectFrom('user')
-              .select('id')
-              .where('id', '=', userId)
-              .unionAll(orgs)
-              .unionAll(teams),
-          ),
-        );
-    return eb(
-      'repository.id',
-      'in',
-      eb
-        .selectFrom('repository as own')
-        .select('own.id')
-        .where('own.namespace_id', '=', userId)
-        .unionAll(
-          eb.selectFrom('repository as o').select('o.id').where('o.namespace_id', 'in', orgs),
-        )
-        .unionAll(granted('repo'))
-        .unionAll(
-          eb
-            .selectFrom('repository as g')
-            .select('g.id')
-            .where('g.namespace_id', 'in', granted('org')),
-        )
-        .unionAll(
-          eb
-            .selectFrom('repository as v')
-            .select('v.id')
-            .where('v.visibility', '<>', sql.lit('private')),
-        ),
-    );
-  };
+/** @throws UserError `conflict` when a repository that is not in the trash has this name */
+export async function refuseTaken(
+  { trx }: Write,
+  { namespaceId, name, fullName }: Pick<Repository, 'namespaceId' | 'name' | 'fullName'>,
+): Promise<void> {
+  const held = await trx
+    .selectFrom('repository')
+    .select('id')
+    .where('namespace_id', '=', namespaceId)
+    .where('name', '=', name)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst();
+  if (held === undefined) return;
+  throw new UserError('conflict', `${fullName}: this repository exists already`, {
+    hint: `see it with: show ${fullName}`,
+  });
 }
 
-function toRepository(row: Row): Repository {
+/** Takes everything away that is known of a repository but its history. */
+export async function removeRow(w: Write, repo: Repository): Promise<void> {
+  await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
+  await dropRules(w, repo.id);
+  await forgetPaths(w, repo.id);
+  await w.trx.deleteFrom('archived_tip').where('repo_id', '=', repo.id).execute();
+  await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
+  await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
+}
+
+/** A row of `repositoryRows`. */
+export function toRepository(row: RepositoryRow): Repository {
   return {
     id: row.id,
     namespaceId: row.namespace_id,

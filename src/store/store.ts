@@ -1,34 +1,48 @@
 import { Access } from './access.ts';
+import { Aliases } from './aliases.ts';
 import { AuditLog } from './audit.ts';
 import { AuditHeads } from './audit-heads.ts';
 import { AuditSearch } from './audit-search.ts';
 import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
 import { Conflicts } from './conflicts.ts';
+import { DeployKeys } from './deploy-keys.ts';
 import { Keys } from './keys.ts';
+import { Moves } from './moves.ts';
 import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
+import { Paths } from './paths.ts';
 import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
+import { RefRules } from './rules.ts';
 import { ServerLinks } from './server-links.ts';
 import { Servers } from './servers.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Syncs } from './syncs.ts';
 import { Teams } from './teams.ts';
+import { Trash } from './trash.ts';
 import { Usage } from './usage.ts';
+import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
 
 /** Everything cpm knows, by subject. Each method is one fact: atomic, and durable when it returns. */
 export interface Store {
   readonly users: Users;
+  readonly imports: UserImport;
   readonly keys: Keys;
+  readonly deployKeys: DeployKeys;
   readonly orgs: Orgs;
   readonly teams: Teams;
   readonly names: Names;
   readonly repositories: Repositories;
+  readonly paths: Paths;
+  readonly aliases: Aliases;
+  readonly moves: Moves;
+  readonly trash: Trash;
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
+  readonly rules: RefRules;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
   readonly auditSearch: AuditSearch;
@@ -50,14 +64,21 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
   const { db, close } = openDatabase(path, seen);
   return {
     users: new Users(db),
+    imports: new UserImport(db),
     keys: new Keys(db),
+    deployKeys: new DeployKeys(db),
     orgs: new Orgs(db),
     teams: new Teams(db),
     names: new Names(db),
     repositories: new Repositories(db),
+    paths: new Paths(db),
+    aliases: new Aliases(db),
+    moves: new Moves(db),
+    trash: new Trash(db),
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
+    rules: new RefRules(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),
     auditSearch: new AuditSearch(db),

@@ -32,6 +32,8 @@ export interface Tables {
     added_by_key: string | null;
     last_used_at: string | null;
     revoked_at: string | null;
+    replaces: string | null;
+    overlap_ms: number | null;
   };
   org: { id: string; name: string; description: string; member_right: Right; created_at: string };
   org_member: { org_id: string; user_id: string; role: Role };
@@ -49,6 +51,19 @@ export interface Tables {
     ref_count: number;
     created_at: string;
     updated_at: string;
+    deleted_at: string | null;
+    deleted_by: string | null;
+    untidy: Generated<number>;
+    tidied_at: string | null;
+    repacked_at: string | null;
+  };
+  redirect: { namespace_id: string; name: string; repo_id: string };
+  alias: { path: string; repo_id: string; added_by: string; added_at: string };
+  move_journal: {
+    subject_id: string;
+    kind: 'repo' | 'namespace';
+    from_path: string;
+    to_path: string;
   };
   access_grant: {
     id: string;
@@ -59,7 +74,26 @@ export interface Tables {
     right: Grantable;
     granted_by: string;
     granted_at: string;
+    refs: string | null;
+    granted_by_key: string | null;
   };
+  ref_rule: {
+    on_id: string;
+    number: number;
+    on_kind: 'repo' | 'org';
+    pattern: string;
+    deny: string;
+    closed: number;
+    signed: number;
+    max_file_bytes: number | null;
+  };
+  ref_rule_allow: {
+    on_id: string;
+    number: number;
+    who_kind: 'user' | 'team' | 'org' | 'server' | 'key' | 'right';
+    who_id: string;
+  };
+  ref_rule_count: { on_id: string; given: number };
   change: {
     seq: Generated<number>;
     at: string;

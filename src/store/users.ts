@@ -1,9 +1,11 @@
 import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
-import { insertKey, type NewKey, revokeKeys } from './keys.ts';
+import { insertKey, type NewKey, revokeKeys } from './key-writes.ts';
+import { inherit, orphanedBy } from './members.ts';
 import { releaseName, retireName, takeName } from './names.ts';
 import type { Database } from './sqlite.ts';
+import { inTrash } from './trash.ts';
 
 export interface User {
   readonly id: string;
@@ -36,18 +38,7 @@ export class Users {
   /** @throws UserError `conflict` when the name, or the key, is taken */
   async add(user: NewUser, by: Actor): Promise<string> {
     return write(this.#db, by, async (w) => {
-      const id = newId();
-      await takeName(w, user.name, 'user', id);
-      const row = { id, name: user.name, state: 'active' as const, admin: Number(user.admin) };
-      await w.trx
-        .insertInto('user')
-        .values({ ...row, email: user.email ?? null, created_at: w.now, last_seen_at: null })
-        .execute();
-      await w.log({
-        type: 'user-added',
-        subjectId: id,
-        detail: { name: user.name, admin: user.admin },
-      });
+      const id = await insertUser(w, user);
       if (user.key !== undefined) {
         await insertKey(w, by, { key: user.key, userId: id, verified: true });
       }
@@ -132,6 +123,26 @@ export class Users {
     });
   }
 
+  /**
+   * Disables a leaver, and has an heir own the orgs that would have no owner then.
+   *
+   * @returns whether the account was active, and the names of these orgs
+   * @throws UserError `conflict` when there are any, and no heir
+   */
+  async offboard(
+    user: User,
+    heir: User | undefined,
+    by: Actor,
+  ): Promise<{ disabled: boolean; orgs: readonly string[] }> {
+    return write(this.#db, by, async (w) => {
+      const orgs = await inherit(w, user, heir);
+      const disabled = await setColumn(w, user.id, { state: 'disabled' });
+      const detail = { name: user.name };
+      if (disabled) await w.log({ type: 'user-disabled', subjectId: user.id, detail });
+      return { disabled, orgs };
+    });
+  }
+
   /** Makes a site admin, or takes that back. @returns whether anything changed */
   async setAdmin(user: User, admin: boolean, by: Actor): Promise<boolean> {
     if (user.admin === admin) return false;
@@ -159,12 +170,13 @@ export class Users {
   /**
    * Ends a user for good: keys revoked, memberships and grants gone, the name reserved.
    *
+   * @returns the ids of the keys that ended, those of others that they had added too
    * @throws UserError `conflict` while repositories or the last ownership of an org hang on the user
    */
-  async remove(user: User, by: Actor): Promise<void> {
-    await write(this.#db, by, async (w) => {
+  async remove(user: User, by: Actor): Promise<readonly string[]> {
+    return write(this.#db, by, async (w) => {
       await refuseOwner(w, user);
-      await revokeKeys(w, { userId: user.id });
+      const ended = await revokeKeys(w, { userId: user.id });
       await w.trx.deleteFrom('access_grant').where('who_id', '=', user.id).execute();
       await w.trx.deleteFrom('org_member').where('user_id', '=', user.id).execute();
       await w.trx.deleteFrom('team_member').where('user_id', '=', user.id).execute();
@@ -175,16 +187,23 @@ export class Users {
         .execute();
       await retireName(w, user.id);
       await w.log({ type: 'user-deleted', subjectId: user.id, detail: { name: user.name } });
+      return ended;
     });
   }
 
   /** Notes sign-ins; no change rows: they are in the audit record. */
   async seen(
-    signIns: readonly { readonly userId: string; readonly keyId: string; readonly at: string }[],
+    signIns: readonly { readonly userId?: string; readonly keyId: string; readonly at: string }[],
   ): Promise<void> {
     await this.#db.transaction().execute(async (trx) => {
       for (const { userId, keyId, at } of signIns) {
-        await trx.updateTable('user').set({ last_seen_at: at }).where('id', '=', userId).execute();
+        if (userId !== undefined) {
+          await trx
+            .updateTable('user')
+            .set({ last_seen_at: at })
+            .where('id', '=', userId)
+            .execute();
+        }
         await trx
           .updateTable('ssh_key')
           .set({ last_used_at: at })
@@ -195,13 +214,30 @@ export class Users {
   }
 }
 
-async function refuseOwner({ trx }: Write, user: User): Promise<void> {
-  const repo = await trx
+/** Adds a user without keys. @returns the id. @throws UserError `conflict` when the name is taken */
+export async function insertUser(
+  w: Write,
+  { name, admin, email }: Omit<NewUser, 'key'>,
+): Promise<string> {
+  const id = newId();
+  await takeName(w, name, 'user', id);
+  const row = { id, name, state: 'active' as const, admin: Number(admin) };
+  await w.trx
+    .insertInto('user')
+    .values({ ...row, email: email ?? null, created_at: w.now, last_seen_at: null })
+    .execute();
+  await w.log({ type: 'user-added', subjectId: id, detail: { name, admin } });
+  return id;
+}
+
+async function refuseOwner(w: Write, user: User): Promise<void> {
+  const repo = await w.trx
     .selectFrom('repository')
-    .select('name')
+    .select(['name', 'deleted_at'])
     .where('namespace_id', '=', user.id)
     .limit(1)
     .executeTakeFirst();
+  if (repo !== undefined && repo.deleted_at !== null) throw inTrash(user.name, repo.name);
   if (repo !== undefined) {
     throw new UserError(
       'conflict',
@@ -211,26 +247,7 @@ async function refuseOwner({ trx }: Write, user: User): Promise<void> {
       },
     );
   }
-  const orphan = await trx
-    .selectFrom('org_member as mine')
-    .innerJoin('org', 'org.id', 'mine.org_id')
-    .select('org.name')
-    .where('mine.user_id', '=', user.id)
-    .where('mine.role', '=', 'owner')
-    .where((eb) =>
-      eb.not(
-        eb.exists(
-          eb
-            .selectFrom('org_member as other')
-            .select('other.user_id')
-            .whereRef('other.org_id', '=', 'mine.org_id')
-            .where('other.role', '=', 'owner')
-            .where('other.user_id', '<>', user.id),
-        ),
-      ),
-    )
-    .limit(1)
-    .executeTakeFirst();
+  const orphan = await orphanedBy(w, user.id).limit(1).executeTakeFirst();
   if (orphan === undefined) return;
   throw new UserError('conflict', `${user.name} is the last owner of ${orphan.name}`, {
     hint: `make somebody else owner first: org member role ${orphan.name} USER owner`,

@@ -30,7 +30,7 @@ function repositories(dataDir: string): RepositoryRow[] {
   return query(
     dataDir,
     `SELECT repository.id, namespace.name || '/' || repository.name AS name, default_branch AS main
-     FROM repository JOIN namespace ON owner_id = namespace_id AND current = 1`,
+     FROM repository JOIN namespace ON owner_id = namespace_id AND current = 1 WHERE deleted_at IS NULL`,
   );
 }
 
@@ -87,7 +87,7 @@ export async function quiet(dataDir: string): Promise<string[]> {
 
 /** Where row, history and repository tell different stories, or git finds a fault. @returns one line for each */
 export async function faults(dataDir: string): Promise<string[]> {
-  const found: string[] = [];
+  const found: string[] = trashFaults(dataDir);
   for (const { id, name, main } of repositories(dataDir)) {
     const head = readFileSync(join(bare(dataDir, name), 'HEAD'), 'utf8').trim();
     if (head !== `ref: refs/heads/${main}`) found.push(`${name}: HEAD is "${head}", not ${main}`);
@@ -98,6 +98,19 @@ export async function faults(dataDir: string): Promise<string[]> {
     if (fsck.status !== 0 || said !== '') found.push(`${name}: fsck: ${fsck.status} ${said}`);
   }
   return found;
+}
+
+/** Whether the trash holds what the rows say, and nothing else. */
+function trashFaults(dataDir: string): string[] {
+  const rows = query<{ id: string }>(
+    dataDir,
+    'SELECT id FROM repository WHERE deleted_at IS NOT NULL',
+  ).map(({ id }) => `${id}.git`);
+  const there = readdirSync(join(dataDir, 'trash'));
+  return [
+    ...rows.filter((name) => !there.includes(name)).map((name) => `trash/${name} is missing`),
+    ...there.filter((name) => !rows.includes(name)).map((name) => `trash/${name} has no row`),
+  ];
 }
 
 interface UpdateRow {

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { boolean, integer, maybe, object, string, time } from '../../src/commands/answers.ts';
 import type { AnswerSchema } from '../../src/commands/command.ts';
@@ -16,6 +17,12 @@ const ana = await house.person('ana');
 const operator: Pick<Entrance, 'run'> = { run: house.operator.bind(house) };
 const doors = { operator, ada: doorOf(house.admin), ana: doorOf(ana) };
 const key = await generateKey(`${house.folder}/more`);
+const [next, robot] = [
+  await generateKey(`${house.folder}/next`),
+  await generateKey(`${house.folder}/robot`),
+];
+mkdirSync(`${house.folder}/keydir`);
+writeFileSync(`${house.folder}/keydir/dan.pub`, (await generateKey(`${house.folder}/dan`)).line);
 
 t.test('the check of answers is strict: fields, types, times, missing and unknown', async (t) => {
   const schema: AnswerSchema = object(
@@ -54,6 +61,8 @@ const lines: [keyof typeof doors, string][] = [
   ['operator', 'whoami'],
   ['ana', 'help'],
   ['ana', 'help init'],
+  ['ada', 'merge acme/app topic'],
+  ['ada', 'merge acme/app topic'],
   ['ada', 'repo set acme/app --visibility internal'],
   ['ana', 'show acme/app'],
   ['ada', 'repo access list acme/app'],
@@ -61,6 +70,30 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'repo access list acme/app'],
   ['ada', 'show acme/app'],
   ['ada', 'repo access revoke acme/app ana'],
+  ['ada', 'repo alias add Old/App.git acme/app'],
+  ['ada', 'repo alias add Old/App.git acme/app'],
+  ['ada', 'repo alias list acme/app'],
+  ['ada', 'repo alias list'],
+  ['ada', 'show Old/App.git'],
+  ['ada', 'repo alias remove Old/App.git'],
+  ['ada', 'repo archive acme/app'],
+  ['ada', 'repo archive acme/app'],
+  ['ada', 'repo unarchive acme/app'],
+  ['ada', 'repo rename acme/app core'],
+  ['ada', 'repo rename acme/core core'],
+  ['ada', 'show acme/app'],
+  ['ada', 'repo rename acme/core ada/core'],
+  ['ada', 'repo rename core acme/app'],
+  ['ada', 'repo rules list acme/app'],
+  ['ada', 'repo rules add acme/app v* --deny delete,force --allow ana --require signed'],
+  ['ada', 'repo rules add acme/app v* --deny force --deny delete --allow ana --require signed'],
+  ['ada', 'repo protect acme/app'],
+  ['ada', 'org rules add acme refs/tags/** --deny force --max-file 20M'],
+  ['ada', 'org rules list acme'],
+  ['ada', 'repo rules list acme/app'],
+  ['ada', 'repo rules remove acme/app 1 --yes'],
+  ['ada', 'repo rules remove acme/app 1 --yes'],
+  ['ada', 'org rules remove acme 1 --yes'],
   ['ada', 'org member add acme ana'],
   ['ada', 'org member role acme ana admin'],
   ['ada', 'org member list acme'],
@@ -74,8 +107,17 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'org set acme --member-right write'],
   ['ada', 'org team remove acme devs'],
   ['ada', 'org member remove acme ana'],
+  ['ada', 'init acme/old'],
+  ['ada', 'repo delete acme/old --yes'],
+  ['ada', 'repo trash list'],
+  ['ada', 'repo restore acme/old'],
+  ['ada', 'repo delete acme/old --yes'],
+  ['ada', 'repo trash empty acme/old --yes'],
+  ['ada', 'repo trash empty --yes'],
   ['ada', 'org create guild'],
-  ['ada', 'org delete guild --yes'],
+  ['ada', 'org rename guild lodge'],
+  ['ada', 'org rename lodge lodge'],
+  ['ada', 'org delete lodge --yes'],
   ['operator', 'user add bo'],
   ['operator', 'user add bo --exist-ok'],
   ['operator', 'user list'],
@@ -87,14 +129,30 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'user disable bo'],
   ['ada', 'user disable bo'],
   ['ada', 'user enable bo'],
-  ['ada', 'user delete bo --yes'],
+  ['ada', 'user rename bo rob'],
+  ['ada', 'user offboard rob --yes'],
+  ['ada', 'user offboard rob --repos-to ana --yes'],
+  ['ada', 'user delete rob --yes'],
   ['ada', 'user release bo'],
   ['ana', 'sshkey add -'],
   ['ana', `sshkey verify ${key.fingerprint}`],
   ['ana', 'sshkey list'],
   ['operator', 'sshkey list'],
+  ['ada', 'sshkey add - --repo acme/app --right write --refs ci/*'],
+  ['ada', 'sshkey add - --repo acme/app --right write --refs ci/*'],
+  ['ada', 'sshkey list --repo acme/app'],
+  ['ada', 'repo access list acme/app'],
+  ['ada', 'show acme/app'],
+  ['ada', `sshkey show ${robot.fingerprint}`],
+  ['ana', `sshkey show ${key.fingerprint}`],
+  ['ana', 'sshkey unused'],
+  ['ada', 'sshkey unused --older 0s'],
+  ['ada', `sshkey rotate ${robot.fingerprint} --key - --overlap 1h`],
+  ['ada', `sshkey revoke ${robot.fingerprint} --since 1h --yes`],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`],
+  ['operator', 'user import ./keydir'],
+  ['operator', 'user import ./keydir'],
   ['operator', 'sshkey generate --name robot'],
   ['ada', 'audit list'],
   ['ada', 'audit verify'],
@@ -130,9 +188,11 @@ const commandOf = (line: string) =>
     .find((command) => line === command.words || line.startsWith(`${command.words} `));
 
 t.test('every answer as JSON is one document that fits the schema of its command', async (t) => {
+  const work = await house.admin.worktree();
   for (const [who, line] of lines) {
+    if (line === 'merge acme/app topic') await pushApart(work);
     const { status, stdout, stderr } = await doors[who].run(['--json', ...words(line)], {
-      stdin: line === 'sshkey add -' ? key.line : '',
+      stdin: stdinOf(line),
     });
     t.equal(status, 0, `${line}\n${stderr}`);
     t.strictSame(
@@ -166,6 +226,18 @@ t.test('what changes something answers at least whether it did', async (t) => {
       t.match(answer.properties, { changed: { type: 'boolean' } }, name);
 });
 
+/** A main and a topic that is one commit ahead of it. */
+async function pushApart(cwd: string): Promise<void> {
+  const git = (line: string) => house.admin.git(line, { cwd });
+  await git('commit -q --allow-empty -m more');
+  await git(`push -q ${house.admin.url('acme/app')} HEAD^:refs/heads/main HEAD:refs/heads/topic`);
+}
+
+function stdinOf(line: string): string {
+  if (line.startsWith('sshkey rotate')) return next.line;
+  return line === 'sshkey add -' ? key.line : line.startsWith('sshkey add') ? robot.line : '';
+}
+
 const runFields =
   'repo server transport result refs_updated refs_conflicted bytes_sent bytes_received bytes_total duration_ms';
 const serverFields = 'name url role state latency_ms last_sync_at behind_s pending conflicts error';
@@ -174,6 +246,7 @@ const fields: Record<string, string> = {
   list: 'name id description visibility default_branch right archived size_bytes refs updated_at',
   show: 'name id description visibility default_branch right archived size_bytes refs updated_at sync',
   init: 'changed id name clone_url',
+  merge: 'changed repo source target result commit conflicts',
   whoami: 'user admin key key_title key_expires_at server',
   'user list': 'name id state admin keys created_at last_seen_at',
   'user access': 'repo right why',
@@ -181,6 +254,8 @@ const fields: Record<string, string> = {
   'sshkey list': 'fingerprint type title owner state expires_at added_at added_by last_used_at',
   'org show': 'name id description member_right members teams',
   'repo access list': 'who right via',
+  'repo rules list': 'id pattern allow deny require max_file from',
+  'org rules list': 'id pattern allow deny require max_file from',
   'audit list': 'seq at principal key address action target outcome detail',
   'audit verify': 'ok rows head first_bad',
   push: runFields,
@@ -191,7 +266,8 @@ const fields: Record<string, string> = {
 };
 /** Facts that answers have besides. */
 const besides: Record<string, string> = {
-  show: 'archived_tips clone_url grants',
+  show: 'archived_tips clone_url grants keys',
+  'sshkey list': 'right refs',
   'audit list': 'door',
 };
 
@@ -264,12 +340,40 @@ t.test("what is the operator's alone is denied over SSH, to everybody", async (t
   t.match(await ana.ssh('config set limits.idle 5m'), { status: 4 });
 });
 
+t.test('--quiet says nothing of what was merely done, --verbose why and how', async (t) => {
+  const grant = 'user enable ana';
+  t.match(await doors.ada.run(words(`${grant} --quiet`)), { status: 0, stdout: '', stderr: '' });
+  t.match(await doors.ada.run(words(`${grant} --quiet --json`)), { stdout: '{"changed":false}\n' });
+
+  for (const door of Object.values(doors)) {
+    const { stderr } = await door.run(words('whoami --verbose'));
+    t.match(
+      stderr,
+      /^decided: .+\nrequest [0-9a-f-]{36}: whoami by \S+ through \w+: ok, [\d.]+ ms\n$/,
+    );
+  }
+  const { stderr } = await doors.ada.run(words('show nosuch --verbose'));
+  t.match(stderr, /request [0-9a-f-]{36}: show by user:ada through ssh: not_found, [\d.]+ ms\n$/);
+  const [, id] = /request (\S+):/.exec(stderr) ?? [];
+  t.ok(house.stderr === '' || house.stderr.includes(id ?? '-'));
+});
+
 t.test(
   '--quiet leaves the result and errors alone, and --yes is asked of nothing else',
   async (t) => {
     t.strictSame(
       commands.filter(({ asks }) => asks).map(({ words: name }) => name),
-      ['org delete', 'user delete', 'sshkey revoke', 'servers remove'],
+      [
+        'repo rules remove',
+        'repo delete',
+        'repo trash empty',
+        'org delete',
+        'org rules remove',
+        'user delete',
+        'user offboard',
+        'sshkey revoke',
+        'servers remove',
+      ],
     );
     t.match(await doors.ada.run(words('init quiet --dry-run --quiet')), {
       status: 0,

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
@@ -25,6 +26,12 @@ const { url, fingerprint } = await openBackup(t, house);
 const ana = await house.person('ana');
 const admin = doorOf(house.admin);
 const key = await generateKey(join(house.folder, 'more'));
+const next = await generateKey(join(house.folder, 'next'));
+mkdirSync(join(house.folder, 'keydir'));
+writeFileSync(
+  join(house.folder, 'keydir/dan.pub'),
+  (await generateKey(join(house.folder, 'dan'))).line,
+);
 const entries = async (line: string) => (await json(operator, `audit list ${line}`)) as Entry[];
 
 /** What is done, by whom, how it ends, and what the record keeps of it. */
@@ -45,7 +52,9 @@ const done: Row[] = [
   ['ada', 'user delete cy --yes', 0, 'user delete', 'cy', 'ok'],
   ['operator', 'sshkey add - --user ana', 0, 'sshkey add', 'ana', 'ok'],
   ['ana', `sshkey verify ${key.fingerprint}`, 0, 'sshkey verify', key.fingerprint, 'ok'],
+  ['ana', `sshkey rotate ${key.fingerprint} --key -`, 0, 'sshkey rotate', key.fingerprint, 'ok'],
   ['ana', `sshkey revoke ${key.fingerprint} --yes`, 0, 'sshkey revoke', key.fingerprint, 'ok'],
+  ['operator', 'user import ./keydir', 0, 'user import', null, 'ok'],
   ['operator', 'sshkey generate --name robot', 0, 'sshkey generate', null, 'ok'],
   ['ana', 'org create acme', 0, 'org create', 'acme', 'ok'],
   ['ana', 'org member add acme bo', 0, 'org member add', 'acme', 'ok'],
@@ -61,9 +70,16 @@ const done: Row[] = [
   ['ada', 'user admin bo', 0, 'user admin', 'bo', 'ok'],
   ['operator', 'user release cy', 0, 'user release', 'cy', 'ok'],
   ['ana', 'init acme/app', 0, 'init', 'acme/app', 'ok'],
+  // What comes of merges is in test/merge.
+  ['ana', 'merge acme/app main', 3, 'merge', 'acme/app', 'not_found'],
   ['operator', 'init tools', 0, 'init', 'tools', 'ok'],
   ['ana', 'repo set acme/app --description x', 0, 'repo set', 'acme/app', 'ok'],
   ['ana', 'repo access grant acme/app bo read', 0, 'repo access grant', 'acme/app', 'ok'],
+  ['ana', 'repo rules add acme/app v* --deny force', 0, 'repo rules add', 'acme/app', 'ok'],
+  ['ada', 'repo rules remove acme/app 1 --yes', 0, 'repo rules remove', 'acme/app', 'ok'],
+  ['ana', 'repo protect acme/app', 0, 'repo protect', 'acme/app', 'ok'],
+  ['ana', 'org rules add acme v* --deny force', 0, 'org rules add', 'acme', 'ok'],
+  ['operator', 'org rules remove acme 1 --yes', 0, 'org rules remove', 'acme', 'ok'],
   ['ada', 'repo access revoke acme/app bo', 0, 'repo access revoke', 'acme/app', 'ok'],
   [
     'ada',
@@ -80,6 +96,23 @@ const done: Row[] = [
   ['ada', 'servers unlink b acme/app', 0, 'servers unlink', 'b acme/app', 'ok'],
   ['ada', 'servers link b acme/app', 0, 'servers link', 'b acme/app', 'ok'],
   ['ada', 'servers remove b --yes', 0, 'servers remove', 'b', 'ok'],
+  ['ana', 'init acme/lib', 0, 'init', 'acme/lib', 'ok'],
+  ['ana', 'repo alias add Old/Lib acme/lib', 0, 'repo alias add', 'acme/lib', 'ok'],
+  ['ana', 'repo alias remove Old/Lib', 0, 'repo alias remove', 'Old/Lib', 'ok'],
+  ['ana', 'repo archive acme/lib', 0, 'repo archive', 'acme/lib', 'ok'],
+  ['ada', 'repo unarchive acme/lib', 0, 'repo unarchive', 'acme/lib', 'ok'],
+  ['ana', 'repo rename acme/lib core', 0, 'repo rename', 'acme/lib', 'ok'],
+  ['operator', 'repo rename acme/core lib', 0, 'repo rename', 'acme/core', 'ok'],
+  ['ana', 'org create lodge', 0, 'org create', 'lodge', 'ok'],
+  ['ana', 'org rename lodge inn', 0, 'org rename', 'lodge', 'ok'],
+  ['ada', 'user add fay', 0, 'user add', 'fay', 'ok'],
+  ['ada', 'user rename fay gus', 0, 'user rename', 'fay', 'ok'],
+  ['ada', 'user offboard gus --yes', 0, 'user offboard', 'gus', 'ok'],
+  ['ana', 'init acme/old', 0, 'init', 'acme/old', 'ok'],
+  ['ana', 'D trash acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
+  ['ana', 'repo restore acme/old', 0, 'repo restore', 'acme/old', 'ok'],
+  ['ada', 'repo delete acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
+  ['ana', 'repo trash empty acme/old --yes', 0, 'repo trash empty', 'acme/old', 'ok'],
   ['operator', 'config set limits.channels 9', 0, 'config set', 'limits.channels', 'ok'],
   ['operator', 'config unset limits.channels', 0, 'config unset', 'limits.channels', 'ok'],
 ];
@@ -98,6 +131,7 @@ const others: Row[] = [
   ['ana', 'servers add x', 4, 'servers add', 'x', 'denied'],
   ['ana', 'push acme/app --to nosuch', 3, 'push', 'acme/app', 'not_found'],
   ['ana', 'sshkey revoke --all', 2, 'sshkey revoke', null, 'usage'],
+  ['ada', 'user offboard ana', 2, 'user offboard', 'ana', 'usage'],
   ['ada', 'user delete ana', 2, 'user delete', 'ana', 'usage'],
   ['operator', 'user delete ana', 2, 'user delete', 'ana', 'usage'],
   ['ada', 'config set limits.idle 1m', 4, 'config set', 'limits.idle', 'denied'],
@@ -112,7 +146,7 @@ t.test(
     const [last] = await entries('--limit 1');
     for (const [who, line, status] of [...done, ...others]) {
       const answer = await asks[who].run(words(line), {
-        stdin: line.startsWith('sshkey add') ? key.line : '',
+        stdin: stdinOf(line),
       });
       t.equal(answer.status, status, `${who}: ${line}\n${answer.stderr}`);
     }
@@ -141,12 +175,46 @@ t.test(
   },
 );
 
+function stdinOf(line: string): string {
+  if (line.startsWith('sshkey rotate')) return next.line;
+  return line.startsWith('sshkey add') ? key.line : '';
+}
+
 t.test('the table above has each command that changes something', async (t) => {
   // What a session is ended for and how is in test/record/sessions.test.ts.
   const changing = commands
     .filter((command) => command.changes && command.words !== 'sessions end')
     .map((command) => command.words);
   t.strictSame([...new Set(done.map(([, , , action]) => action))].sort(), [...changing].sort());
+});
+
+t.test('what can not be read as a command is on record like any other refusal', async (t) => {
+  const [last] = await entries('--limit 1');
+  const refusals: [(typeof operator)['run'], string[], string, string][] = [
+    [(line) => ana.ssh(line.join(' ')), ["list 'open"], 'user:ana', "list 'open"],
+    [(line) => ana.ssh(line.join(' ')), ['list \\'], 'user:ana', 'list \\'],
+    [operator.run, ['nonsense', 'x'], 'operator', 'nonsense x'],
+    [operator.run, ['list', '--nonsense'], 'operator', 'list --nonsense'],
+  ];
+  for (const [ask, line] of refusals) t.match(await ask(line), { status: 2, stderr: /^cpm: / });
+  t.match(await ana.ssh('sftp', { options: ['-s'] }), { status: 2 });
+
+  await house.stop();
+  t.match(await operator.run(['more', 'nonsense']), { status: 2, stderr: /^cpm: "more"/ });
+  await house.restart();
+
+  const recorded = (await entries('--limit 20')).filter(
+    ({ seq, action }) => seq > (last?.seq ?? 0) && !/^(audit|sign-in)/.test(action),
+  );
+  t.match(
+    recorded.reverse().map(({ principal, action, outcome }) => [principal, action, outcome]),
+    [
+      ...refusals.map(([, , who, action]) => [who, action, 'usage']),
+      ['user:ana', 'subsystem sftp', 'usage'],
+      ['operator', 'more nonsense', 'usage'],
+    ],
+  );
+  t.equal(recorded.length, refusals.length + 2);
 });
 
 t.test('a push and a clone are on record with what they did to which ref', async (t) => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
@@ -16,6 +16,14 @@ const backup = await openBackup(t, house);
 const ana = await house.stranger('ana');
 const bo = await house.stranger('bo');
 const laptop = await generateKey(join(house.folder, 'laptop'));
+const newKeys = [
+  await generateKey(join(house.folder, 'new')),
+  await generateKey(join(house.folder, 'newer')),
+];
+const [{ fingerprint: replaced } = laptop] = newKeys;
+const keydir = join(house.folder, 'keydir');
+mkdirSync(join(keydir, 'team'), { recursive: true });
+writeFileSync(join(keydir, 'team/dan@laptop.pub'), (await generateKey(join(keydir, 'dan'))).line);
 
 /** What makes the world that the examples speak of comes first, what takes it away last. */
 const first = ['org create', 'user add', 'init', 'servers add'];
@@ -41,9 +49,23 @@ const inOrder = [...commands].sort((a, b) => rank(a.words) - rank(b.words));
 
 /** What the operator does before an example, so that it has something to act on. */
 const before: Record<string, readonly string[]> = {
+  'repo delete acme/old --yes': ['init acme/old'],
+  'repo trash empty acme/old --yes': ['repo delete acme/old --yes'],
   'repo access grant acme/app org:guests read': ['org create guests'],
   'org access grant acme team:acme/devs write': ['org team add acme devs'],
+  'repo rules add acme/app "release/*" --deny force,delete --allow team:acme/devs': [
+    'org team add acme devs',
+  ],
   'org delete guild --yes': ['org create guild'],
+  'sshkey add - --repo acme/app --repo acme/lib --right write --refs "ci/**" < ci.pub': [
+    'init acme/lib',
+  ],
+  'repo rename acme/old-app new-app': ['init acme/old-app'],
+  'repo rename acme/tool guests/tool': ['init acme/tool', 'org create guests --exist-ok'],
+  'repo archive acme/done': ['init acme/done'],
+  'org rename oldguild newguild': ['org create oldguild'],
+  'user rename newhire hire': ['user add newhire'],
+  'user offboard leaver --repos-to bo --yes': ['user add leaver'],
   'user release olduser': ['user add olduser', 'user delete olduser --yes'],
 };
 /** Who types it, where that is not the admin over SSH. */
@@ -54,12 +76,20 @@ const anas = [
   'whoami',
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
-const isLocal = (words: string) =>
-  /^(serve|sshkey generate|config (path|validate|set|unset))$/.test(words);
+const isLocal = (line: string) =>
+  /^(serve|user import \.|sshkey generate|config (path|validate|set|unset))/.test(line);
 
 const contents: Record<string, () => Promise<string>> = {
   'ana.pub': async () => ana.key.line,
   'laptop.pub': async () => laptop.line,
+  'new.pub': async () => newKeys.shift()?.line ?? '',
+  'ci.pub': async () => (await generateKey(join(house.folder, 'ci'))).line,
+  'mirror.pub': async () => (await generateKey(join(house.folder, 'mirror'))).line,
+  'keydir.tar': async () => {
+    const archive = join(house.folder, 'keydir.tar');
+    await must('tar', ['-C', keydir, '-cf', archive, 'team']);
+    return readFileSync(archive, 'latin1');
+  },
   signature: async () => {
     const verify = `sshkey verify ${laptop.fingerprint}`;
     const asked = await json({ run: (words) => ana.ssh(words, { stdin: '' }) }, verify);
@@ -74,7 +104,8 @@ async function type(line: string, words: string): Promise<Answer> {
   const [, typed = '', file] = /^(.*?)(?: < (\S+))?$/.exec(line) ?? [];
   const stdin = file === undefined ? '' : await contents[file]?.();
   const real = typed
-    .replace('SHA256:…', words.startsWith('servers') ? backup.fingerprint : laptop.fingerprint)
+    .replace('SHA256:…', words.startsWith('servers') ? backup.fingerprint : 'SHA256:…')
+    .replace('SHA256:…', typed.includes('--overlap') ? replaced : laptop.fingerprint)
     .replace('cpm@b.example.org:2222', backup.url)
     .replace(/ > \S+$/, '')
     // Followed for ever: the tests of events follow; here it shows what there is.
@@ -87,7 +118,7 @@ async function type(line: string, words: string): Promise<Answer> {
     return house.admin.ssh(real.replace('SEQ:HASH', head));
   }
   if (words === 'sessions end') return house.admin.ssh(`${words} ${await openSession()}`);
-  if (isLocal(words)) return house.operator(real, { stdin });
+  if (isLocal(line)) return house.operator(real, { stdin });
   return (isAnas(line) ? ana : house.admin).ssh(real, { stdin });
 }
 
@@ -144,9 +175,12 @@ for (const { words, examples, columns } of inOrder)
 async function fill() {
   await house.operator(['user', 'add', 'bo', '--key', bo.key.publicPath]);
   const work = await house.admin.worktree();
-  await house.admin.git(['push', '-q', house.admin.url('acme/app'), 'main', 'main:trunk'], {
-    cwd: work,
-  });
+  await house.admin.git(
+    ['push', '-q', house.admin.url('acme/app'), 'main', 'main:trunk', 'main:topic'],
+    {
+      cwd: work,
+    },
+  );
 }
 
 t.test('each command has an example, which begins with its words', async (t) => {

@@ -70,10 +70,6 @@ for (const door of doors(house)) {
       description: 'three plain words',
     });
     t.match(
-      await door.run(words(`D trash ${repo}`)),
-      refused(2, /repo delete: not in this version/),
-    );
-    t.match(
       await door.run(words(`desc ${repo}`)),
       refused(2, /repo set: what is to be changed\?/, /--description/),
     );

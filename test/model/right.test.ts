@@ -139,6 +139,23 @@ t.test('rights and roles have an order', async (t) => {
   for (const wanted of roles) t.notOk(roleReaches(undefined, wanted));
 });
 
+t.test('the patterns of a deploy key limit what it writes, unless a grant has none', async (t) => {
+  const bound = (right: Right, refs?: string) => ({ ...grant(right), refs });
+  const cases: [string, Standing, ReturnType<typeof bound>[], readonly string[] | undefined][] = [
+    ['one pattern', deployKey, [bound('write', 'ci/*')], ['ci/*']],
+    ['two', deployKey, [bound('write', 'a'), bound('write', 'b')], ['a', 'b']],
+    ['one without', deployKey, [bound('write', 'a'), bound('write')], undefined],
+    ['reading adds none', deployKey, [bound('write', 'a'), bound('read')], ['a']],
+    ['none', deployKey, [bound('write')], undefined],
+    ['a user has no patterns', user, [bound('write', 'a')], undefined],
+  ];
+  for (const [name, who, grants, refs] of cases) {
+    const decision = decide(who, { kind: 'repo', right: 'write', on: { ...stranger, grants } });
+    t.ok(decision.allowed, name);
+    t.strictSame(decision.refs, refs, name);
+  }
+});
+
 t.test('an archived repository is read and administered, and nobody writes to it', async (t) => {
   for (const who of [operator, siteAdmin, user]) {
     const on = { ...stranger, archived: true, ownNamespace: true };
@@ -181,6 +198,7 @@ t.test('what concerns the site is decided by who one is', async (t) => {
     [{ kind: 'signed-in' }, ['operator', 'siteAdmin', 'user', 'deployKey']],
     [{ kind: 'peer' }, ['server']],
     [{ kind: 'account' }, ['operator', 'siteAdmin', 'user']],
+    [{ kind: 'command' }, ['operator', 'siteAdmin', 'user', 'server', 'anonymous']],
     [{ kind: 'site-admin' }, ['operator', 'siteAdmin']],
     [{ kind: 'operator' }, ['operator']],
     [{ kind: 'self', isSelf: false }, ['operator', 'siteAdmin']],
@@ -312,11 +330,10 @@ t.test('a mirror is written by its main alone, and read as ever', async (t) => {
 });
 
 t.test('S9 who is no site admin carries a repository over a link alone', async (t) => {
-  const grants = [{ right: 'write', via: 'a grant' }] as const;
-  const may = (who: Standing, right: 'read' | 'write', more: Partial<RepoStanding>) =>
-    decide(who, { kind: 'carry', right, on: { ...stranger, ...more } }).allowed;
-  t.ok(may(operator, 'write', {}) && may(siteAdmin, 'write', {}));
-  t.notOk(may(user, 'read', { grants }));
-  t.ok(may(user, 'write', { grants, linkedWith: true }));
-  t.notOk(may(user, 'read', { linkedWith: true }));
+  const may = (who: Standing, right: 'read' | 'write', held: Right, linked: boolean) =>
+    decide(who, { kind: 'carry', right, held, linked }).allowed;
+  t.ok(may(operator, 'write', 'owner', false) && may(siteAdmin, 'write', 'owner', false));
+  t.notOk(may(user, 'read', 'write', false));
+  t.ok(may(user, 'write', 'write', true));
+  t.notOk(may(user, 'write', 'read', true));
 });

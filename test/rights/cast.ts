@@ -93,6 +93,10 @@ async function furnish(stage: Stage): Promise<void> {
   await root(stage, 'repo access grant acme/old mx write');
   await root(stage, 'init beta/app');
   await root(stage, 'init gama/app');
+  await root(stage, 'init acme/bin');
+  for (const grant of ['wr write', 'ag admin'])
+    await root(stage, `repo access grant acme/bin ${grant}`);
+  await root(stage, 'repo delete acme/bin --yes');
 }
 
 async function place(stage: Stage, repo: string, visibility: string): Promise<void> {

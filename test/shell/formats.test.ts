@@ -20,7 +20,24 @@ const noNames = [
   'x'.repeat(64),
 ];
 
+const noPaths = [
+  '',
+  '../x',
+  'a/../b',
+  '-oProxyCommand=x',
+  '--upload-pack=x/y',
+  'a/b\n',
+  'a b',
+  'acme/.git',
+  'acme/x.lock',
+  'x'.repeat(100_000),
+];
+
 const words: Record<Format, { good: string[]; bad: string[] }> = {
+  acts: {
+    good: ['create', 'force,delete', 'create,update,force,delete'],
+    bad: ['', 'push', 'force,', ',force', 'force delete', 'Force', '*'],
+  },
   address: {
     good: ['192.0.2.7', '192.0.2.0/24', '2001:db8::7', '2001:DB8:0:0::/64', '::1', 'others'],
     bad: [
@@ -32,6 +49,15 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       '::1/',
       '1.2.3.4 ',
       '192.0.2.7/24/24',
+    ],
+  },
+  alias: {
+    good: ['Old/Group/Thing.git', 'app', 'a/b', 'A', '/a/b/c.git/', 'a/'.repeat(9).concat('a')],
+    bad: [
+      ...noPaths,
+      'a/'.repeat(10).concat('a'),
+      'a/b.git/c',
+      'x'.repeat(60).concat('/').repeat(5),
     ],
   },
   branch: {
@@ -104,7 +130,15 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       `${fingerprint}\n`,
     ],
   },
+  head: {
+    good: [`1:${'0'.repeat(64)}`, `${'9'.repeat(15)}:${'a'.repeat(64)}`],
+    bad: ['', 'x', '1', `1:${'0'.repeat(63)}`, `:${'0'.repeat(64)}`, `1:${'A'.repeat(64)}`],
+  },
   listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
+  message: {
+    good: ['one line', 'Title\n\nbody\twith a tab\r\n', 'ünïcode 漢字 🙂', '-', 'x'.repeat(65_536)],
+    bad: ['a\0b', 'a\u001b[2Jb', 'a\u009bb', 'a\u202eb', 'x'.repeat(65_537), 'ä'.repeat(33_000)],
+  },
   moment: {
     good: ['30d', '2026-12-24', '2026-12-24T18:00:00Z'],
     bad: ['', 'soon', '2026-02-30', '1w'],
@@ -114,32 +148,80 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: names,
     bad: [...noNames, 'cpm', 'git', 'root', 'nobody', 'operator', 'anonymous'],
   },
+  'new-repo': {
+    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
+    bad: [...noPaths, 'Acme/app', 'App', 'a/b/c'],
+  },
   path: { good: ['-', './x', '/etc/x'], bad: [long, ...controls] },
   pattern: {
     good: ['*', 'acme/*', 'a?c', 'acme/app', '-*', '*'.repeat(200)],
     bad: ['', 'Acme/*', 'a b', '[ab]', 'a{b}', '(a+)+', 'ä', '*\n', '*'.repeat(201)],
   },
+  refs: {
+    good: ['main', 'ci/*', '**', 'refs/tags/v*', 'ä/**'],
+    bad: ['', '***', 'a..b', 'a b', 'a?', '[a]', '/a', 'a/', '*\n', '*'.repeat(300)],
+  },
   repo: {
-    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
+    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git', 'Acme/app', 'a/b/c'],
+    bad: noPaths,
+  },
+  setting: {
+    good: ['limits.idle', 'data_dir', 'shutdown.grace'],
+    bad: ['', 'NONSENSE', 'limits', 'limits.idel', 'constructor', '__proto__', 'limits.idle '],
+  },
+  ref: {
+    good: ['main', 'a/b', 'refs/heads/main', 'refs/tags/v1'],
+    bad: ['', 'a b', 'a..b', 'refs/heads/', 'a*', 'HEAD~1', 'a.lock', 'a\0'],
+  },
+  'ref-pattern': {
+    good: ['main', '*', '**', 'release/*', 'refs/tags/v*', 'refs/**', 'refs/notes/x', 'a*b**c'],
     bad: [
       '',
-      '../x',
-      'a/../b',
-      'a/b/c',
-      '-oProxyCommand=x',
-      '--upload-pack=x/y',
-      'Acme/app',
-      'a/b\n',
       'a b',
-      'acme/.git',
-      'acme/x.lock',
-      'x'.repeat(100_000),
+      'a..b',
+      '/a',
+      'a/',
+      'a?',
+      '[ab]',
+      '***',
+      'refs/cpm/**',
+      'refs/replace/*',
+      'refs/heads',
+      'refs/headsx/*',
+      '^main',
+      'x'.repeat(300),
+    ],
+  },
+  size: { good: ['0', '4096', '64K', '20M', '2G'], bad: ['', '1T', '1.5M', '-1', '20 M', '20MB'] },
+  whom: {
+    good: ['ana', 'ana,bo', 'org:acme', 'team:acme/devs', 'right:admin', 'ana,right:owner'],
+    bad: ['', 'ana,', 'right:', 'right:none', 'right:Admin', 'user:ana', 'team:devs', 'key:x'],
+  },
+  source: {
+    good: ['main', 'feature/x', 'v1.0', 'refs/heads/main', 'refs/tags/v1', 'a'.repeat(40), 'HEAD'],
+    bad: [
+      '',
+      '-x',
+      '--upload-pack=x',
+      'main~1',
+      'main^',
+      'main@{1}',
+      'a..b',
+      ':/fix',
+      'refs/cpm/archive/x',
+      'refs/notes/x',
+      'refs/heads/',
+      'x'.repeat(1100),
     ],
   },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
+  uuid: {
+    good: ['0b9d1f3e-58c2-4a57-9a0e-6f0c2f0f6a11'],
+    bad: ['', 'x', '0B9D1F3E-58C2-4A57-9A0E-6F0C2F0F6A11', '0b9d1f3e58c24a579a0e6f0c2f0f6a11'],
+  },
   who: {
-    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b'],
+    good: ['ana', 'org:acme', 'team:acme/devs', 'server:b', `key:${fingerprint}`],
     bad: [
       '',
       'Ana',
@@ -156,6 +238,9 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'org:__proto__',
       'ana\n',
       'team:acme/A',
+      'key:',
+      'key:ana',
+      fingerprint,
     ],
   },
 };

@@ -1,6 +1,8 @@
 import type { RefCommand } from '../../src/model/ref.ts';
 import type { AuditRow } from '../../src/store/audit.ts';
 import type { AuditFilter } from '../../src/store/audit-search.ts';
+import type { Namespace } from '../../src/store/names.ts';
+import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
 import { meetServers } from './peering.ts';
@@ -15,6 +17,7 @@ export async function doEverything(store: Store): Promise<void> {
   await organize(store, people);
   await host(store, people);
   await record(store);
+  await deploy(store, people);
   const { bo } = people;
   await store.users.setState(bo, 'disabled', actor());
   await store.users.setState(bo, 'active', actor());
@@ -47,12 +50,24 @@ async function keepKeys({ keys, users }: Store, { ada, bo }: People): Promise<vo
   await keys.challenge(key.id);
   await keys.verify(key, actor());
   await keys.inForce(key.fingerprint, key.blob);
-  await keys.byFingerprint(key.fingerprint);
+  await keys.withFingerprint(key.fingerprint);
   await keys.ofUser(bo.id, key.fingerprint);
   await keys.listOf(bo.id);
+  await keys.beginning('SHA256:', 10);
   const by = actor({ keyId: key.id });
   const child = await keys.add({ key: freshKey(), userId: ada.id, verified: true }, by);
   await users.seen([{ userId: ada.id, keyId: child.id, at: new Date().toISOString() }]);
+  await keys.addedWith(key.id);
+  await keys.family({ keyId: key.id });
+  await keys.family({ userId: bo.id });
+  const before = new Date().toISOString();
+  for (const userId of [undefined, bo.id]) {
+    for (const after of [undefined, key]) {
+      await keys.unused({ before, userId }, { after, limit: 10 });
+    }
+  }
+  const next = { key: freshKey(), verified: true, overlapMs: 1000 };
+  await keys.replace(key, next, actor());
   await keys.revoke({ keyId: key.id }, actor());
   await keys.revoke({ userId: ada.id }, actor());
 }
@@ -125,7 +140,99 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
   await meetServers(store, app);
-  await repositories.remove(app, actor(), nothing);
+  await move(store, app, namespace);
+  await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
+  await discard(store, app, bo.id);
+}
+
+async function discard({ repositories, trash }: Store, app: Repository, userId: string) {
+  await trash.add(app, actor(), nothing);
+  const [deleted] = await trash.named(app.namespaceId, app.name);
+  if (deleted === undefined) throw new Error('a repository was deleted and is not in the trash');
+  for (const viewer of [{ kind: 'all' }, { kind: 'user', id: userId }] as const) {
+    await trash.page(viewer, { after: { deletedAt: '', id: '' }, limit: 10 });
+  }
+  await trash.restore(deleted, actor(), { limit: 9, place: nothing });
+  await trash.add(app, actor(), nothing);
+  await trash.byId(app.id);
+  await trash.remove(deleted, actor(), nothing);
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  const namespace = { name: app.namespace, kind: 'org', ownerId: app.namespaceId } as const;
+  await repositories.add({ id, namespace, name: 'gone', ...settings }, actor(), nothing);
+  const gone = await repositories.byId(id);
+  if (gone === undefined) throw new Error('a repository was added and is not there');
+  await repositories.remove(gone, actor(), nothing);
+}
+
+async function move(store: Store, app: Repository, namespace: Namespace): Promise<void> {
+  const { aliases, moves, names, paths, usage, users } = store;
+  await moves.begin({ kind: 'repo', subjectId: app.id, from: 'acme/app', to: 'acme/core' });
+  await moves.unfinished();
+  await moves.end(app.id);
+  const place = { namespace, name: 'core', limit: 9, retakes: [] };
+  await moves.renameRepo(app, place, actor(), nothing);
+  await moves.renameRepo({ ...app, name: 'core' }, { ...place, name: 'app' }, actor(), nothing);
+  await paths.at({ namespaceId: namespace.ownerId, name: 'app', text: 'acme/app' });
+  const path = { namespaceId: namespace.ownerId, name: 'old', text: 'acme/old' };
+  await aliases.add(app, { path, retakes: [] }, actor());
+  const alias = await aliases.find('acme/old');
+  await aliases.ofRepo(app.id);
+  await aliases.page('', 10);
+  if (alias !== undefined) await aliases.remove(alias, actor());
+  const owner = { kind: 'org', id: namespace.ownerId, name: 'acme' } as const;
+  await moves.renameOwner(owner, 'works', actor(), nothing);
+  await moves.renameOwner({ ...owner, name: 'works' }, 'acme', actor(), nothing);
+  await names.given('works');
+  await names.ofOwner(namespace.ownerId);
+  await usage.repositoriesIn(namespace.ownerId);
+  const [ada, bo] = [await users.byName('ada'), await users.byName('bo')];
+  if (ada === undefined || bo === undefined) throw new Error('users were added and are not there');
+  await users.offboard(ada, bo, actor());
+  await users.setState(ada, 'active', actor());
+  await users.offboard(bo, ada, actor());
+  await users.setState(bo, 'active', actor());
+}
+
+async function deploy(store: Store, { ada }: People): Promise<void> {
+  const { deployKeys, imports, names, pushes, repositories } = store;
+  const namespace = await names.find('ada');
+  if (namespace === undefined) throw new Error('a namespace was made and is not there');
+  const id = crypto.randomUUID();
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  await repositories.add({ id, namespace, name: 'lib', ...settings }, actor(), nothing);
+  const repo = { id, namespaceId: ada.id };
+  const on = { kind: 'repo', id, name: 'ada/lib' } as const;
+  const bindings = [{ on, right: 'write', refs: 'ci/*' }] as const;
+  const added = await deployKeys.add({ key: freshKey(), verified: true }, bindings, actor());
+  await deployKeys.add({ key: freshKey(), verified: false }, bindings, actor());
+  await deployKeys.grant(added.id, { on, right: 'read' }, actor());
+  await deployKeys.grantsOn(added.id, repo);
+  await deployKeys.bindingsOf(added.id);
+  for (const scope of [{ repo }, { orgId: ada.id }, { madeBy: ada.id }]) {
+    await deployKeys.within(scope);
+  }
+  await deployKeys.page('', 10);
+  await deployKeys.reached(added.id);
+  await pushes.madeWith([added.id], '2026-01-01', 10);
+  await imports.run([{ user: 'cy', file: 'cy.pub', title: '', key: freshKey() }], actor());
+}
+
+async function rule({ rules }: Store, ids: { app: string; acme: string; bo: string }) {
+  const on = { kind: 'repo', id: ids.app } as const;
+  const terms = {
+    pattern: 'main',
+    deny: ['force'],
+    allow: [{ kind: 'user', id: ids.bo, text: 'bo' }],
+    isClosed: false,
+    signed: true,
+    maxFileBytes: 1,
+  } as const;
+  const { number } = await rules.add(on, terms, actor());
+  await rules.listOn([ids.app, ids.acme]);
+  await rules.idsOf(ids.bo);
+  await rules.remove(on, number, actor());
+  await rules.remove(on, number, actor());
 }
 
 async function record(store: Store): Promise<void> {

@@ -12,20 +12,27 @@ import { doEverything } from './everything.ts';
 
 const subjects = [
   'access',
+  'aliases',
   'audit',
   'auditHeads',
   'auditSearch',
   'changes',
   'conflicts',
+  'deployKeys',
+  'imports',
   'keys',
+  'moves',
   'names',
   'orgs',
+  'paths',
   'pushes',
   'repositories',
   'serverLinks',
   'servers',
   'syncs',
+  'rules',
   'teams',
+  'trash',
   'usage',
   'users',
 ] as const satisfies readonly (keyof Store)[];
@@ -96,8 +103,8 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     why: 'counts them all, for the status alone',
   },
   {
-    in: 'select count(*) as "count" from "repository"',
-    step: 'SCAN repository USING COVERING INDEX repository_name',
+    in: 'select count(*) as "count" from "repository" where "deleted_at" is null',
+    step: 'SCAN repository USING COVERING INDEX repository_any_time',
     why: 'counts them all, for the status alone',
   },
   {
@@ -116,6 +123,11 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     why: 'read at the start alone; holds what runs, and after a crash what ran',
   },
   {
+    in: 'from "move_journal"',
+    step: 'SCAN move_journal',
+    why: 'read at the start alone; holds what a crash cut off',
+  },
+  {
     in: 'from "open_request"',
     step: 'SCAN open_request',
     why: 'read at the start alone; holds what runs, and after a crash what ran',
@@ -129,6 +141,26 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     in: '"repository"."id" in (select "own"."id"',
     step: 'USE TEMP B-TREE FOR ORDER BY',
     why: 'sorts what one user may read, not what there is',
+  },
+  {
+    in: 'coalesce(last_used_at, added_at) <',
+    step: 'SCAN ssh_key USING INDEX ssh_key_fingerprint',
+    why: 'asked seldom, by an admin: which of all keys are unused?',
+  },
+  {
+    in: 'coalesce(last_used_at, added_at) <',
+    step: 'USE TEMP B-TREE FOR ORDER BY',
+    why: 'sorts the keys that are unused',
+  },
+  {
+    in: 'select value from json_each(',
+    step: 'SCAN json_each VIRTUAL TABLE INDEX 1:',
+    why: "the query's own list of keys",
+  },
+  {
+    in: 'select value from json_each(',
+    step: 'USE TEMP B-TREE FOR ORDER BY',
+    why: 'sorts the pushes made with a few keys',
   },
   {
     in: 'from "org_member" inner join "org"',
@@ -236,16 +268,19 @@ function fill(path: string): void {
   const at = '2026-01-01T00:00:00.000Z';
   const namespace = statement('namespace', 4);
   const user = statement('user', 7);
-  const key = statement('ssh_key', 15);
-  const repository = statement('repository', 11);
-  const grant = statement('access_grant', 8);
+  const key = statement('ssh_key', 17);
+  const repository = db.prepare(
+    `INSERT INTO repository (id, namespace_id, name, description, visibility, default_branch, archived, size_bytes,
+       ref_count, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const grant = statement('access_grant', 10);
   db.transaction(() => {
     for (let n = 0; n < many; n++) {
       const [userId, repoId, keyId] = [randomUUID(), randomUUID(), randomUUID()];
       namespace.run(`user-${n}`, 'user', userId, 1);
       user.run(userId, `user-${n}`, 'active', 0, null, at, null);
       const blob = Buffer.from(keyId);
-      const by = [at, 'operator', null, null, null];
+      const by = [at, 'operator', null, null, null, null, null];
       key.run(
         keyId,
         fingerprint(blob),
@@ -260,7 +295,18 @@ function fill(path: string): void {
         ...by,
       );
       repository.run(repoId, userId, 'app', '', 'private', 'main', 0, 0, 0, at, at);
-      grant.run(randomUUID(), 'repo', repoId, 'user', randomUUID(), 'read', 'operator', at);
+      grant.run(
+        randomUUID(),
+        'repo',
+        repoId,
+        'user',
+        randomUUID(),
+        'read',
+        'operator',
+        at,
+        null,
+        null,
+      );
     }
   })();
   db.close();
@@ -285,7 +331,7 @@ t.test('among 10,000 of each, signing in and deciding still go by indexes', asyn
     { from: 'none', to: 'write' },
     actor(),
   );
-  const access = new AccessControl(store, new Lookup(store, ''), 'users');
+  const access = new AccessControl(store, new Lookup(store, () => ''), () => 'users');
   const named = { namespace: 'user-7000', name: 'app' };
   seen.clear();
 

@@ -210,7 +210,8 @@ async function apply(
   { repo, principal, by, signal }: Admission,
   commands: readonly RefCommand[],
 ): Promise<ReadonlyMap<string, string | undefined>> {
-  const reasons = await core.rules.refusals({ repo, principal, commands });
+  const judged = await core.rules.judge({ repo, principal, commands });
+  const reasons = judged.map(({ refusal }) => refusal?.reason);
   const taken = commands.filter((_, at) => reasons[at] === undefined);
   const change = { repo, principal, by, signal, commands: taken, action: 'sync', held: true };
   const results = taken.length === 0 ? [] : await changeRefs(core, { ...change, held: true });

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from '../../commands/command.ts';
 import { commands, help, later, laterFlags } from '../../commands/index.ts';
 import { version } from '../../commands/version.ts';
+import { createLog } from '../../log.ts';
 import { UserError } from '../../model/errors.ts';
 import type { Stdio } from '../../model/stdio.ts';
 import type { Globals } from '../../shell/flags.ts';
@@ -25,6 +26,18 @@ export function readInvocation(words: readonly string[]): Invocation {
     return { globals, command: help, args: { command: topic } };
   }
   return { globals, command, args };
+}
+
+/** Where words that are no command say that the data directory and the configuration are, as far as can be told. */
+export function placeOf(words: readonly string[]): { dataDir?: string; config?: string } {
+  const given = (flag: string): string | undefined => {
+    const at = words.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
+    const word = words[at];
+    return word === flag ? words[at + 1] : word?.slice(flag.length + 1);
+  };
+  const dataDir = given('--data-dir');
+  const config = given('--config');
+  return { ...(dataDir && { dataDir }), ...(config && { config }) };
 }
 
 /** Answers what needs no data directory. @returns undefined for all else */
@@ -91,11 +104,15 @@ export function localRequest(words: readonly string[], stdio: Stdio, signal: Abo
   };
 }
 
-/** Tells what went wrong before a request could be made. @returns the exit status */
+/** Tells what went wrong before a request could be made; a fault is logged on stderr. @returns the exit status */
 export async function tell(
   stdio: Stdio,
   error: unknown,
   words: readonly string[],
 ): Promise<number> {
-  return printError(stdio, error, { json: words.includes('--json'), requestId: randomUUID() });
+  const requestId = randomUUID();
+  if (!(error instanceof UserError)) {
+    createLog('error').error({ err: error, request: requestId }, 'not started');
+  }
+  return printError(stdio, error, { json: words.includes('--json'), requestId });
 }

@@ -1,0 +1,107 @@
+import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Repository } from '../../src/store/repositories.ts';
+import { actor } from '../store/actor.ts';
+import { House } from './house.ts';
+
+const still = async () => undefined;
+
+/** Where the directory of a repository is, of all places that it may be in. */
+function placeOf(house: House, { id, fullName }: Repository): string[] {
+  return [`repositories/${fullName}.git`, `trash/${id}.git`, `incoming/removed-${id}`].filter(
+    (place) => existsSync(join(house.dataDir, place)),
+  );
+}
+
+const move = (house: House, from: string, to: string) =>
+  renameSync(join(house.dataDir, from), join(house.dataDir, to));
+
+t.test('a crash between row and directory: the row says where the directory belongs', async (t) => {
+  const house = await House.open(t);
+  const cases = [
+    { name: 'live', deleted: false, at: 'trash', ends: 'repositories', action: 'repo delete' },
+    { name: 'dead', deleted: true, at: 'repositories', ends: 'trash', action: 'repo restore' },
+    { name: 'last', deleted: true, at: 'incoming', ends: 'trash', action: 'repo trash empty' },
+  ];
+  const repos = new Map<string, Repository>();
+  for (const { name, deleted, at, action } of cases) {
+    const repo = await house.create(name);
+    repos.set(name, repo);
+    if (deleted) await house.core.trash.delete(repo, actor(), still);
+    const [from = ''] = placeOf(house, repo);
+    const places: Record<string, string> = {
+      repositories: `repositories/${repo.fullName}.git`,
+      trash: `trash/${repo.id}.git`,
+      incoming: `incoming/removed-${repo.id}`,
+    };
+    move(house, from, places[at] ?? '');
+    await house.record(action, repo.fullName);
+  }
+  const taken = await house.create('taken');
+  await house.core.trash.delete(taken, actor(), still);
+  await house.create('taken');
+
+  await house.crash();
+
+  for (const { name, ends } of cases) {
+    const places = placeOf(house, repos.get(name) as Repository);
+    t.same(
+      places.map((place) => place.split('/')[0]),
+      [ends],
+      name,
+    );
+  }
+  t.same(placeOf(house, taken).length, 2, 'what is well stays where it is');
+});
+
+t.test(
+  'what cannot be moved is as it was, and what a crash left of an end is cleared',
+  async (t) => {
+    const house = await House.open(t);
+    const app = await house.create('app');
+    await house.core.trash.delete(app, actor(), still);
+    const [trashed] = await house.core.store.trash.named(app.namespaceId, 'app');
+    if (trashed === undefined) throw new Error('it is not in the trash');
+    const other = join(house.dataDir, 'repositories/ada/app.git');
+    renameSync(join(house.dataDir, 'trash', `${app.id}.git`), other);
+
+    await t.rejects(house.core.trash.restore(trashed, actor(), still), { code: 'unavailable' });
+    renameSync(other, join(house.dataDir, 'trash', `${app.id}.git`));
+    const refusal = new Error('no longer');
+    await t.rejects(
+      house.core.trash.restore(trashed, actor(), () => Promise.reject(refusal)),
+      refusal,
+    );
+    t.same(placeOf(house, app), [`trash/${app.id}.git`]);
+    await house.core.store.trash.remove(trashed, actor(), still);
+    move(house, `trash/${app.id}.git`, `incoming/removed-${app.id}`);
+
+    await house.crash();
+
+    t.same(placeOf(house, app), []);
+    t.same(readdirSync(join(house.dataDir, 'incoming')), []);
+  },
+);
+
+t.test(
+  'S11 a deletion waits until nobody uses the repository, and decides once more',
+  async (t) => {
+    const house = await House.open(t);
+    const app = await house.create('app');
+    const release = await house.core.repos.hold(app, new AbortController().signal);
+    let decided = false;
+    const deletion = house.core.trash.delete(app, actor(), async () => {
+      decided = true;
+    });
+    await new Promise(setImmediate);
+    t.notOk(decided);
+    t.ok(existsSync(house.core.repos.directory(app)));
+
+    release();
+    await deletion;
+
+    t.ok(decided);
+    t.notOk(existsSync(house.core.repos.directory(app)));
+  },
+);
