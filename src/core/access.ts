@@ -21,10 +21,8 @@ import { authorizeName } from './name-access.ts';
 import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
 import { authorizeCarry, mirrorRefusal, peerStanding } from './peer-access.ts';
+import { type Bearing, standingOn } from './rights-on.ts';
 import { authorizeTrashed } from './trash-access.ts';
-
-/** What of a repository bears on rights to it. */
-type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
 
 /** Looked at where a repository is missing, so that the time of an answer does not tell it from a hidden one. */
 const nothingThere: Bearing = { id: '', namespaceId: '', visibility: 'private', archived: false };
@@ -127,11 +125,8 @@ export class AccessControl {
   }
 
   async #standingOn(principal: Principal, repo: Bearing): Promise<RepoStanding> {
-    const held = await this.#holdings(principal, repo);
-    const ownNamespace = principal.kind === 'user' && repo.namespaceId === principal.id;
     const peer = await peerStanding(this.#store, principal, repo);
-    const { visibility, archived } = repo;
-    return { visibility, archived, ownNamespace, ...held, ...peer };
+    return { ...standingOn(principal, repo, await this.#holdings(principal, repo)), ...peer };
   }
 
   async #holdings(principal: Principal, repo: Bearing): Promise<Holdings> {
@@ -277,9 +272,7 @@ export class AccessControl {
 
   /** The right of a user, by name and not by key, on a repository; a disabled one has none. */
   async rightOf(user: User, repo: Bearing): Promise<Decision> {
-    const ended = user.state === 'active' ? undefined : `the account ${user.name} is disabled`;
-    const standing: Standing = { kind: 'user', ended, siteAdmin: user.admin };
-    return this.rightOn(asUser(user), standing, repo);
+    return this.rightOn(asUser(user), standingOf(user), repo);
   }
 
   #site(standing: Standing, need: Need, what: string): Granted {
@@ -297,4 +290,10 @@ export class AccessControl {
 /** A user as a principal that signed nothing: to ask about, never to act as. */
 export function asUser({ id, name }: User): Principal {
   return { kind: 'user', id, name, keyId: '', fingerprint: '' };
+}
+
+/** The standing of a user, by name and not by key. */
+export function standingOf({ name, state, admin }: User): Standing {
+  const ended = state === 'active' ? undefined : `the account ${name} is disabled`;
+  return { kind: 'user', ended, siteAdmin: admin };
 }

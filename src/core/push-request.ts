@@ -1,12 +1,12 @@
 import type { Principal } from '../model/principal.ts';
 import { nullOid, type RefCommand } from '../model/ref.ts';
-import { matchesRef } from '../model/ref-pattern.ts';
 import type { RepoPath } from '../model/repo.ts';
 import { type Actor, newId } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
 import type { Granted } from './ask.ts';
 import type { HookScripts } from './hook-scripts.ts';
+import { keyRefusal } from './key-refs.ts';
 import type { Push, RefResult } from './push.ts';
 import { PushRules } from './push-rules.ts';
 import type { RuledRepo } from './refusal.ts';
@@ -24,6 +24,12 @@ export interface PushParts extends SettleParts {
   readonly scripts: HookScripts;
   readonly room: Room;
   readonly limits: Push['limits'];
+  /** Does what push options ask for once the push is settled. @returns lines for the client */
+  readonly follow: (
+    repo: Repository,
+    pushed: readonly RefCommand[],
+    options: readonly string[],
+  ) => Promise<readonly string[]>;
 }
 
 /** A push to `path`: decided, journaled, and what came of it recorded. @see Push */
@@ -189,6 +195,11 @@ export class PushRequest implements Push {
     return [];
   }
 
+  async follow(options: readonly string[]): Promise<readonly string[]> {
+    if (this.#repo === undefined) throw new Error('a push was followed before it was settled');
+    return this.#parts.follow(this.#repo, this.#done, options);
+  }
+
   /** After git is gone: writes down what a broken-off push did, and takes back a creation that nothing came of. */
   async close(): Promise<void> {
     try {
@@ -204,14 +215,6 @@ export class PushRequest implements Push {
     if (this.#repo === undefined || !this.#created || this.#done.length > 0) return;
     await takeBack(this.#parts, this.#repo.id, this.#by);
   }
-}
-
-/** Why a deploy key may not write a ref; undefined where it may. */
-function keyRefusal(patterns: readonly string[] | undefined, ref: string): string | undefined {
-  if (patterns === undefined || patterns.some((pattern) => matchesRef(pattern, ref))) {
-    return undefined;
-  }
-  return `this deploy key writes only ${patterns.join(', ')}`;
 }
 
 /** Ends a push that created a repository and then left it empty: the repository first, then its place in the journal. */

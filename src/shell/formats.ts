@@ -72,11 +72,6 @@ function isFingerprint(value: string): boolean {
   return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
 }
 
-function checkMessage(value: string): void {
-  const fault = messageFault(Buffer.from(value));
-  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
-}
-
 function checkSource(value: string): void {
   const isFull = value.startsWith('refs/heads/') || value.startsWith('refs/tags/');
   const fault =
@@ -167,7 +162,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
     }
   },
   listen: checkText,
-  message: checkMessage,
+  message: (value) => {
+    const fault = messageFault(Buffer.from(value));
+    if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+  },
   moment: (value) => {
     readMoment(value, new Date(), 'ago');
   },

@@ -1,3 +1,5 @@
+import { deployKeys, endedKeys, type KeyWho, keyCommands, keyGrid } from './key-table.ts';
+
 /** Who asks, in the order of the table's columns. Each but `op` and `an` is a user of that name. */
 export const people = {
   op: 'the operator',
@@ -20,10 +22,10 @@ export const people = {
   pe: 'a user whose key is pending',
   de: 'a deleted user',
 } as const;
-export type Who = keyof typeof people;
+export type Who = keyof typeof people | KeyWho;
 
 /** Those who have nothing any more, or nothing yet: no door lets them in. */
-export const ended: readonly Who[] = ['di', 'ex', 'rv', 'pe', 'de'];
+export const ended: readonly Who[] = ['di', 'ex', 'rv', 'pe', 'de', ...endedKeys];
 
 /** One question and its one right answer. */
 export interface Row {
@@ -303,13 +305,30 @@ list                                        0  0  0  0  0  0  0  0  0  0  0  0  
 {nothing}                                   0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
 `;
 
-/** The whole table, row after row. */
-export const rows: readonly Row[] = grid.split('\n').flatMap((line) => {
-  if (line === '' || line.startsWith('#')) return [];
-  const cells = line.trim().split(/\s+/).slice(-Object.keys(people).length);
-  const words = line.slice(0, -3 * cells.length).trim();
-  return (Object.keys(people) as Who[]).flatMap((who, column) => {
-    const answer = cells[column] ?? '';
-    return answer === '.' ? [] : [{ who, words, answer }];
-  });
+const peoplesRows = read(grid, Object.keys(people) as Who[]);
+
+/** Every command of the table, asked with a deploy key: none but those few is for it to run. */
+const commandRows = [...new Set(peoplesRows.map(({ words }) => words))].flatMap((words) => {
+  if (words.startsWith('git ') || keyCommands.includes(words)) return [];
+  const nobodys = peoplesRows.every((row) => row.words !== words || row.answer === '2');
+  return (['dw', 'dg'] as const).map((who) => ({ who, words, answer: nobodys ? '2' : '4' }));
 });
+
+/** The whole table, row after row. */
+export const rows: readonly Row[] = [
+  ...peoplesRows,
+  ...read(keyGrid, Object.keys(deployKeys) as Who[]),
+  ...commandRows,
+];
+
+function read(text: string, columns: readonly Who[]): readonly Row[] {
+  return text.split('\n').flatMap((line) => {
+    if (line === '' || line.startsWith('#')) return [];
+    const cells = line.trim().split(/\s+/).slice(-columns.length);
+    const words = line.slice(0, -3 * cells.length).trim();
+    return columns.flatMap((who, column) => {
+      const answer = cells[column] ?? '';
+      return answer === '.' ? [] : [{ who, words, answer }];
+    });
+  });
+}

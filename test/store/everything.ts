@@ -127,6 +127,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await access.grant(on, who, { from: 'read', to: 'write' }, actor());
   await access.granted(app.id, bo.id);
   await access.holdings(bo.id, app);
+  await access.holdingsOn(bo.id, [app]);
   await access.holdings(bo.id, { id: app.id, namespaceId: ada.id });
   await access.adminsOf(app);
   await access.list(app);
