@@ -20,6 +20,7 @@ export type Format =
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'oid'
   | 'new-repo'
   | 'path'
   | 'pattern'
@@ -35,6 +36,7 @@ export type Format =
   | 'source'
   | 'text'
   | 'url'
+  | 'value'
   | 'uuid'
   | 'who'
   | 'whom';
@@ -105,6 +107,8 @@ export interface Context {
   resolvePath(path: string): string;
   /** A line for the person, on stderr. */
   note(line: string): void;
+  /** Adds to what the record keeps of the request. */
+  record(detail: Readonly<Record<string, unknown>>): void;
 }
 
 /** A list that is made while it is printed. */

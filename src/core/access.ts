@@ -1,12 +1,11 @@
 import { noSuchRepository, UserError } from '../model/errors.ts';
-import { askerText, type Principal, principalText } from '../model/principal.ts';
+import { askerText, type Principal } from '../model/principal.ts';
 import { repoPathText } from '../model/repo.ts';
 import {
   type Decision,
   decide,
   type Need,
   type RepoStanding,
-  type Right,
   reaches,
   type Standing,
 } from '../model/right.ts';
@@ -20,9 +19,11 @@ import type { Lookup } from './lookup.ts';
 import { authorizeName } from './name-access.ts';
 import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
-import { authorizeCarry, mirrorRefusal, peerStanding } from './peer-access.ts';
+import { authorizeCarry, peerStanding } from './peer-access.ts';
 import { type Bearing, standingOn } from './rights-on.ts';
+import { tooLittle } from './too-little.ts';
 import { authorizeTrashed } from './trash-access.ts';
+import { authorizeUndo } from './undo-access.ts';
 
 /** Looked at where a repository is missing, so that the time of an answer does not tell it from a hidden one. */
 const nothingThere: Bearing = { id: '', namespaceId: '', visibility: 'private', archived: false };
@@ -96,6 +97,11 @@ export class AccessControl {
         return authorizeCarry({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'grant':
         return this.#grant(principal, standing, ask);
+      case 'undo': {
+        const write = { path: ask.path, right: 'write' } as const;
+        const granted = await this.#repo(principal, standing, write);
+        return authorizeUndo(this.#store, principal, granted, ask);
+      }
       case 'org':
       case 'role':
       case 'org-grant': {
@@ -146,7 +152,8 @@ export class AccessControl {
       const on = await this.#standingOn(principal, repo);
       const decision = decide(standing, { kind: 'repo', right, on, alive });
       if (!decision.allowed && !reaches(decision.right, 'read')) continue;
-      if (!decision.allowed) throw await this.#tooLittle(principal, repo, decision, right);
+      if (!decision.allowed)
+        throw await tooLittle(this.#store, { principal, repo }, decision, right);
       const before = how === 'old-name' ? { calledBefore: repoPathText(path) } : {};
       return { standing, decision, repo, ...before };
     }
@@ -168,38 +175,6 @@ export class AccessControl {
       if (repo !== undefined) found.set(repo.id, repo);
     }
     return { ...this.#site(standing, { kind: 'command' }, 'do this'), repos: [...found.values()] };
-  }
-
-  async #tooLittle(
-    principal: Principal,
-    repo: Repository,
-    held: Decision,
-    right: Right,
-  ): Promise<UserError> {
-    if (reaches(held.right, right)) {
-      const mirror = await mirrorRefusal(this.#store, repo, held.why);
-      if (mirror !== undefined) return mirror;
-      return new UserError('denied', `${repo.fullName}: ${held.why}, nobody may write to it`, {
-        hint: `an admin takes it out of the archive with: repo unarchive ${repo.fullName}`,
-        aboutId: repo.id,
-      });
-    }
-    const name = principal.kind === 'user' ? principal.name : principalText(principal);
-    const rank = right === 'read' || right === 'write' ? right : `act as its ${right}`;
-    const verb = { read: 'read it', write: 'read and write it', admin: 'administer it' } as const;
-    const may = verb[held.right as keyof typeof verb] ?? 'own it';
-    const admins = await this.#store.access.adminsOf(repo);
-    const ask = admins.length === 0 ? 'ask its admin' : `ask ${admins.join(' or ')}`;
-    const command =
-      right === 'owner' ? '' : `: repo access grant ${repo.fullName} ${name} ${right}`;
-    return new UserError(
-      'denied',
-      `${repo.fullName}: you may ${may}, not ${rank} (${name}, ${held.why})`,
-      {
-        hint: `${ask}${command}`,
-        aboutId: repo.id,
-      },
-    );
   }
 
   async #grant(

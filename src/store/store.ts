@@ -13,6 +13,7 @@ import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
 import { Paths } from './paths.ts';
 import { Pushes } from './pushes.ts';
+import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
 import { RefRules } from './rules.ts';
 import { ServerLinks } from './server-links.ts';
@@ -42,6 +43,7 @@ export interface Store {
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
+  readonly history: RefHistory;
   readonly rules: RefRules;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
@@ -78,6 +80,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
+    history: new RefHistory(db),
     rules: new RefRules(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),

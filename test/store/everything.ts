@@ -98,7 +98,7 @@ async function organize({ orgs, teams, users }: Store, { ada, bo }: People): Pro
 }
 
 async function host(store: Store, { ada, bo }: People): Promise<void> {
-  const { access, names, pushes, repositories, usage } = store;
+  const { access, history, names, pushes, repositories, usage } = store;
   const namespace = await names.find('acme');
   if (namespace === undefined) throw new Error('a namespace was made and is not there');
   const id = crypto.randomUUID();
@@ -140,6 +140,14 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await pushes.unsettled();
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
+  const gone = [{ ref: 'refs/heads/main', old: oid(1), new: oid(0) }];
+  await pushes.settle(app.id, 'git-receive-pack', { done: gone, archived: [] }, by);
+  for (const ref of [undefined, 'refs/heads/main']) {
+    for (const before of [undefined, 9]) await history.page(app.id, { ref, before, limit: 10 });
+  }
+  await history.last(app.id, ['refs/heads/main']);
+  await history.values(app.id, '', 10);
+  await history.valuesOf(app.id, ['refs/heads/main']);
   await meetServers(store, app);
   await move(store, app, namespace);
   await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });

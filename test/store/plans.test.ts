@@ -18,6 +18,7 @@ const subjects = [
   'auditSearch',
   'changes',
   'conflicts',
+  'history',
   'deployKeys',
   'imports',
   'keys',
