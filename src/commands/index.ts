@@ -16,6 +16,7 @@ import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
 import { trashCommands } from './trash.ts';
+import { upkeepCommands } from './upkeep.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
@@ -37,7 +38,6 @@ export const later: readonly string[] = [
   'shell',
   'org rename',
   'org rules',
-  'repo adopt',
   'repo alias',
   'repo archive',
   'repo history',
@@ -47,7 +47,6 @@ export const later: readonly string[] = [
   'repo rules',
   'repo unarchive',
   'repo undo',
-  'repo verify',
   'sshkey deploy',
   'sshkey fetch',
   'user offboard',
@@ -56,8 +55,7 @@ export const later: readonly string[] = [
 
 /** Flags of commands that are there already, answered likewise. */
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
-  init: ['from'],
-  list: ['server', 'discover'],
+  list: ['server'],
   'repo access list': ['effective'],
   serve: ['takeover'],
 };
@@ -75,6 +73,7 @@ export const commands: readonly Command[] = [
   help,
   ...repoCommands,
   ...trashCommands,
+  ...upkeepCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...teamCommands,

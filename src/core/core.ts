@@ -6,10 +6,12 @@ import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
+import { Adoption } from './adopt.ts';
 import { Audit } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
 import { Events } from './events.ts';
 import { ensureScratch } from './house.ts';
+import { Imports } from './imports.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
 import { PushQueue } from './push-queue.ts';
@@ -33,6 +35,8 @@ export interface Core {
   readonly events: Events;
   readonly repos: Repos;
   readonly trash: TrashCan;
+  readonly imports: Imports;
+  readonly adoption: Adoption;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -94,6 +98,16 @@ export async function openCore(
     events: new Events(store, access),
     repos,
     trash,
+    adoption: new Adoption({ store, repos, git, locks, sizes, dataDir }),
+    imports: new Imports({
+      store,
+      repos,
+      git,
+      room,
+      sizes,
+      dataDir,
+      packSizeBytes: values['limits.pack_size'],
+    }),
     git,
     sessions: new Sessions(),
     signIns,

@@ -3,7 +3,7 @@ import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../model/errors.ts';
 import type { RepoName, Visibility } from '../model/repo.ts';
-import { idFile, initBare, syncDirectory } from '../programs/bare.ts';
+import { idFile, initBare, placeBare, syncDirectory } from '../programs/bare.ts';
 import { setHead } from '../programs/files.ts';
 import { countRefs, readRef, readRefsOf } from '../programs/refs.ts';
 import { type Actor, newId } from '../store/changes.ts';
@@ -21,6 +21,8 @@ export interface NewRepo {
   readonly defaultBranch?: string | undefined;
   /** Chosen by the caller, where it must know it beforehand. */
   readonly id?: string | undefined;
+  /** A complete bare repository of that id on the same file system, to be put in place instead of an empty one. */
+  readonly staged?: string | undefined;
 }
 
 /** Repositories: the row and the bare repository on disk, always together. */
@@ -66,13 +68,36 @@ export class Repos {
     if (held === undefined) await this.#room.onDisk();
     const fullName: RepoName = `${namespace.name}/${name}`;
     if (!by.dryRun) await this.#moveLeftOverAside(fullName);
-    await this.#store.repositories.add(row, by, () => this.#place(fullName, id, defaultBranch));
+    await this.#store.repositories.add(row, by, () =>
+      this.#place(fullName, async (directory) => {
+        if (repo.staged !== undefined) await placeBare(repo.staged, directory);
+        else await initBare(directory, { defaultBranch, repoId: id });
+      }),
+    );
     return id;
   }
 
-  async #place(fullName: RepoName, id: string, defaultBranch: string): Promise<void> {
+  /** Makes the row of a repository whose directory is in its place. @throws as `create` */
+  async register(
+    {
+      id,
+      namespace,
+      name,
+      defaultBranch,
+    }: { id: string; namespace: Namespace; name: string; defaultBranch: string },
+    by: Actor,
+  ): Promise<void> {
+    const settings = { description: '', visibility: 'private', defaultBranch } as const;
+    await this.#store.repositories.add(
+      { id, namespace, name, ...settings },
+      by,
+      async () => undefined,
+    );
+  }
+
+  async #place(fullName: RepoName, make: (directory: string) => Promise<void>): Promise<void> {
     try {
-      await initBare(this.directory({ fullName }), { defaultBranch, repoId: id });
+      await make(this.directory({ fullName }));
     } catch (cause) {
       if (!(cause instanceof UserError && cause.code === 'conflict')) throw cause;
       throw new UserError(
@@ -96,6 +121,11 @@ export class Repos {
     await rename(directory, join(this.#dataDir, 'incoming', `left-over-${randomUUID()}`));
   }
 
+  /** Keeps the repository from being moved, whatever is in its place. @returns the function that lets go of it */
+  async share({ id }: Repository, signal: AbortSignal): Promise<() => void> {
+    return this.#locks.shared(id, signal);
+  }
+
   /**
    * Holds the repository for a transfer and makes sure that its directory is the one meant (S11).
    *
@@ -103,7 +133,7 @@ export class Repos {
    * @throws UserError `unavailable` when row and directory disagree
    */
   async hold(repo: Repository, signal: AbortSignal): Promise<() => void> {
-    const release = await this.#locks.shared(repo.id, signal);
+    const release = await this.share(repo, signal);
     if ((await readId(this.directory(repo))) === repo.id) return release;
     release();
     throw new UserError(
@@ -184,6 +214,20 @@ export class Repos {
     else if ((await this.#store.trash.byId(id)) === undefined) {
       await rm(aside, { recursive: true, force: true });
     } else await rename(aside, join(this.#dataDir, 'trash', `${id}.git`));
+  }
+
+  /** Takes away a repository that a crash left without a row, before anybody was told of it. */
+  async removeUnknown(id: string): Promise<void> {
+    const top = join(this.#dataDir, 'repositories');
+    for (const namespace of await readdir(top)) {
+      for (const name of await readdir(join(top, namespace))) {
+        const directory = join(top, namespace, name);
+        if ((await readId(directory)) !== id) continue;
+        const aside = join(this.#dataDir, 'incoming', `removed-${id}`);
+        await rename(directory, aside);
+        await rm(aside, { recursive: true, force: true });
+      }
+    }
   }
 
   /** Removes what the making of repositories left beside them when a crash cut it off. */

@@ -12,7 +12,9 @@ export interface NewRepository {
 /** The file in a bare repository that holds its id. */
 export const idFile = 'cpm-id';
 
-const configText = '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n';
+/** The whole configuration of a repository of ours. */
+export const configText =
+  '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n';
 
 /**
  * Makes an empty bare repository out of our own template: no hooks, no description, a configuration that is ours.
@@ -23,14 +25,29 @@ const configText = '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\t
  * @throws UserError `conflict` when something is there already
  */
 export async function initBare(directory: string, repository: NewRepository): Promise<void> {
-  const parent = dirname(directory);
-  await mkdir(parent, { recursive: true, mode: 0o700 });
+  await mkdir(dirname(directory), { recursive: true, mode: 0o700 });
   const staged = `${directory}.new-${randomUUID()}`;
   try {
     await build(staged, repository);
+    await placeBare(staged, directory);
+  } catch (error) {
+    await rm(staged, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/**
+ * Puts a bare repository that was made elsewhere on the same file system in its place, durably.
+ *
+ * @param directory - absolute path; its parent folder is made when missing
+ * @throws UserError `conflict` when something is there already
+ */
+export async function placeBare(staged: string, directory: string): Promise<void> {
+  const parent = dirname(directory);
+  await mkdir(parent, { recursive: true, mode: 0o700 });
+  try {
     await rename(staged, directory);
   } catch (cause) {
-    await rm(staged, { recursive: true, force: true });
     if (!isTaken(cause)) throw cause;
     throw new UserError('conflict', 'a repository is there already', { cause });
   }

@@ -8,8 +8,10 @@ import { endWarning } from '../model/key-end.ts';
 import { principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
 import { sizeText } from '../model/units.ts';
+import type { Globals } from './flags.ts';
 import type { Done } from './outcome.ts';
 import { printAnswer } from './print.ts';
+import { ProgressLine } from './progress.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
 import { send } from './send.ts';
@@ -31,6 +33,7 @@ export async function runCommand(
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
+  const line = progressLine(request, globals);
   const context: Context = {
     core,
     principal: request.principal,
@@ -47,9 +50,11 @@ export async function runCommand(
     readFile: (file, largestBytes = usualFileBytes) =>
       readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
+    input: () => input(request),
+    progress: line && ((now) => line.show(now)),
     note: (line) => notes.push(line),
   };
-  const answer = await command.run(context, args);
+  const answer = await command.run(context, args).finally(() => line?.end());
   await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
   // A list that was cut short because its reader may no longer be here is no success.
   const { aborted, reason } = request.signal;
@@ -66,6 +71,15 @@ export async function runCommand(
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+function progressLine(
+  { stdio, terminal }: Request,
+  { json, quiet }: Globals,
+): ProgressLine | undefined {
+  if (terminal === undefined || json || quiet) return undefined;
+  // A line of progress that a slow terminal does not take is not waited for.
+  return new ProgressLine((text) => stdio.stderr.write(text), terminal.columns);
 }
 
 /** What to tell somebody at a terminal of the key they signed in with; the greeting says it by itself. */

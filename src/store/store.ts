@@ -13,6 +13,7 @@ import { Repositories } from './repositories.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Teams } from './teams.ts';
 import { Trash } from './trash.ts';
+import { Upkeep } from './upkeep.ts';
 import { Usage } from './usage.ts';
 import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
@@ -28,6 +29,7 @@ export interface Store {
   readonly names: Names;
   readonly repositories: Repositories;
   readonly trash: Trash;
+  readonly upkeep: Upkeep;
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
@@ -56,6 +58,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     names: new Names(db),
     repositories: new Repositories(db),
     trash: new Trash(db),
+    upkeep: new Upkeep(db),
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),

@@ -73,6 +73,7 @@ const done: Row[] = [
   ['ana', 'repo access grant acme/app bo read', 0, 'repo access grant', 'acme/app', 'ok'],
   ['ada', 'repo access revoke acme/app bo', 0, 'repo access revoke', 'acme/app', 'ok'],
   ['ana', 'init acme/old', 0, 'init', 'acme/old', 'ok'],
+  ['operator', 'repo adopt', 0, 'repo adopt', null, 'ok'],
   ['ana', 'D trash acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
   ['ana', 'repo restore acme/old', 0, 'repo restore', 'acme/old', 'ok'],
   ['ada', 'repo delete acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],

@@ -25,6 +25,7 @@ const subjects = [
   'repositories',
   'teams',
   'trash',
+  'upkeep',
   'usage',
   'users',
 ] as const satisfies readonly (keyof Store)[];
