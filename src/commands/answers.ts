@@ -4,6 +4,7 @@ import type { AnswerSchema } from './command.ts';
 export const string: AnswerSchema = { type: 'string' };
 export const integer: AnswerSchema = { type: 'integer' };
 export const boolean: AnswerSchema = { type: 'boolean' };
+export const maybeInteger: AnswerSchema = { type: ['integer', 'null'] };
 export const maybe: AnswerSchema = { type: ['string', 'null'] };
 export const time: AnswerSchema = { type: 'string', format: 'date-time' };
 export const maybeTime: AnswerSchema = { type: ['string', 'null'], format: 'date-time' };

@@ -1,11 +1,13 @@
 import type { Ask, Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
+import type { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import type { Progress } from '../programs/watched.ts';
 import type { Actor } from '../store/changes.ts';
 
 /** How the text of an argument is checked before anything is looked up. */
 export type Format =
+  | 'acts'
   | 'address'
   | 'branch'
   | 'description'
@@ -13,17 +15,23 @@ export type Format =
   | 'file'
   | 'fingerprint'
   | 'listen'
+  | 'message'
   | 'moment'
   | 'name'
   | 'namespace'
   | 'path'
   | 'pattern'
+  | 'ref'
+  | 'ref-pattern'
   | 'refs'
   | 'repo'
+  | 'size'
+  | 'source'
   | 'text'
   | 'url'
   | 'uuid'
-  | 'who';
+  | 'who'
+  | 'whom';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
 export type ArgSchema =
@@ -127,6 +135,8 @@ export interface Command {
   offline?(args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** How the answer reads; for a list, how one row reads as cells. */
   text(answer: unknown): string;
+  /** Why an answer, once printed, is a no after all; undefined where it is none. */
+  refusal?(answer: unknown): UserError | undefined;
   /** The heads of a list's columns; a list is printed row by row. */
   readonly columns?: readonly string[];
   /** The columns that these arguments leave out. */
@@ -152,6 +162,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   run(context: Context, args: Args<A, R>): Promise<T>;
   offline?(args: Args<A, R>): Promise<T | undefined>;
   text(answer: T): string;
+  refusal?(answer: T): UserError | undefined;
 }
 
 /** A command whose answer is one document. */

@@ -164,6 +164,7 @@ function namesFor(
       // The name of what is to be made is nobody's yet.
       return command?.words === 'init' ? undefined : 'repositories';
     case 'who':
+    case 'whom':
       return 'who';
     case 'fingerprint':
       return 'keys';

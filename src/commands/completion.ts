@@ -1,3 +1,4 @@
+import { roleReaches } from '../model/right.ts';
 import { object, string } from './answers.ts';
 import { type Command, type Context, command, list } from './command.ts';
 import { type Names, type Offer, type Wanted, wantedAt } from './complete.ts';
@@ -78,10 +79,12 @@ const named: Readonly<Record<Names, Source>> = {
   users: ({ core }, typed) => beginning(core, typed, ['user']),
   orgs: ({ core }, typed) => beginning(core, typed, ['org']),
   namespaces: ({ core }, typed) => beginning(core, typed, ['user', 'org']),
-  who: async function* ({ core }, typed) {
+  who: async function* (context, typed) {
+    const { core } = context;
     yield* beginning(core, typed, ['user']);
     for await (const org of beginning(core, typed.replace(/^org:/, ''), ['org']))
       yield `org:${org}`;
+    if (typed.startsWith('key:')) for await (const key of deployKeys(context)) yield `key:${key}`;
   },
   keys,
 };
@@ -109,9 +112,33 @@ async function* repositories(context: Context, typed: string): AsyncGenerator<st
   }
 }
 
-async function* keys({ core, principal }: Context): AsyncGenerator<string> {
+/** One's own, and deploy keys of what one administers; the operator's and site admins' are everybody's. */
+async function* keys(context: Context, typed: string): AsyncGenerator<string> {
+  const { core, principal, granted } = context;
+  const { standing } = granted;
+  if (standing.siteAdmin || standing.kind === 'operator') {
+    yield* await core.store.keys.beginning(typed, mostNames);
+    return;
+  }
   if (principal.kind !== 'user') return;
   for (const { fingerprint, state } of await core.store.keys.listOf(principal.id)) {
     if (state !== 'revoked') yield fingerprint;
   }
+  yield* deployKeys(context);
+}
+
+/** Deploy keys of one's own namespace and of the organizations that one administers. */
+async function* deployKeys({ core, principal }: Context): AsyncGenerator<string> {
+  if (principal.kind !== 'user') return;
+  const orgs = await core.store.orgs.rolesOf(principal.id);
+  const namespaces = [principal.id];
+  for (const { org, role } of orgs) {
+    const found = roleReaches(role, 'admin') ? await core.store.orgs.byName(org) : undefined;
+    if (found !== undefined) namespaces.push(found.id);
+  }
+  const told = new Set<string>();
+  for (const orgId of namespaces) {
+    for (const { key } of await core.store.deployKeys.within({ orgId })) told.add(key.fingerprint);
+  }
+  yield* told;
 }

@@ -123,15 +123,19 @@ export function refuseAdminKey(who: string, right: string): void {
 }
 
 /** Gives a right on a repository or an org; to a deploy key, as one of its bindings. */
-export function giveRight(
-  { core, by, granted }: Context,
+export async function giveRight(
+  { core, by, granted, principal, note }: Context,
   on: Binding['on'],
   right: Grantable,
 ): Promise<boolean> {
   const to = present(granted.who);
   if (to.kind === 'key') {
     const may = right === 'write' ? 'write' : 'read';
-    return core.store.deployKeys.bind(to.id, { on, right: may, refs: undefined }, by);
+    const fingerprint = to.text.replace(/^key:/, '');
+    await core.access.authorize(principal, { need: 'bind', fingerprint });
+    const { changed, refs } = await core.store.deployKeys.grant(to.id, { on, right: may }, by);
+    if (refs !== undefined) note(`it writes ${refs} alone, as before`);
+    return changed;
   }
   return core.store.access.grant(on, to, { from: granted.from as Right, to: right }, by);
 }

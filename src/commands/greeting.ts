@@ -56,7 +56,8 @@ export const greeting = command({
   text: (me) => {
     const what = me.repositories === 1 ? 'repository' : 'repositories';
     const orgs = me.orgs.map(({ org, role }) => `${org} (${role})`);
-    const key = { fingerprint: me.key ?? '', expiresAt: me.key_expires_at };
+    const kind = me.user.startsWith('key:') ? ('deploy' as const) : ('user' as const);
+    const key = { fingerprint: me.key ?? '', expiresAt: me.key_expires_at, kind };
     const warning = endWarning(key, new Date());
     return [
       `Welcome to cpm, ${whoami.text(me)}`,
@@ -64,7 +65,7 @@ export const greeting = command({
       `you reach: ${me.more ? 'more than ' : ''}${me.repositories} ${what}`,
       `organizations: ${orgs.length === 0 ? 'none' : orgs.join(', ')}`,
       '',
-      ...(me.user.startsWith('key:') ? forDeployKeys : forUsers),
+      ...(kind === 'deploy' ? forDeployKeys : forUsers),
     ].join('\n');
   },
 });

@@ -7,8 +7,10 @@ import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
+import { merge } from './merge.ts';
 import { orgCommands } from './org.ts';
 import { repoCommands } from './repo.ts';
+import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -28,7 +30,6 @@ export const later: readonly string[] = [
   'backup',
   'conflicts',
   'doctor',
-  'merge',
   'neighbors',
   'pull',
   'push',
@@ -37,14 +38,11 @@ export const later: readonly string[] = [
   'service',
   'shell',
   'org rename',
-  'org rules',
   'repo alias',
   'repo archive',
   'repo history',
   'repo maintain',
-  'repo protect',
   'repo rename',
-  'repo rules',
   'repo unarchive',
   'repo undo',
   'sshkey deploy',
@@ -71,11 +69,14 @@ export const commands: readonly Command[] = [
   show,
   whoami,
   help,
+  merge,
   ...repoCommands,
+  ...repoRulesCommands,
   ...trashCommands,
   ...upkeepCommands,
   ...orgCommands,
   ...orgAccessCommands,
+  ...orgRulesCommands,
   ...teamCommands,
   ...userCommands,
   userImport,

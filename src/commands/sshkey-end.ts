@@ -1,6 +1,7 @@
 import { UserError } from '../model/errors.ts';
 import { fingerprint as fingerprintOf, parsePublicKey } from '../model/sshkey.ts';
 import { readDurationMs, readMoment } from '../model/units.ts';
+import type { Key } from '../store/key-rows.ts';
 import {
   array,
   boolean,
@@ -46,7 +47,7 @@ const rotate = command({
     expires: {
       type: 'string',
       format: 'moment',
-      description: "when the new one ends; the old one's end unless told",
+      description: 'when the new one ends; it gets the time that the old one got unless told',
     },
   },
   positions: ['fingerprint'],
@@ -74,10 +75,13 @@ const rotate = command({
         },
       );
     }
-    const expiresAt = args.expires && readMoment(args.expires, new Date(), 'ahead');
+    const expiresAt =
+      args.expires === undefined
+        ? await sameTimeAgain(context, old)
+        : readMoment(args.expires, new Date(), 'ahead');
     const overlapMs = args.overlap === undefined ? 0 : (readDurationMs(args.overlap) ?? 0);
     const verified = needsNoProof(context, key);
-    const next = { key, verified, title: old.title, expiresAt: expiresAt ?? old.expiresAt };
+    const next = { key, verified, title: old.title, expiresAt };
     const { ends, ...added } = await core.store.keys.replace(old, { ...next, overlapMs }, by);
     if (ends !== undefined) endKeyAt(context, ends, replaced);
     const stored = await core.store.keys.byId(added.id);
@@ -90,6 +94,17 @@ const rotate = command({
       ? `${answer.fingerprint} is pending; the old key works until it is proven with: sshkey verify ${answer.fingerprint}`
       : `${answer.fingerprint} is ${answer.state}; the old key ends at ${answer.old_ends_at}.`,
 });
+
+/** The end of a key that gets as much time as the old one had, but no more than the key that one is signed in with (S3). */
+async function sameTimeAgain({ core, by, note }: Context, old: Key): Promise<string | undefined> {
+  if (old.expiresAt === undefined) return undefined;
+  const spanMs = Date.parse(old.expiresAt) - Date.parse(old.addedAt);
+  const end = new Date(Date.now() + spanMs).toISOString();
+  const own = by.keyId === undefined ? undefined : await core.store.keys.byId(by.keyId);
+  if (own?.expiresAt === undefined || own.expiresAt > end) return end;
+  note(`it ends with the key that you signed in with: ${own.expiresAt}`);
+  return own.expiresAt;
+}
 
 const revoke = command({
   words: 'sshkey revoke',

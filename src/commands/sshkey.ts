@@ -64,11 +64,15 @@ const add = command({
   },
   target: (args) => args.user ?? args.org ?? args.repo?.join(' ').slice(0, longestTarget),
   run: async (context, args) => {
-    const { core, by, granted } = context;
+    const { core, by, granted, principal } = context;
     const key = parsePublicKey(String(await context.readFile(args.file)));
     const expiresAt = args.expires && readMoment(args.expires, new Date(), 'ahead');
     const verified = needsNoProof(context, key);
     const fresh = { key, verified, title: args.title, expiresAt };
+    if (granted.user === undefined) {
+      const bind = { need: 'bind', fingerprint: fingerprint(key.blob) } as const;
+      await core.access.authorize(principal, bind);
+    }
     const added =
       granted.user === undefined
         ? await core.store.deployKeys.add(fresh, bindingsOf(context, args), by)

@@ -1,7 +1,7 @@
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { UserError } from '../model/errors.ts';
-import { checkNamespace, quoted } from '../model/repo.ts';
+import { checkNamespace, escapeControls, quoted } from '../model/repo.ts';
 import { fingerprint, parsePublicKey } from '../model/sshkey.ts';
 import { readTar } from '../model/ustar.ts';
 import type { ImportedKey } from '../store/user-import.ts';
@@ -15,6 +15,8 @@ const largestKeyBytes = 16 * 1024;
 /** A file that was found, before anything is said of its content. */
 interface Found {
   readonly path: string;
+  /** False for links, devices and the like. */
+  readonly plain: boolean;
   /** Undefined where it is no plain file, or one too large for a key. */
   readonly content: Buffer | undefined;
 }
@@ -30,9 +32,10 @@ async function fromDirectory(directory: string): Promise<readonly Found[]> {
     if (entry.isDirectory()) continue;
     const file = join(entry.parentPath, entry.name);
     const { size } = await lstat(file);
-    const plain = entry.isFile() && size <= largestKeyBytes;
+    const plain = entry.isFile();
     const path = relative(directory, file);
-    found.push({ path, content: plain && isKeyFile(path) ? await readFile(file) : undefined });
+    const read = plain && size <= largestKeyBytes && isKeyFile(path);
+    found.push({ path, plain, content: read ? await readFile(file) : undefined });
   }
   return found;
 }
@@ -42,22 +45,27 @@ function fromTar(archive: Buffer): readonly Found[] {
     .filter(({ kind }) => kind !== 'directory')
     .map(({ path, kind, content }) => ({
       path,
+      plain: kind === 'file',
       content: kind === 'file' && content.length <= largestKeyBytes ? content : undefined,
     }));
 }
 
 /** Whether a file says by its name that it holds a key; what is hidden, or called otherwise, is passed over. */
 function isKeyFile(path: string): boolean {
-  return path.endsWith('.pub') && !path.split('/').some((part) => part.startsWith('.'));
+  return path.endsWith('.pub') && !isHidden(path);
+}
+
+function isHidden(path: string): boolean {
+  return path.split('/').some((part) => part.startsWith('.'));
 }
 
 /** `bob.pub`, `bob@laptop.pub` and `sub/bob.pub` are all keys of bob. @throws UserError `usage` */
 function readKeyFile({ path, content }: Found): ImportedKey {
-  const [, user = '', title] = /([^/@]*)(?:@([^/]*))?\.pub$/.exec(path) ?? [];
-  checkNamespace(user, 'user');
   if (content === undefined) {
     throw new UserError('usage', 'it is no plain file of at most 16 KB');
   }
+  const [, user = '', title] = /([^/@]*)(?:@([^/]*))?\.pub$/.exec(path) ?? [];
+  checkNamespace(user, 'user');
   const key = parsePublicKey(String(content));
   return { user, file: path, title: title ?? (key.comment || path), key };
 }
@@ -71,7 +79,7 @@ function readKeyFiles(found: readonly Found[]): readonly ImportedKey[] {
       keys.push(readKeyFile(each));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      faults.push(`${each.path}: ${error.message}`);
+      faults.push(`${escapeControls(each.path)}: ${error.message}`);
     }
   }
   if (faults.length === 0) return keys;
@@ -104,7 +112,10 @@ export const userImport = command({
   needs: () => ({ need: 'site-admin' }),
   run: async (context, { dir }) => {
     const found = await find(context, dir);
-    const wanted = found.filter(({ path }) => isKeyFile(path));
+    // A link might stand for a folder of keys: better told of than passed over.
+    const wanted = found.filter(
+      ({ path, plain }) => isKeyFile(path) || (!plain && !isHidden(path)),
+    );
     const sorted = [...wanted].sort((a, b) => (a.path < b.path ? -1 : 1));
     const { users, keys, unchanged } = await context.core.store.imports.run(
       readKeyFiles(sorted),
@@ -122,7 +133,9 @@ export const userImport = command({
   },
   text: ({ users, keys, unchanged }) =>
     [
-      ...keys.map(({ user, fingerprint: told, file }) => `${user}  ${told}  ${file}`),
+      ...keys.map(
+        ({ user, fingerprint: told, file }) => `${user}  ${told}  ${escapeControls(file)}`,
+      ),
       `Added ${users.length} users and ${keys.length} keys; ${unchanged} keys were there already.`,
     ].join('\n'),
 });

@@ -1,3 +1,4 @@
+import { asUser } from '../core/access.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { type Right, reaches } from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
@@ -87,7 +88,11 @@ const can = command({
     name,
     verb: { type: 'string', enum: verbs, description: 'what to do' },
     repo: { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' },
-    ref: { type: 'string', format: 'branch', description: 'a branch, for force and delete' },
+    ref: {
+      type: 'string',
+      format: 'ref',
+      description: 'a branch or full ref, for force and delete',
+    },
   },
   positions: ['name', 'verb', 'repo', 'ref'],
   required: ['name', 'verb', 'repo'],
@@ -105,10 +110,13 @@ const can = command({
     if (wanted === 'write' && granted.repo.archived) {
       return { allowed: false, why: 'the repository is archived' };
     }
-    if (verb === 'delete' && ref === granted.repo.defaultBranch) {
-      return { allowed: false, why: 'the default branch can not be deleted' };
+    const mayBe = reaches(held.right, wanted);
+    if (mayBe && ref !== undefined && (verb === 'force' || verb === 'delete')) {
+      const asked = { ref: ref.startsWith('refs/') ? ref : `refs/heads/${ref}`, act: verb };
+      const refusal = await core.rules.refusalOf(granted.repo, asUser(user), asked);
+      if (refusal !== undefined) return { allowed: false, why: refusal.reason };
     }
-    return { allowed: reaches(held.right, wanted), why: held.why };
+    return { allowed: mayBe, why: held.why };
   },
   text: ({ allowed, why }) => `${allowed ? 'yes' : 'no'}: ${why}`,
 });

@@ -97,6 +97,7 @@ export class AccessControl {
       case 'self':
         return this.#self(principal, standing, ask.user);
       case 'key':
+      case 'bind':
         return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
         const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
@@ -108,7 +109,7 @@ export class AccessControl {
   }
 
   /** The right that a principal in good standing has on a repository, for lists. */
-  async rightOn(principal: Principal, standing: Standing, repo: Repository): Promise<Decision> {
+  async rightOn(principal: Principal, standing: Standing, repo: Bearing): Promise<Decision> {
     const on = await this.#standingOn(principal, repo);
     return decide(standing, { kind: 'repo', right: 'read', on });
   }
@@ -276,7 +277,7 @@ export class AccessControl {
   }
 
   /** The right of a user, by name and not by key, on a repository; a disabled one has none. */
-  async rightOf(user: User, repo: Repository): Promise<Decision> {
+  async rightOf(user: User, repo: Bearing): Promise<Decision> {
     const ended = user.state === 'active' ? undefined : `the account ${user.name} is disabled`;
     const standing: Standing = { kind: 'user', ended, siteAdmin: user.admin };
     return this.rightOn(asUser(user), standing, repo);

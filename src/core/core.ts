@@ -10,6 +10,7 @@ import { Adoption } from './adopt.ts';
 import { Audit } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
 import { Events } from './events.ts';
+import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
 import { Imports } from './imports.ts';
 import { Locks } from './locks.ts';
@@ -43,6 +44,7 @@ export interface Core {
   readonly sizes: Sizes;
   readonly room: Room;
   readonly rules: Rules;
+  readonly scripts: HookScripts;
   readonly pushes: PushQueue;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
@@ -113,7 +115,8 @@ export async function openCore(
     signIns,
     sizes,
     room,
-    rules: new Rules(),
+    rules: new Rules({ store, access, git, lookup }),
+    scripts: new HookScripts(git, dataDir),
     pushes: new PushQueue(values['limits.pushes_per_user']),
     emptyRepository,
     cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,

@@ -19,15 +19,32 @@ export interface KeyAccessParts {
 /** How much of a key is one's own: all, some of what it is bound to, or nothing. */
 type Share = 'all' | 'some' | 'none';
 
+/** Whoever asks, as it stands at this moment. */
+interface Asker {
+  readonly principal: Principal;
+  readonly standing: Standing;
+}
+
+/** Decides about one key, or about binding one to more. @throws UserError `not_found`, `denied`, `conflict` */
+export function authorizeKey(
+  parts: KeyAccessParts,
+  asker: Asker,
+  ask: Extract<Ask, { need: 'key' | 'bind' }>,
+): Promise<Granted> {
+  return ask.need === 'bind'
+    ? authorizeBinding(parts, asker, ask)
+    : authorizeActing(parts, asker, ask);
+}
+
 /**
  * Decides about one key: one's own; for admins of all that a deploy key is bound to, that key; for the operator and site
  * admins, anybody's. An admin of some of it may see a deploy key, and is told what else it is bound to by its refusal alone.
  *
  * @throws UserError `not_found`, also for keys of others; `denied` for a deploy key that is another admin's too
  */
-export async function authorizeKey(
+async function authorizeActing(
   parts: KeyAccessParts,
-  { principal, standing }: { principal: Principal; standing: Standing },
+  { principal, standing }: Asker,
   ask: Extract<Ask, { need: 'key' }>,
 ): Promise<Granted> {
   const found = await parts.store.keys.withFingerprint(ask.fingerprint);
@@ -52,6 +69,29 @@ export async function authorizeKey(
   }
   throw new UserError('not_found', `${fingerprint}: no such key (${askerText(principal)})`, {
     hint: 'see them with: sshkey list',
+  });
+}
+
+/**
+ * Decides about binding a deploy key to more: what others bound is theirs to bind further, so that nobody takes a key
+ * of others out of their hands by binding it to something of one's own.
+ *
+ * @throws UserError `conflict` when nothing that it is bound to is one's own
+ */
+async function authorizeBinding(
+  parts: KeyAccessParts,
+  { principal, standing }: Asker,
+  { fingerprint }: Extract<Ask, { need: 'bind' }>,
+): Promise<Granted> {
+  const found = await parts.store.keys.withFingerprint(fingerprint);
+  const key = found.find(({ kind, state }) => kind === 'deploy' && state === 'active');
+  const bound = key === undefined ? [] : await parts.store.deployKeys.bindingsOf(key.id);
+  const isSelf =
+    key === undefined || bound.length === 0 || (await shareOf(parts, principal, key)) !== 'none';
+  const decision = decide(standing, { kind: 'self', isSelf });
+  if (decision.allowed) return { standing, decision };
+  throw new UserError('conflict', `key ${fingerprint} is in use already`, {
+    hint: 'only an admin of what it is bound to binds it to more; or make a new one with: ssh-keygen -t ed25519',
   });
 }
 

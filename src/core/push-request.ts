@@ -6,9 +6,12 @@ import { type Actor, newId } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
 import type { Granted } from './ask.ts';
+import type { HookScripts } from './hook-scripts.ts';
 import type { Push, RefResult } from './push.ts';
+import { PushRules } from './push-rules.ts';
+import type { RuledRepo } from './refusal.ts';
 import type { Room } from './room.ts';
-import type { Rules } from './rules.ts';
+import { type Rules, unborn } from './rules.ts';
 import { archiveDeleted, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 import type { Sizes } from './sizes.ts';
 
@@ -18,6 +21,7 @@ const action = 'git-receive-pack';
 export interface PushParts extends SettleParts {
   readonly access: AccessControl;
   readonly rules: Rules;
+  readonly scripts: HookScripts;
   readonly room: Room;
   readonly limits: Push['limits'];
 }
@@ -25,6 +29,7 @@ export interface PushParts extends SettleParts {
 /** A push to `path`: decided, journaled, and what came of it recorded. @see Push */
 export class PushRequest implements Push {
   readonly limits: Push['limits'];
+  readonly rules: PushRules;
   readonly #parts: PushParts;
   readonly #principal: Principal;
   readonly #path: RepoPath;
@@ -47,6 +52,8 @@ export class PushRequest implements Push {
     repo: Repository | undefined,
   ) {
     this.limits = parts.limits;
+    const { by, signal } = request;
+    this.rules = new PushRules(parts, { by, signal, action });
     this.#parts = parts;
     this.#principal = request.principal;
     this.#path = request.path;
@@ -84,12 +91,17 @@ export class PushRequest implements Push {
     }
     const granted = await this.#authorize();
     if (commands.some((command) => command.new !== nullOid)) await this.#findRoom(granted);
-    const asked = { repo: granted.repo, principal: this.#principal, commands };
-    const ruled = await this.#parts.rules.refusals(asked);
+    const repo = granted.repo ?? this.#unborn(granted);
+    const ruled = await this.rules.decide({ repo, principal: this.#principal, commands });
     const { refs } = granted.decision;
     const reasons = commands.map(({ ref }, at) => ruled[at] ?? keyRefusal(refs, ref));
     this.#refused ||= reasons.some((reason) => reason !== undefined);
     return reasons;
+  }
+
+  #unborn({ namespace }: Granted): RuledRepo {
+    if (namespace === undefined) throw new Error('a namespace was decided on and is not there');
+    return unborn(namespace, this.#path.name);
   }
 
   async #authorize(): Promise<Granted> {

@@ -1,4 +1,5 @@
 import type { RefCommand } from '../model/ref.ts';
+import type { Hooks } from '../programs/hooks.ts';
 
 /** What git's report said of one command. */
 export interface RefResult {
@@ -7,11 +8,42 @@ export interface RefResult {
   readonly refused: string | undefined;
 }
 
+/** How git is to be run for one push. */
+export interface Spawning {
+  /** Settings of git for this push. */
+  readonly config: Readonly<Record<string, string>>;
+  /** There where it may come to hooks: they can be installed later, but not the pipes over which they ask. */
+  readonly hooks: Hooks | undefined;
+}
+
+/** What the rules say to one push, beyond what its commands alone tell. */
+export interface PushJudge {
+  /** Asked once, after `admit` and before git starts. Who asks removes the hooks. */
+  spawning(): Promise<Spawning>;
+  /** Whether, by the last decision, a hook has to ask about the objects. */
+  readonly asksObjects: boolean;
+  /**
+   * Asked by the hook, when git has all objects in quarantine and has changed no ref yet.
+   *
+   * @returns per command of the last decision, why not; undefined where it may be done
+   * @throws whatever keeps the objects from being looked at: then nothing may be done
+   */
+  judgeObjects(
+    where: { readonly directory: string; readonly quarantine: string | undefined },
+    how: { readonly isAtomic: boolean; readonly tell: (line: string) => Promise<void> },
+  ): Promise<readonly (string | undefined)[]>;
+  /** git's reason for a refusal, in our words where a rule stands behind it. */
+  inOwnWords(ref: string, reason: string): string;
+  /** Lines for the client about all that rules refused, with hints; safe to show. */
+  explain(): readonly string[];
+}
+
 /**
  * What the gate of a push asks of the core, in this order:
  * decide, admit, (pack but for its last bytes), decide, (git's whole report), settle, (report passed on).
  */
 export interface Push {
+  readonly rules: PushJudge;
   readonly limits: { readonly refsPerPush: number; readonly packSizeBytes: number };
   /**
    * May these commands be done now? Key, right, archived state and rules are read anew.

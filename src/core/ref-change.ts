@@ -8,14 +8,17 @@ import { readRefsOf } from '../programs/refs.ts';
 import { updateRefs } from '../programs/tips.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
+import type { HookScripts } from './hook-scripts.ts';
 import { endOf } from './locks.ts';
 import type { RefResult } from './push.ts';
+import type { Refusal } from './refusal.ts';
 import type { Rules } from './rules.ts';
 import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 
 export interface ChangeParts extends SettleParts {
   readonly access: AccessControl;
   readonly rules: Rules;
+  readonly scripts: HookScripts;
 }
 
 /** A change of refs that is no push: a merge, an undo. */
@@ -28,6 +31,8 @@ export interface RefChange extends Deed {
   readonly right?: Right;
   /** An object directory whose objects are brought into the repository once all is decided. */
   readonly quarantine?: string;
+  /** It brings back what a force or a deletion replaced, and is decided as an update (S13). */
+  readonly isRepair?: boolean;
   /** The caller holds the repository, from its own decision on. @see Repos.hold */
   readonly held?: true;
 }
@@ -53,11 +58,11 @@ export async function changeRefs(
     releases.push(await parts.repos.holdRefs(repo.id, refs, signal));
     const now = await decideAgain(parts, change);
     await checkValues(parts.repos.directory(now), commands);
-    const refusals = await parts.rules.refusals({ ...change, repo: now });
-    if (refusals.some((why) => why !== undefined)) {
+    const refusals = await refusalsOf(parts, now, change);
+    if (refusals.some((refusal) => refusal !== undefined)) {
       return commands.map((command, at) => ({
         command,
-        refused: refusals[at] ?? 'not done: another ref was refused',
+        refused: refusals[at]?.reason ?? 'not done: another ref was refused',
       }));
     }
     if (signal.aborted) throw endOf(signal);
@@ -66,6 +71,28 @@ export async function changeRefs(
   } finally {
     for (const release of releases.reverse()) release();
   }
+}
+
+/** What the rules and the operator's scripts have against it, its objects seen where they are so far. */
+async function refusalsOf(
+  { rules, scripts, repos }: ChangeParts,
+  repo: Repository,
+  change: RefChange,
+): Promise<readonly (Refusal | undefined)[]> {
+  const wanted = { ...change, repo };
+  const { commands, quarantine, signal } = change;
+  const judged = await rules.judge(wanted);
+  if (judged.some(({ refusal }) => refusal !== undefined)) {
+    return judged.map(({ refusal }) => refusal);
+  }
+  const place = { directory: repos.directory(repo), quarantine, signal };
+  const refusals = await rules.judgeObjects(wanted, judged, place);
+  // A dry run is to leave nothing behind, and nobody knows what a script does.
+  if (change.by.dryRun || refusals.some((refusal) => refusal !== undefined)) return refusals;
+  const { by, action } = change;
+  const tell = async () => undefined;
+  const no = await scripts.refusal(wanted, commands, { by, action, place, tell });
+  return commands.map(() => no);
 }
 
 function checkWritable(ref: string): void {

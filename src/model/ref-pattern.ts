@@ -4,7 +4,7 @@ import { refFault } from './ref.ts';
 const longestPattern = 256;
 
 /** A pattern as a full one: what does not begin with `refs/` names branches. */
-function full(pattern: string): string {
+export function fullPattern(pattern: string): string {
   return pattern.startsWith('refs/') ? pattern : `refs/heads/${pattern}`;
 }
 
@@ -12,12 +12,12 @@ function full(pattern: string): string {
 export function refPatternFault(pattern: string): string | undefined {
   if (pattern.length > longestPattern) return `it is longer than ${longestPattern} characters`;
   if (pattern.includes('***')) return 'it has three stars in a row';
-  return refFault(full(pattern).replaceAll('*', 'x'));
+  return refFault(fullPattern(pattern).replaceAll('*', 'x'));
 }
 
 /** One piece of a pattern: a character, `*` or `**`. */
 function pieces(pattern: string): readonly string[] {
-  return full(pattern).match(/\*\*|./gu) ?? [];
+  return fullPattern(pattern).match(/\*\*|./gu) ?? [];
 }
 
 /**

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { checkBlob, verifySignature } from './sshkey.ts';
 import { WireReader, wire } from './sshwire.ts';
 
-const armour =
-  /^\s*-----BEGIN SSH SIGNATURE-----\s+([A-Za-z0-9+/=\s]+?)-----END SSH SIGNATURE-----\s*$/;
+const first = '-----BEGIN SSH SIGNATURE-----';
+const last = '-----END SSH SIGNATURE-----';
+/** Longer than that of the longest RSA key. */
+const longestText = 16 * 1024;
 const magic = 'SSHSIG';
 const hashes = ['sha256', 'sha512'];
 
@@ -15,22 +17,13 @@ const hashes = ['sha256', 'sha512'];
  */
 export function verifySshSignature(
   text: string,
-  { blob, namespace, message }: { blob: Buffer; namespace: string; message: string },
+  { blob, namespace, message }: { blob: Buffer; namespace: string; message: Buffer | string },
 ): boolean {
-  const [, base64] = armour.exec(text) ?? [];
-  if (base64 === undefined) return false;
   try {
-    const bytes = Buffer.from(base64, 'base64');
-    if (bytes.subarray(0, magic.length).toString() !== magic) return false;
-    const reader = new WireReader(bytes, magic.length);
-    if (reader.uint32() !== 1) return false;
-    const key = reader.string();
-    const signedNamespace = reader.text();
-    const reserved = reader.string();
-    const hash = reader.text();
-    const signature = Buffer.from(reader.string());
-    reader.end();
-    if (!key.equals(blob) || signedNamespace !== namespace || !hashes.includes(hash)) return false;
+    const read = readSignature(text);
+    if (read === undefined || !read.key.equals(blob)) return false;
+    const { hash, reserved, signature } = read;
+    if (read.namespace !== namespace || !hashes.includes(hash)) return false;
     const digest = createHash(hash).update(message).digest();
     const data = sshSignedData({ namespace, reserved, hash }, digest);
     const algorithm = new WireReader(signature).text();
@@ -39,6 +32,37 @@ export function verifySshSignature(
     // A torn signature: no different from a wrong one.
     return false;
   }
+}
+
+/** The blob of the key that an armoured signature names as its maker's; undefined when it can't be read. */
+export function signerOf(text: string): Buffer | undefined {
+  try {
+    return readSignature(text)?.key;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws WireFault when it is torn */
+function readSignature(
+  text: string,
+): (SshSigned & { readonly key: Buffer; readonly signature: Buffer }) | undefined {
+  if (text.length > longestText) return undefined;
+  const whole = text.trim();
+  if (!whole.startsWith(first) || !whole.endsWith(last)) return undefined;
+  const base64 = whole.slice(first.length, -last.length);
+  if (!/^[A-Za-z0-9+/=\s]+$/.test(base64)) return undefined;
+  const bytes = Buffer.from(base64, 'base64');
+  if (bytes.subarray(0, magic.length).toString() !== magic) return undefined;
+  const reader = new WireReader(bytes, magic.length);
+  if (reader.uint32() !== 1) return undefined;
+  const key = reader.string();
+  const namespace = reader.text();
+  const reserved = reader.string();
+  const hash = reader.text();
+  const signature = Buffer.from(reader.string());
+  reader.end();
+  return { key, namespace, reserved, hash, signature };
 }
 
 /** What a signature says of itself, besides its key. */
@@ -64,7 +88,6 @@ export function sshSignature(
 ): string {
   const fields = wire(1, by.blob, namespace, reserved, hash, by.signature);
   const base64 = Buffer.concat([Buffer.from(magic), fields]).toString('base64');
-  const name = 'SSH SIGNATURE';
   const body = base64.match(/.{1,70}/g) ?? [];
-  return [`-----BEGIN ${name}-----`, ...body, `-----END ${name}-----`, ''].join('\n');
+  return [first, ...body, last, ''].join('\n');
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { UserError } from '../model/errors.ts';
 import { type Collected, type CollectOptions, collect, type Program, start } from './run.ts';
 
@@ -17,6 +18,12 @@ export interface GitStart {
   /** The client's `GIT_PROTOCOL`; dropped unless it is well-formed. */
   readonly protocol?: string | undefined;
   readonly config?: GitConfig;
+  /** An object directory of its own that this git writes to; what it does not find there it reads from `cwd`'s. */
+  readonly scratch?: string | undefined;
+  /** Lets its hooks talk over two pipes more; more variables for them. @see hooks.ts */
+  readonly hooks?:
+    | { readonly folder: string; readonly env: Readonly<Record<string, string>> }
+    | undefined;
 }
 
 /** The real git, always in the same clean environment. */
@@ -26,6 +33,11 @@ export interface Git {
   start(args: readonly string[], options: GitStart): Program;
   /** Runs a short command to its end; a non-zero status is an answer. @see collect */
   run(args: readonly string[], options: GitStart & CollectOptions): Promise<Collected>;
+  /** Runs a program that calls git, in git's environment and `extra`. @param file - absolute path */
+  script(
+    file: string,
+    options: GitStart & CollectOptions & { readonly extra: Readonly<Record<string, string>> },
+  ): Promise<Collected>;
 }
 
 /** The environment variable that marks a child with the id of the data directory it works for. */
@@ -83,10 +95,18 @@ const config: GitConfig = {
  * @throws UserError `unavailable` when it is missing or older than 2.39
  */
 export async function openGit(settings: GitSettings): Promise<Git> {
-  const env = (protocol: string | undefined, extra: GitConfig = {}): Record<string, string> => ({
+  const env = ({
+    protocol,
+    config: extra,
+    scratch,
+    hooks,
+    cwd,
+  }: GitStart): Record<string, string> => ({
     ...environment(settings),
-    ...configPairs({ ...config, ...extra }),
+    ...configPairs({ ...config, ...(hooks && { 'core.hooksPath': hooks.folder }), ...extra }),
+    ...hooks?.env,
     ...(isProtocol(protocol) ? { GIT_PROTOCOL: protocol } : {}),
+    ...(scratch === undefined ? {} : objectDirectories(scratch, cwd)),
   });
   const version = await findVersion(settings);
   return {
@@ -95,11 +115,14 @@ export async function openGit(settings: GitSettings): Promise<Git> {
       start({
         argv: ['git', ...args],
         cwd: options.cwd,
-        env: env(options.protocol, options.config),
+        env: env(options),
+        talks: options.hooks !== undefined,
       }),
     run: (args, options) =>
+      collect({ argv: ['git', ...args], cwd: options.cwd, env: env(options) }, options),
+    script: (file, options) =>
       collect(
-        { argv: ['git', ...args], cwd: options.cwd, env: env(options.protocol, options.config) },
+        { argv: [file], cwd: options.cwd, env: { ...env(options), ...options.extra } },
         options,
       ),
   };
@@ -122,6 +145,12 @@ function environment({ houseId, emptyHome }: GitSettings): Record<string, string
     GIT_NO_REPLACE_OBJECTS: '1',
     [houseVariable]: houseId,
   };
+}
+
+function objectDirectories(scratch: string, directory: string): Record<string, string> {
+  // In quotes, because a colon in the path would end it.
+  const alternate = join(directory, 'objects').replace(/[\\"]/g, '\\$&');
+  return { GIT_OBJECT_DIRECTORY: scratch, GIT_ALTERNATE_OBJECT_DIRECTORIES: `"${alternate}"` };
 }
 
 function configPairs(settings: GitConfig): Record<string, string> {

@@ -12,6 +12,14 @@ export interface Start {
   readonly argv: readonly [string, ...string[]];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Opens two pipes more, the child's file descriptors 3 and 4, which its own children inherit. */
+  readonly talks?: boolean | undefined;
+}
+
+/** The two pipes: what the child says on 3, and hears on 4. */
+export interface Talking {
+  readonly said: Readable;
+  readonly heard: Writable;
 }
 
 /**
@@ -23,6 +31,8 @@ export interface Program {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
+  /** There where it was asked for. */
+  readonly talk?: Talking | undefined;
   /** Settles when the process is gone, whatever its status; its output may still be unread. Never rejects. */
   readonly exited: Promise<Exit>;
   /** Ends the whole process group: SIGTERM, and SIGKILL after five seconds. Does nothing once the child is gone. */
@@ -36,7 +46,7 @@ const killAfterMs = 5000;
  *
  * @throws Error when the program or the directory is missing, or no process can be made
  */
-export function start({ argv, cwd, env }: Start): Program {
+export function start({ argv, cwd, env, talks = false }: Start): Program {
   const [file, ...args] = argv;
   const child = execa(file, args, {
     cwd,
@@ -46,15 +56,13 @@ export function start({ argv, cwd, env }: Start): Program {
     cleanup: false,
     buffer: false,
     reject: false,
-    stdin: 'pipe',
-    stdout: 'pipe',
-    stderr: 'pipe',
+    stdio: ['pipe', 'pipe', 'pipe', ...(talks ? (['pipe', 'pipe'] as const) : [])],
     stripFinalNewline: false,
     encoding: 'buffer',
   });
   // The events below say all; execa's own promise waits for streams that nobody may want to read.
   child.catch(() => undefined);
-  const { pid, stdin, stdout, stderr } = child;
+  const { pid, stdin, stdout, stderr } = child as Streams;
   if (pid === undefined) throw new Error(`${file} can't be started in ${cwd}`);
   const exited = new Promise<Exit>((resolve) => {
     child.once('exit', (status, signal) => {
@@ -63,7 +71,26 @@ export function start({ argv, cwd, env }: Start): Program {
   });
   // A child that closes its input early is no fault of ours: EPIPE arrives here, the exit status tells the story.
   stdin.on('error', () => undefined);
-  return { pid, stdin, stdout, stderr, exited, end: ender(pid, exited) };
+  const talk = talks ? talkOf(child.stdio) : undefined;
+  return { pid, stdin, stdout, stderr, talk, exited, end: ender(pid, exited) };
+}
+
+/** What execa's types don't know of a child whose number of pipes is found at run time. */
+interface Streams {
+  readonly pid: number | undefined;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+}
+
+/** Node makes each of them a socket, readable and writable. */
+function talkOf(stdio: readonly unknown[]): Talking {
+  const said = stdio[3] as Readable;
+  const heard = stdio[4] as Writable;
+  // As with stdin: a child that is gone hears nothing, and its exit tells.
+  said.on('error', () => undefined);
+  heard.on('error', () => undefined);
+  return { said, heard };
 }
 
 function ender(pid: number, exited: Promise<Exit>): () => void {

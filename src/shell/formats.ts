@@ -1,6 +1,8 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
+import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
+import { guessed, nearest } from '../model/nearest.ts';
 import { refFault } from '../model/ref.ts';
 import { refPatternFault } from '../model/ref-pattern.ts';
 import {
@@ -11,7 +13,9 @@ import {
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
-import { readDurationMs, readMoment } from '../model/units.ts';
+import { rights } from '../model/right.ts';
+import { canMatchWritable, refActs } from '../model/rule.ts';
+import { readDurationMs, readMoment, readSizeBytes } from '../model/units.ts';
 
 const longestText = 4096;
 
@@ -55,6 +59,21 @@ function isFingerprint(value: string): boolean {
   return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
 }
 
+function checkMessage(value: string): void {
+  const fault = messageFault(Buffer.from(value));
+  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+}
+
+function checkSource(value: string): void {
+  const isFull = value.startsWith('refs/heads/') || value.startsWith('refs/tags/');
+  const fault =
+    value.startsWith('refs/') && !isFull
+      ? 'only refs/heads/ and refs/tags/ can be merged'
+      : refFault(isFull ? value : `refs/heads/${value}`);
+  if (fault === undefined && !value.startsWith('-')) return;
+  throw usage(value, `a branch or tag: ${fault ?? 'it begins with "-"'}`, 'give its exact name');
+}
+
 function checkWho(value: string): void {
   const [, kind, name = ''] = /^(?:([a-z]+):)?(.*)$/.exec(value) ?? [];
   const faults: Readonly<Record<string, () => boolean>> = {
@@ -68,8 +87,46 @@ function checkWho(value: string): void {
   if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT');
 }
 
+/** Whom a rule makes an exception for: a WHO, or all who have a right. */
+function checkWhom(value: string): void {
+  for (const each of value.split(',')) {
+    const [, right] = /^right:(.*)$/.exec(each) ?? [];
+    if (right === undefined) checkWho(each);
+    else if (right === 'none' || !rights.some((known) => known === right)) {
+      throw usage(each, 'a WHO', `behind right: comes one of: ${rights.slice(1).join(', ')}`);
+    }
+  }
+}
+
+function checkActs(value: string): void {
+  for (const act of value.split(',')) {
+    if (refActs.some((known) => known === act)) continue;
+    const hint = guessed(nearest(act, refActs), `it is one of: ${refActs.join(', ')}`);
+    throw usage(act, 'what a rule can deny', hint);
+  }
+}
+
+function checkRefPattern(value: string): void {
+  const fault =
+    refPatternFault(value) ??
+    (canMatchWritable(value) ? undefined : 'nobody can push there in any case');
+  if (fault === undefined) return;
+  throw usage(value, `a pattern of refs: ${fault}`, 'write main, release/*, ** or refs/tags/v*');
+}
+
+function checkRef(value: string): void {
+  const fault = refFault(value.startsWith('refs/') ? value : `refs/heads/${value}`);
+  if (fault !== undefined) throw usage(value, `a ref: ${fault}`);
+}
+
+function checkSize(value: string): void {
+  if (readSizeBytes(value) === undefined)
+    throw usage(value, 'a size', 'write 4096, 64K, 20M or 2G');
+}
+
 /** What each format lets through; every one of them looks at the text alone. @throws UserError `usage` */
 const checks: Readonly<Record<Format, (value: string) => void>> = {
+  acts: checkActs,
   address: checkAddress,
   branch: (value) => {
     const fault = value.startsWith('refs/')
@@ -89,6 +146,7 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
     }
   },
   listen: checkText,
+  message: checkMessage,
   moment: (value) => {
     readMoment(value, new Date(), 'ago');
   },
@@ -100,6 +158,8 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   path: checkText,
   pattern: checkPattern,
+  ref: checkRef,
+  'ref-pattern': checkRefPattern,
   refs: (value) => {
     const fault = refPatternFault(value);
     if (fault !== undefined) throw usage(value, `a pattern of refs: ${fault}`);
@@ -107,12 +167,15 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   repo: (value) => {
     parseRepoPath(value);
   },
+  size: checkSize,
+  source: checkSource,
   text: checkText,
   url: checkText,
   uuid: (value) => {
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
   },
   who: checkWho,
+  whom: checkWhom,
 };
 
 /** @throws UserError `usage` when `value` does not have the format */

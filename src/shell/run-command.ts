@@ -4,13 +4,13 @@ import { addAbortSignal } from 'node:stream';
 import type { Context } from '../commands/command.ts';
 import type { Core } from '../core/core.ts';
 import { statuses, UserError } from '../model/errors.ts';
-import { endWarning } from '../model/key-end.ts';
 import { principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
 import { sizeText } from '../model/units.ts';
 import type { Globals } from './flags.ts';
-import type { Done } from './outcome.ts';
-import { printAnswer } from './print.ts';
+import { keyWarning } from './key-warning.ts';
+import { type Done, outcomeOf } from './outcome.ts';
+import { printAnswer, printError } from './print.ts';
 import { ProgressLine } from './progress.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
@@ -60,10 +60,20 @@ export async function runCommand(
   const { aborted, reason } = request.signal;
   if (aborted && !command.changes && reason instanceof UserError) throw reason;
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
-  if (terminal !== undefined) notes.push(...(await warnings(context, command.words)));
+  // The greeting says it by itself, and scripts are told by git alone.
+  const warned = terminal !== undefined && command.words !== '';
+  const warning = warned ? await keyWarning(core, request.principal) : undefined;
+  if (warning !== undefined) notes.push(warning);
   if (globals.dryRun) notes.push('dry run: nothing was changed');
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
+  const refusal = command.refusal?.(answer);
+  if (refusal !== undefined) {
+    const { code, message, status } = refusal;
+    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
+    const detail = { code, message };
+    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail };
+  }
   const status = statusOf(answer);
   return {
     status,
@@ -80,15 +90,6 @@ function progressLine(
   if (terminal === undefined || json || quiet) return undefined;
   // A line of progress that a slow terminal does not take is not waited for.
   return new ProgressLine((text) => stdio.stderr.write(text), terminal.columns);
-}
-
-/** What to tell somebody at a terminal of the key they signed in with; the greeting says it by itself. */
-async function warnings({ core, by }: Context, words: string): Promise<readonly string[]> {
-  const key = by.keyId === undefined ? undefined : await core.store.keys.byId(by.keyId);
-  if (key === undefined || words === '') return [];
-  const { fingerprint, expiresAt = null } = key;
-  const warning = endWarning({ fingerprint, expiresAt }, new Date());
-  return warning === undefined ? [] : [warning];
 }
 
 /** The id of what a command created. */

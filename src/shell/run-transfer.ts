@@ -6,6 +6,7 @@ import { principalText } from '../model/principal.ts';
 import type { Repository } from '../store/repositories.ts';
 import { ClientGone } from '../transfer/client.ts';
 import type { Plan, ReadPlan, Talk, WritePlan } from '../transfer/transfer.ts';
+import { keyWarning } from './key-warning.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { errorText, printError, toUserError } from './print.ts';
 import { pushTurn } from './push-turn.ts';
@@ -18,6 +19,8 @@ const refsInRecord = 100;
 /** Runs a git transfer for whoever may; pushes in their turn. */
 export async function runTransfer(core: Core, request: Request, plan: Plan): Promise<Done> {
   const repo = await allowed(core, request, plan);
+  const warning = await keyWarning(core, request.principal);
+  if (warning !== undefined) await send(request.stdio.stderr, `${warning}\n`);
   if (plan.right === 'read') return carryOut(core, request, { plan, repo });
   const turn = await pushTurn(core.pushes, request);
   try {
@@ -101,8 +104,8 @@ async function push(
     refsPerPush: values['limits.refs_per_push'],
     packSizeBytes: values['limits.pack_size'],
   };
-  const { store, access, rules, repos, git, room } = core;
-  const parts = { store, access, rules, repos, git, room, limits };
+  const { store, access, rules, scripts, repos, git, room } = core;
+  const parts = { store, access, rules, scripts, repos, git, room, limits };
   const act = new PushRequest(parts, { principal, path: plan.path, by, signal }, repo);
   const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
   const talk = talkOf(core, request, directory);

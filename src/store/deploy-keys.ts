@@ -55,9 +55,21 @@ export class DeployKeys {
     });
   }
 
-  /** Lets a deploy key do more, or other, than it may. @returns whether anything changed */
-  async bind(keyId: string, binding: Binding, by: Actor): Promise<boolean> {
-    return write(this.#db, by, (w) => bind(w, by, keyId, binding));
+  /**
+   * Lets a deploy key do more, or other, than it may; where it may write, the pattern of what it writes stays.
+   *
+   * @returns whether anything changed, and that pattern
+   */
+  async grant(
+    keyId: string,
+    { on, right }: Omit<Binding, 'refs'>,
+    by: Actor,
+  ): Promise<{ changed: boolean; refs: string | undefined }> {
+    return write(this.#db, by, async (w) => {
+      const held = right === 'write' ? await heldOn(w, keyId, on.id) : undefined;
+      const refs = held?.refs ?? undefined;
+      return { changed: await bind(w, by, keyId, { on, right, refs }), refs };
+    });
   }
 
   /** What bears on one repository, for a decision. */
@@ -146,12 +158,7 @@ async function bind(
   keyId: string,
   { on, right, refs }: Binding,
 ): Promise<boolean> {
-  const held = await w.trx
-    .selectFrom('access_grant')
-    .select(['id', 'right', 'refs'])
-    .where('on_id', '=', on.id)
-    .where('who_id', '=', keyId)
-    .executeTakeFirst();
+  const held = await heldOn(w, keyId, on.id);
   if (held?.right === right && held.refs === (refs ?? null)) return false;
   const key = await w.trx
     .selectFrom('ssh_key')
@@ -181,6 +188,15 @@ async function bind(
   const detail = { who: `key:${key.fingerprint}`, right, refs: refs ?? null };
   await w.log({ type: 'access-granted', ...subject, detail });
   return true;
+}
+
+function heldOn({ trx }: Write, keyId: string, onId: string) {
+  return trx
+    .selectFrom('access_grant')
+    .select(['id', 'right', 'refs'])
+    .where('on_id', '=', onId)
+    .where('who_id', '=', keyId)
+    .executeTakeFirst();
 }
 
 /** Bindings with the names of what they are on, and whose key made them. */

@@ -71,6 +71,22 @@ export class Keys {
     return this.#select((query) => query.where('fingerprint', '=', fingerprint));
   }
 
+  /** Fingerprints of keys that are not revoked, in their order. @param start - what they begin with */
+  async beginning(start: string, limit: number): Promise<readonly string[]> {
+    const rows = await this.#db
+      .selectFrom('ssh_key')
+      .select('fingerprint')
+      .distinct()
+      .where('fingerprint', '>=', start)
+      // Behind every character that a fingerprint has.
+      .where('fingerprint', '<', `${start}~`)
+      .where('revoked_at', 'is', null)
+      .orderBy('fingerprint')
+      .limit(limit)
+      .execute();
+    return rows.map(({ fingerprint }) => fingerprint);
+  }
+
   async listOf(userId: string): Promise<readonly Key[]> {
     const rows = await this.#db
       .selectFrom('ssh_key')

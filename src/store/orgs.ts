@@ -2,6 +2,7 @@ import { UserError } from '../model/errors.ts';
 import type { Right, Role } from '../model/right.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
 import { retireName, takeName } from './names.ts';
+import { dropRules } from './rules.ts';
 import type { Database } from './sqlite.ts';
 import { inTrash } from './trash.ts';
 
@@ -145,6 +146,7 @@ export class Orgs {
       await w.trx.deleteFrom('access_grant').where('who_id', 'in', teams).execute();
       await w.trx.deleteFrom('access_grant').where('who_id', '=', org.id).execute();
       await w.trx.deleteFrom('access_grant').where('on_id', '=', org.id).execute();
+      await dropRules(w, org.id);
       await w.trx.deleteFrom('org').where('id', '=', org.id).execute();
       await retireName(w, org.id);
       await w.log({ type: 'org-deleted', subjectId: org.id, detail: { name: org.name } });

@@ -3,6 +3,7 @@ import { UserError } from '../model/errors.ts';
 import type { Visibility } from '../model/repo.ts';
 import { type Actor, type Write, write } from './changes.ts';
 import type { Namespace } from './names.ts';
+import { dropRules } from './rules.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { refuseOver } from './usage.ts';
@@ -235,6 +236,7 @@ export async function refuseTaken(
 /** Takes everything away that is known of a repository but its history. */
 export async function removeRow(w: Write, repo: Repository): Promise<void> {
   await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
+  await dropRules(w, repo.id);
   await w.trx.deleteFrom('archived_tip').where('repo_id', '=', repo.id).execute();
   await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
   await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });

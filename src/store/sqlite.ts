@@ -6,6 +6,7 @@ import { foundation } from './migrations/001-foundation.ts';
 import { auditHeads } from './migrations/003-audit-heads.ts';
 import { keys } from './migrations/004-keys.ts';
 import { repositoryLife } from './migrations/006-repository-life.ts';
+import { refRules } from './migrations/007-ref-rules.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -24,7 +25,7 @@ export class Database extends Kysely<Tables> {
   }
 }
 
-const migrations = [foundation, auditHeads, keys, repositoryLife];
+const migrations = [foundation, auditHeads, keys, repositoryLife, refRules];
 
 export interface OpenDatabase {
   readonly db: Database;

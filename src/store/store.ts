@@ -10,6 +10,7 @@ import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
 import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
+import { RefRules } from './rules.ts';
 import { type Database, openDatabase } from './sqlite.ts';
 import { Teams } from './teams.ts';
 import { Trash } from './trash.ts';
@@ -33,6 +34,7 @@ export interface Store {
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
+  readonly rules: RefRules;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
   readonly auditSearch: AuditSearch;
@@ -62,6 +64,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
+    rules: new RefRules(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),
     auditSearch: new AuditSearch(db),

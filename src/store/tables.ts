@@ -68,6 +68,23 @@ export interface Tables {
     refs: string | null;
     granted_by_key: string | null;
   };
+  ref_rule: {
+    on_id: string;
+    number: number;
+    on_kind: 'repo' | 'org';
+    pattern: string;
+    deny: string;
+    closed: number;
+    signed: number;
+    max_file_bytes: number | null;
+  };
+  ref_rule_allow: {
+    on_id: string;
+    number: number;
+    who_kind: 'user' | 'team' | 'org' | 'server' | 'key' | 'right';
+    who_id: string;
+  };
+  ref_rule_count: { on_id: string; given: number };
   change: {
     seq: Generated<number>;
     at: string;

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
+import { escapeControls } from '../model/repo.ts';
 import type { PublicKey } from '../model/sshkey.ts';
 import { type Actor, type Write, write } from './changes.ts';
 import { insertKey } from './key-writes.ts';
@@ -51,7 +52,7 @@ export class UserImport {
           if (added.changed) keys.push(each);
         } catch (error) {
           if (!(error instanceof UserError)) throw error;
-          faults.push(`${each.file}: ${error.message}`);
+          faults.push(`${escapeControls(each.file)}: ${error.message}`);
         }
       }
       if (faults.length === 0) return { users: made, keys, unchanged: wanted.length - keys.length };

@@ -5,6 +5,7 @@ import { inPushes } from './crash.ts';
 import { inCommands, inFirstStarts } from './crash-commands.ts';
 import { fuzzParsers, fuzzPort } from './fuzz.ts';
 import { memory } from './memory.ts';
+import { merges } from './merge.ts';
 
 /** By name, each with how it is run at length. */
 const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>])[] = [
@@ -30,6 +31,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     '8,000 cases at the port',
     (t) => fuzzPort(t, { streams: 6000, messages: 1000, commands: 1000 }),
   ],
+  ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
   [
     'attack',
     '100,000 failed sign-ins',

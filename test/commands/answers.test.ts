@@ -59,6 +59,8 @@ const lines: [keyof typeof doors, string][] = [
   ['operator', 'whoami'],
   ['ana', 'help'],
   ['ana', 'help init'],
+  ['ada', 'merge acme/app topic'],
+  ['ada', 'merge acme/app topic'],
   ['ada', 'repo set acme/app --visibility internal'],
   ['ana', 'show acme/app'],
   ['ada', 'repo access list acme/app'],
@@ -66,6 +68,16 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'repo access list acme/app'],
   ['ada', 'show acme/app'],
   ['ada', 'repo access revoke acme/app ana'],
+  ['ada', 'repo rules list acme/app'],
+  ['ada', 'repo rules add acme/app v* --deny delete,force --allow ana --require signed'],
+  ['ada', 'repo rules add acme/app v* --deny force --deny delete --allow ana --require signed'],
+  ['ada', 'repo protect acme/app'],
+  ['ada', 'org rules add acme refs/tags/** --deny force --max-file 20M'],
+  ['ada', 'org rules list acme'],
+  ['ada', 'repo rules list acme/app'],
+  ['ada', 'repo rules remove acme/app 1 --yes'],
+  ['ada', 'repo rules remove acme/app 1 --yes'],
+  ['ada', 'org rules remove acme 1 --yes'],
   ['ada', 'org member add acme ana'],
   ['ada', 'org member role acme ana admin'],
   ['ada', 'org member list acme'],
@@ -144,7 +156,9 @@ const commandOf = (line: string) =>
     .find((command) => line === command.words || line.startsWith(`${command.words} `));
 
 t.test('every answer as JSON is one document that fits the schema of its command', async (t) => {
+  const work = await house.admin.worktree();
   for (const [who, line] of lines) {
+    if (line === 'merge acme/app topic') await pushApart(work);
     const { status, stdout, stderr } = await doors[who].run(['--json', ...words(line)], {
       stdin: stdinOf(line),
     });
@@ -179,6 +193,13 @@ t.test('what changes something answers at least whether it did', async (t) => {
     if (changes) t.match(answer.properties, { changed: { type: 'boolean' } }, name);
 });
 
+/** A main and a topic that is one commit ahead of it. */
+async function pushApart(cwd: string): Promise<void> {
+  const git = (line: string) => house.admin.git(line, { cwd });
+  await git('commit -q --allow-empty -m more');
+  await git(`push -q ${house.admin.url('acme/app')} HEAD^:refs/heads/main HEAD:refs/heads/topic`);
+}
+
 function stdinOf(line: string): string {
   if (line.startsWith('sshkey rotate')) return next.line;
   return line === 'sshkey add -' ? key.line : line.startsWith('sshkey add') ? robot.line : '';
@@ -189,6 +210,7 @@ const fields: Record<string, string> = {
   list: 'name id description visibility default_branch right archived size_bytes refs updated_at',
   show: 'name id description visibility default_branch right archived size_bytes refs updated_at sync',
   init: 'changed id name clone_url',
+  merge: 'changed repo source target result commit conflicts',
   whoami: 'user admin key key_title key_expires_at server',
   'user list': 'name id state admin keys created_at last_seen_at',
   'user access': 'repo right why',
@@ -196,6 +218,8 @@ const fields: Record<string, string> = {
   'sshkey list': 'fingerprint type title owner state expires_at added_at added_by last_used_at',
   'org show': 'name id description member_right members teams',
   'repo access list': 'who right via',
+  'repo rules list': 'id pattern allow deny require max_file from',
+  'org rules list': 'id pattern allow deny require max_file from',
   'audit list': 'seq at principal key address action target outcome detail',
   'audit verify': 'ok rows head first_bad',
   'config list': 'key value origin',
@@ -283,7 +307,15 @@ t.test(
   async (t) => {
     t.strictSame(
       commands.filter(({ asks }) => asks).map(({ words: name }) => name),
-      ['repo delete', 'repo trash empty', 'org delete', 'user delete', 'sshkey revoke'],
+      [
+        'repo rules remove',
+        'repo delete',
+        'repo trash empty',
+        'org delete',
+        'org rules remove',
+        'user delete',
+        'sshkey revoke',
+      ],
     );
     t.match(await doors.ada.run(words('init quiet --dry-run --quiet')), {
       status: 0,

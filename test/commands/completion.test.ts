@@ -2,12 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { doors, House } from '../support/house.ts';
+import { generateKey } from '../support/person.ts';
 
 const house = await House.open(t, { config: 'log_level: info\n' });
 writeFileSync(join(house.folder, 'config.yaml'), `public_url: ssh://cpm@127.0.0.1:${house.port}\n`);
 await house.restart();
 const ana = await house.person('ana');
-await house.person('ann');
+const ann = await house.person('ann');
 for (const name of ['app', 'apple', 'banana']) await ana.ssh(`init ${name}`);
 await house.operator('init ada/secret');
 await ana.ssh('org create anvil');
@@ -81,6 +82,17 @@ t.test('commands, flags, values and names are offered, at every door', async (t)
     t.match(answer, { status: 0 });
     t.strictSame(offers(answer?.stdout ?? ''), expected, `${door?.name}: ${words}`);
   }
+  const robot = await generateKey(join(house.folder, 'robot'));
+  await house.operator(`sshkey add ${robot.publicPath} --repo ana/app --right read`);
+  const typed = robot.fingerprint.slice(0, 12);
+  for (const person of [ana, house.admin, ann])
+    for (const words of [`sshkey show ${typed}`, `repo access grant ana/app key:${typed}`]) {
+      const offered = offers((await person.ssh(`completion words -- ${words}`)).stdout);
+      const expected = words.includes('key:') ? `key:${robot.fingerprint}` : robot.fingerprint;
+      const { name } = person;
+      const knows = name === 'ana' || (name === 'ada' && !words.includes('key:'));
+      t.same(offered, knows ? [expected] : [], `${name}: ${words}`);
+    }
   const { stdout } = await ana.ssh('completion words -- show ap');
   t.same(offers(stdout), ['app', 'apple'], 'bare names lie in the own namespace');
   t.same(

@@ -1,90 +1,19 @@
-import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
 import { doors, House } from '../support/house.ts';
+import { asJson, done, proofOf } from '../support/keys.ts';
 import type { Person } from '../support/person.ts';
-import { must } from '../support/process.ts';
 
 const house = await House.open(t);
 const ana = await house.person('ana');
 const bo = await house.person('bo');
-
-async function done(answer: Promise<{ status: number; stdout: string; stderr: string }>) {
-  const { status, stdout, stderr } = await answer;
-  if (status !== 0) throw new Error(`status ${status}: ${stderr}`);
-  return stdout;
-}
-
-const asJson = async (answer: Promise<{ status: number; stdout: string; stderr: string }>) =>
-  JSON.parse(await done(answer));
-
-/** Signs what `sshkey verify` asks for, as its message says. */
-async function proof(by: Person, of: Person): Promise<string> {
-  const asked = await done(by.ssh(`sshkey verify ${of.key.fingerprint} --json`, { stdin: '' }));
-  const file = join(of.home, 'challenge');
-  writeFileSync(file, JSON.parse(asked).challenge);
-  // It never writes over a signature that is there.
-  rmSync(`${file}.sig`, { force: true });
-  await must('ssh-keygen', ['-Y', 'sign', '-n', 'cpm-key', '-f', of.key.privatePath, file]);
-  return (await must('cat', [`${file}.sig`])).stdout;
-}
 
 await done(bo.ssh('org create acme'));
 await done(bo.ssh('org member add acme ana --role admin'));
 for (const repo of ['acme/app', 'acme/lib', 'acme/other', 'ana/own', 'bo/own']) {
   await done(house.operator(`init ${repo} --visibility internal`));
 }
-
-t.test(
-  'one CI key reads and writes the repositories it is bound to, and nothing else',
-  async (t) => {
-    const ci = await house.stranger('ci');
-    const thirty = Array.from({ length: 30 }, (_, i) => `acme/r${i}`);
-    for (const repo of thirty) await done(bo.ssh(`init ${repo}`));
-    const flags = thirty.flatMap((repo) => ['--repo', repo]);
-    const words = ['sshkey', 'add', '-', ...flags, '--right', 'write', '--title', 'CI'];
-
-    const added = await house.admin.ssh([...words, '--json'], { stdin: ci.key.line });
-
-    t.match(JSON.parse(added.stdout), { changed: true, state: 'active' });
-    const again = await house.admin.ssh([...words, '--json'], { stdin: ci.key.line });
-    t.match(JSON.parse(again.stdout), { changed: false, state: 'active' }, 'again: as before');
-    const work = await ci.worktree();
-    for (const repo of ['acme/r0', 'acme/r29']) {
-      t.match(await ci.git(['push', ci.url(repo), 'main'], { cwd: work }), { status: 0 }, repo);
-    }
-    t.match(await ci.git(['ls-remote', ci.url('acme/r7')]), { status: 0 });
-    for (const repo of ['acme/app', 'acme/none', 'ana/own', 'ci/new']) {
-      t.match(
-        await ci.git(['ls-remote', ci.url(repo)]),
-        { status: 128, stderr: `${repo}: no such repository, or not yours to see` },
-        `${repo}: internal repositories are for users alone`,
-      );
-    }
-    const shown = JSON.parse(await done(bo.ssh('show acme/r3 --json')));
-    t.match(shown.keys, [
-      { fingerprint: ci.key.fingerprint, title: 'CI', right: 'write', refs: null },
-    ]);
-    t.match(shown.grants, [{ who: `key:${ci.key.fingerprint}`, right: 'write' }]);
-    const listed = JSON.parse(await done(ana.ssh('sshkey list --repo acme/r3 --json')));
-    t.match(listed, [{ fingerprint: ci.key.fingerprint, state: 'active', right: 'write' }]);
-    t.match(JSON.parse(await done(ci.ssh('whoami --json'))), {
-      user: `key:${ci.key.fingerprint}`,
-      admin: false,
-      key_title: 'CI',
-    });
-    const greeting = await done(ci.ssh([]));
-    t.match(greeting, /you reach: 30 repositories/);
-    t.notMatch(greeting, /init NAME/, 'it is told of nothing that it may not');
-    const seen = await done(
-      bo.ssh(`audit list --repo acme/r29 --key ${ci.key.fingerprint} --json`),
-    );
-    t.match(JSON.parse(seen), [
-      { principal: `key:${ci.key.fingerprint}`, action: 'git-receive-pack', outcome: 'ok' },
-    ]);
-  },
-);
 
 t.test('a key of an org reaches its repositories, those of tomorrow too', async (t) => {
   const mirror = await house.stranger('mirror');
@@ -141,9 +70,9 @@ t.test('S4 a deploy key of an admin is pending until its other half is proven', 
   t.match(await key.git(['ls-remote', key.url('acme/app')]), { stderr: /Permission denied/ });
   const squatted = await bo.ssh(['sshkey', 'add', '-', '--json'], { stdin: key.key.line });
   t.match(JSON.parse(squatted.stdout), { state: 'pending' }, 'it reserves nothing');
-  const wrong = await proof(ana, { ...key, key: bo.key } as Person).catch(() => '');
+  const wrong = await proofOf(ana, bo.key).catch(() => '');
   t.equal(wrong, '', 'there is nothing to sign for a key that was not added');
-  const signature = await proof(ana, key);
+  const signature = await proofOf(ana, key.key);
   const { fingerprint } = key.key;
   t.match(await bo.ssh(`sshkey verify ${fingerprint}`, { stdin: signature }), {
     status: 4,
@@ -256,7 +185,8 @@ t.test('S3 who loses admin on a repository: the deploy keys made there are liste
   const { fingerprint, line } = key.key;
   await done(bo.ssh('repo access grant bo/own ana admin'));
   await done(ana.ssh('sshkey add - --repo bo/own --right read --title nightly', { stdin: line }));
-  await done(ana.ssh(`sshkey verify ${fingerprint}`, { stdin: await proof(ana, key) }));
+  await done(ana.ssh(`sshkey verify ${fingerprint}`, { stdin: await proofOf(ana, key.key) }));
+  await done(ana.ssh('sshkey add - --repo acme/lib --right read', { stdin: line }));
 
   const revoked = await bo.ssh('repo access revoke bo/own ana --json');
 
@@ -266,7 +196,6 @@ t.test('S3 who loses admin on a repository: the deploy keys made there are liste
   });
   t.match(revoked.stderr, /was made by ana and goes on working; end it with: sshkey revoke/);
   t.match(await key.git(['ls-remote', key.url('bo/own')]), { status: 0 }, 'it goes on working');
-  await done(ana.ssh('sshkey add - --repo acme/lib --right read', { stdin: line }));
   const role = JSON.parse(await done(bo.ssh('org member role acme ana member --json')));
   const lost = role.deploy_keys.map(({ on }: { on: string }) => on);
   t.strictSame(
@@ -280,8 +209,51 @@ t.test('S3 who loses admin on a repository: the deploy keys made there are liste
   await done(house.operator('user enable ana'));
 });
 
+t.test('S4 nobody binds a deploy key of others to something of their own', async (t) => {
+  const key = await house.stranger('theirs');
+  const { fingerprint, line } = key.key;
+  await done(house.operator('sshkey add - --repo acme/app --right read', { stdin: line }));
+  const cat = await house.person('cat');
+  await done(cat.ssh('init cat/bait'));
+  const refused = {
+    status: 5,
+    stderr: /is in use already[\s\S]*only an admin of what it is bound to/,
+  };
+
+  t.match(
+    await cat.ssh('sshkey add - --repo cat/bait --right read', { stdin: line }),
+    refused,
+    'by its blob',
+  );
+  const grant = `repo access grant cat/bait key:${fingerprint} read`;
+  t.match(await cat.ssh(grant), refused, 'by its fingerprint');
+
+  t.match((await asJson(bo.ssh(`sshkey show ${fingerprint} --json`))).bindings, [
+    { on: 'acme/app' },
+  ]);
+  await done(house.admin.ssh(grant));
+  t.match(await cat.ssh(`sshkey show ${fingerprint}`), { status: 0 }, 'a site admin may');
+});
+
+t.test('a right granted again leaves the pattern of what a deploy key writes', async (t) => {
+  const { line, fingerprint } = (await house.stranger('patterned')).key;
+  const add = 'sshkey add - --repo acme/app --right write --refs ci/*';
+  await done(house.operator(add, { stdin: line }));
+  const grant = (right: string) => bo.ssh(`repo access grant acme/app key:${fingerprint} ${right}`);
+  const binding = async () => (await asJson(bo.ssh(`sshkey show ${fingerprint} --json`))).bindings;
+
+  const again = await grant('write');
+
+  t.match(again, { status: 0, stdout: /already/, stderr: /it writes ci\/\* alone, as before/ });
+  t.strictSame(await binding(), [{ on: 'acme/app', right: 'write', refs: 'ci/*' }]);
+  await done(grant('read'));
+  t.strictSame(await binding(), [{ on: 'acme/app', right: 'read', refs: null }]);
+  await done(grant('write'));
+  t.strictSame(await binding(), [{ on: 'acme/app', right: 'write', refs: null }]);
+});
+
 t.test(
-  '13 a deploy key runs its git programs, whoami and help, and no other command',
+  'test 13: a deploy key runs its git programs, whoami and help, and no other command',
   async (t) => {
     const key = await house.stranger('thirteen');
     const add = ['sshkey', 'add', '-', '--repo', 'acme/app', '--right', 'write'];

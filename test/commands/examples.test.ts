@@ -48,6 +48,9 @@ const before: Record<string, readonly string[]> = {
   'repo trash empty acme/old --yes': ['repo delete acme/old --yes'],
   'repo access grant acme/app org:guests read': ['org create guests'],
   'org access grant acme team:acme/devs write': ['org team add acme devs'],
+  'repo rules add acme/app "release/*" --deny force,delete --allow team:acme/devs': [
+    'org team add acme devs',
+  ],
   'org delete guild --yes': ['org create guild'],
   'sshkey add - --repo acme/app --repo acme/lib --right write --refs "ci/**" < ci.pub': [
     'init acme/lib',
@@ -164,9 +167,12 @@ for (const { words, examples, columns } of inOrder)
 async function fill() {
   await house.operator(['user', 'add', 'bo', '--key', bo.key.publicPath]);
   const work = await house.admin.worktree();
-  await house.admin.git(['push', '-q', house.admin.url('acme/app'), 'main', 'main:trunk'], {
-    cwd: work,
-  });
+  await house.admin.git(
+    ['push', '-q', house.admin.url('acme/app'), 'main', 'main:trunk', 'main:topic'],
+    {
+      cwd: work,
+    },
+  );
   // What somebody left there, for the examples of its adoption.
   const repositories = join(house.dataDir, 'repositories/acme');
   cpSync(join(repositories, 'app.git'), join(repositories, 'found.git'), { recursive: true });

@@ -1,89 +1,28 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
 import t from 'tap';
 import { House } from '../support/house.ts';
-import { generateKey, type KeyPair, Person } from '../support/person.ts';
-import { must } from '../support/process.ts';
+import { asJson, done, signatureFor, verifyKey } from '../support/keys.ts';
+import { generateKey, Person } from '../support/person.ts';
+
+const dayMs = 86_400_000;
 
 const house = await House.open(t);
 const ana = await house.person('ana');
 
-async function done(answer: Promise<{ status: number; stdout: string; stderr: string }>) {
-  const { status, stdout, stderr } = await answer;
-  if (status !== 0) throw new Error(`status ${status}: ${stderr}`);
-  return stdout;
+/** Changes a row as only time does. */
+function byHand(sql: string, ...values: readonly string[]): void {
+  const db = new Sqlite(join(house.dataDir, 'cpm.db'));
+  db.prepare(sql).run(...values);
+  db.close();
 }
-
-const asJson = async (answer: Promise<{ status: number; stdout: string; stderr: string }>) =>
-  JSON.parse(await done(answer));
 
 /** The same person at another machine, with a key of its own that is not known yet. */
 function otherMachine(name: string): Promise<Person> {
   return Person.create(name, join(house.folder, name), () => house.port);
 }
-
-async function signature(asked: string, key: KeyPair): Promise<string> {
-  const file = `${key.privatePath}.challenge`;
-  writeFileSync(file, JSON.parse(asked).challenge);
-  // It never writes over a signature that is there.
-  rmSync(`${file}.sig`, { force: true });
-  await must('ssh-keygen', ['-Y', 'sign', '-n', 'cpm-key', '-f', key.privatePath, file]);
-  return (await must('cat', [`${file}.sig`])).stdout;
-}
-
-async function verify(by: Person, key: KeyPair): Promise<unknown> {
-  const words = ['sshkey', 'verify', key.fingerprint, '--json'];
-  const asked = await done(by.ssh(words, { stdin: '' }));
-  return asJson(by.ssh(words, { stdin: await signature(asked, key) }));
-}
-
-t.test(
-  'a stolen laptop: its key and what the thief added end, and its pushes are told',
-  async (t) => {
-    const bo = await house.person('bo');
-    const desk = await otherMachine('bo-desk');
-    await done(house.operator(['sshkey', 'add', desk.key.publicPath, '--user', 'bo']));
-    const work = await bo.worktree();
-    await done(bo.git(['push', '-q', bo.url('bo/app'), 'main'], { cwd: work }));
-    await done(bo.git(['push', '-q', bo.url('bo/app'), 'main:evil'], { cwd: work }));
-    await done(desk.git(['push', '-q', desk.url('bo/app'), 'main:good'], { cwd: work }));
-    const thief = await otherMachine('thief');
-    await done(bo.ssh('sshkey add -', { stdin: thief.key.line }));
-    await verify(bo, thief.key);
-    await done(thief.git(['push', '-q', thief.url('bo/app'), 'main:worse'], { cwd: work }));
-    const rehearsal = await asJson(
-      desk.ssh(`sshkey revoke ${bo.key.fingerprint} --since 1d --dry-run --json`),
-    );
-    t.match(rehearsal, { changed: true, revoked: 2 });
-    await done(bo.ssh('whoami'));
-
-    const told = await asJson(
-      desk.ssh(`sshkey revoke ${bo.key.fingerprint} --since 1d --yes --json`),
-    );
-
-    t.same(told, rehearsal, 'as the dry run said');
-    const keys = told.keys.map(({ fingerprint }: { fingerprint: string }) => fingerprint);
-    t.same(keys.sort(), [bo.key.fingerprint, thief.key.fingerprint].sort());
-    t.same(
-      told.pushes.map(({ ref }: { ref: string }) => ref),
-      ['refs/heads/worse', 'refs/heads/evil', 'refs/heads/main'],
-    );
-    t.match(told.pushes[0], { repo: 'bo/app', principal: 'user:bo', old: /^0{40}$/ });
-    for (const gone of [bo, thief]) {
-      t.match(await gone.ssh('whoami'), { status: 255, stderr: /Permission denied/ }, gone.name);
-    }
-    t.match(await desk.ssh('whoami'), { status: 0, stdout: /^bo\n/ });
-    const again = await asJson(
-      desk.ssh(`sshkey revoke ${bo.key.fingerprint} --since 1d --yes --json`),
-    );
-    t.match(again, { changed: false, revoked: 0 }, 'done already is done');
-    t.equal(again.pushes.length, 3, 'and the pushes are told once more');
-    t.same((await asJson(desk.ssh(`sshkey revoke ${bo.key.fingerprint} --yes --json`))).pushes, []);
-    t.match(await desk.ssh('sshkey add -', { stdin: bo.key.line }), { status: 5 }, 'never again');
-  },
-);
 
 t.test('S4 a key for oneself is pending: it neither signs in nor reserves the blob', async (t) => {
   const ned = await house.person('ned');
@@ -100,11 +39,11 @@ t.test('S4 a key for oneself is pending: it neither signs in nor reserves the bl
     changed: false,
     state: 'active',
   });
-  t.match(await verify(pat, next.key), { changed: true, state: 'active' });
+  t.match(await verifyKey(pat, next.key), { changed: true, state: 'active' });
   t.match(await next.ssh('whoami'), { status: 0, stdout: /^pat\n/ });
   const asked = await ned.ssh(`sshkey verify ${next.key.fingerprint} --json`, { stdin: '' });
   const late = await ned.ssh(`sshkey verify ${next.key.fingerprint}`, {
-    stdin: await signature(asked.stdout, next.key),
+    stdin: await signatureFor(asked.stdout, next.key),
   });
   t.match(late, { status: 5, stderr: /in use already/ }, 'the other one came too late');
 });
@@ -180,7 +119,7 @@ t.test("a new key takes the old one's place with its title, owner and end", asyn
   t.match(pending, { changed: true, state: 'pending', fingerprint: next.key.fingerprint });
   await done(fay.ssh('whoami'));
   t.match(await next.ssh('whoami'), { status: 255 }, 'S4 not before it is proven');
-  await verify(fay, next.key);
+  await verifyKey(fay, next.key);
   t.match(await fay.ssh('whoami'), { status: 255 }, 'without an overlap the old one ended');
   t.match(await asJson(next.ssh('whoami --json')), {
     user: 'fay',
@@ -196,7 +135,7 @@ t.test("a new key takes the old one's place with its title, owner and end", asyn
 t.test('with an overlap both keys work until it is over, and then what is open ends', async (t) => {
   const gus = await house.person('gus');
   const next = await otherMachine('gus-next');
-  const rotate = ['sshkey', 'rotate', gus.key.fingerprint, '--key', '-', '--overlap', '10s'];
+  const rotate = ['sshkey', 'rotate', gus.key.fingerprint, '--key', '-', '--overlap', '5s'];
   const target = ['-p', String(house.port), 'cpm@127.0.0.1'];
   // A command that waits for its input is open until somebody ends it.
   const words = [...gus.sshOptions(), '-v', ...target, 'sshkey add -'];
@@ -274,6 +213,53 @@ t.test('before a key ends its owner is warned, by the greeting and at a terminal
   const ana15 = await ana.ssh('list', { options: ['-tt'] });
   t.match(ana15, { status: 0, stderr: '' }, 'not for a key without an end');
 });
+
+t.test(
+  'a rotated key gets the time that the old one got, within the end of the signing key',
+  async (t) => {
+    const kay = await otherMachine('kay');
+    await done(house.operator('user add kay'));
+    await done(house.operator(`sshkey add ${kay.key.publicPath} --user kay --expires 30d`));
+    const held = await asJson(house.operator(`sshkey show ${kay.key.fingerprint} --json`));
+    byHand(
+      'UPDATE ssh_key SET added_at = ?, expires_at = ? WHERE fingerprint = ?',
+      new Date(Date.parse(held.added_at) - 25 * dayMs).toISOString(),
+      new Date(Date.parse(held.added_at) + 5 * dayMs).toISOString(),
+      kay.key.fingerprint,
+    );
+    const rotate = `sshkey rotate ${kay.key.fingerprint} --key - --json --dry-run`;
+    const next = await generateKey(join(house.folder, 'kay-next'));
+
+    const own = await kay.ssh(rotate, { stdin: next.line });
+    t.match(own.stderr, /it ends with the key that you signed in with: 20/);
+
+    await done(house.admin.ssh(rotate.replace(' --dry-run', ''), { stdin: next.line }));
+    const renewed = await asJson(house.operator(`sshkey show ${next.fingerprint} --json`));
+    const days = (Date.parse(renewed.expires_at) - Date.now()) / dayMs;
+    t.ok(days > 29 && days < 31, `${days} days`);
+  },
+);
+
+t.test(
+  'before a key ends, git says so too, on stderr, to a person and to a deploy key',
+  async (t) => {
+    const [lou, bot] = [await otherMachine('lou'), await otherMachine('lou-bot')];
+    await done(house.operator('user add lou'));
+    await done(house.operator(`sshkey add ${lou.key.publicPath} --user lou --expires 13d`));
+    await done(lou.ssh('init app'));
+    const bind = 'sshkey add - --repo lou/app --right read --expires 20h';
+    await done(house.operator(bind, { stdin: bot.key.line }));
+    const work = await lou.worktree();
+
+    const push = await lou.git(['push', '-q', lou.url('app'), 'main'], { cwd: work });
+    const clone = await bot.git(['clone', '-q', bot.url('lou/app'), 'copy']);
+
+    t.match(push, { status: 0, stderr: /^your key ends in 12 days \(20.*: sshkey rotate SHA256:/ });
+    t.match(clone, { status: 0, stderr: /^this deploy key ends within a day \(20/ });
+    t.match(await done(bot.ssh([])), /this deploy key ends within a day/);
+    t.equal((await ana.git(['ls-remote', ana.url('ana/app')])).stderr, '', 'a key without an end');
+  },
+);
 
 t.test("a key of somebody else's is not there, whatever is asked of it", async (t) => {
   const jo = await house.person('jo');

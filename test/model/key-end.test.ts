@@ -12,8 +12,11 @@ t.test('a key that ends within 14 days is told of, with the days left', async (t
     ['2026-11-01T11:00:00.000Z', /ends within a day \(/],
   ];
   for (const [expiresAt, told] of cases) {
-    const warning = endWarning({ fingerprint: 'SHA256:x', expiresAt }, now);
+    const warning = endWarning({ fingerprint: 'SHA256:x', kind: 'user', expiresAt }, now);
     if (told === undefined) t.equal(warning, undefined, String(expiresAt));
     else t.match(warning, told, String(expiresAt));
   }
+  const soon = { fingerprint: 'SHA256:x', expiresAt: now.toISOString() };
+  t.match(endWarning({ ...soon, kind: 'user' }, now), /^your key .* site admin, puts a new one/);
+  t.match(endWarning({ ...soon, kind: 'deploy' }, now), /^this deploy key .*; an admin puts/);
 });

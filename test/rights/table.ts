@@ -75,6 +75,11 @@ show acme/public                            o  o  r  o  a  r  w  r  w  a  w  w  
 show un/private                             o  o  o  3  3  3  3  r  w  a  w  3  3  3  4  4  4  4  4
 show un/internal                            o  o  o  r  r  r  r  r  w  a  w  r  r  3  4  4  4  4  4
 show un/public                              o  o  o  r  r  r  r  r  w  a  w  r  r  .  4  4  4  4  4
+# Merging, here of a branch into itself
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+merge acme/private main                     0  0  3  0  0  4  0  4  0  0  0  0  3  3  4  4  4  4  4
+merge acme/internal main                    0  0  4  0  0  4  0  4  0  0  0  0  4  3  4  4  4  4  4
+merge un/public main                        0  0  0  4  4  4  4  4  0  0  0  4  4  .  4  4  4  4  4
 # Administering: what an admin of the repository may
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo set acme/private --description {new}   0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
@@ -119,6 +124,27 @@ audit list --repo acme/public               0  0  4  0  0  4  4  4  4  0  4  4  
 audit list --repo un/private                0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 audit list --repo un/internal               0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
 audit list --repo un/public                 0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+# Ref rules: an admin of the repository, or of the organization
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo rules list acme/private                0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo rules list acme/internal               0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules list un/private                  0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo rules list un/internal                 0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules add acme/private x --deny force  0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo rules add acme/internal x --deny force  0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules add un/private x --deny force    0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo rules add un/internal x --deny force   0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules remove acme/private 9 --yes      3  3  3  3  3  4  4  4  4  3  4  4  3  3  4  4  4  4  4
+repo rules remove acme/internal 9 --yes     3  3  4  3  3  4  4  4  4  3  4  4  4  3  4  4  4  4  4
+repo rules remove un/private 9 --yes        3  3  3  3  3  3  3  4  4  3  4  3  3  3  4  4  4  4  4
+repo rules remove un/internal 9 --yes       3  3  3  4  4  4  4  4  4  3  4  4  4  3  4  4  4  4  4
+repo protect acme/private x                 0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo protect acme/internal x                0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo protect un/private x                   0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo protect un/internal x                  0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rules add acme/none x --deny force     3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo rules add acme/private x               2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+repo rules remove acme/private 9            2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 # cap is an admin by a grant: only an owner is above that
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo access grant acme/private cap read     0  0  3  0  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
@@ -139,6 +165,7 @@ repo access grant acme/private nemo read    3  3  3  3  3  4  4  4  4  3  4  4  
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 git clone acme/old                          2  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
 git push acme/old                           2  4  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+merge acme/old main                         4  4  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
 show acme/old                               o  o  3  o  a  r  w  r  w  a  w  w  3  3  4  4  4  4  4
 repo set acme/old --description {new}       0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 show beta/app                               o  o  3  o  a  3  3  3  3  3  3  3  3  3  4  4  4  4  4
@@ -159,6 +186,10 @@ repo trash empty acme/bin --dry-run         0  0  3  0  4  4  4  3  4  4  3  4  
 repo trash list                             0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
 repo trash empty acme/bin                   2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 show acme/bin                               3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo verify acme/private                    0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo verify acme/internal                   0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+list --discover                             -  -  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+repo adopt                                  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 # What is not there
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 git clone acme/none                         2  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
@@ -206,6 +237,10 @@ org member remove acme ooo                  0  0  4  0  4  4  4  4  4  4  4  4  
 org member role acme {self} owner           .  3  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
 org member remove acme {self}               .  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
 org member add acme nemo                    3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+org rules list acme                         0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org rules add acme x --deny force           0  0  4  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org rules remove acme 9 --yes               3  3  4  3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org rules list nowhere                      3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
 # Users and keys
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 user add {new}                              0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4

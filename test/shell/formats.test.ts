@@ -21,6 +21,10 @@ const noNames = [
 ];
 
 const words: Record<Format, { good: string[]; bad: string[] }> = {
+  acts: {
+    good: ['create', 'force,delete', 'create,update,force,delete'],
+    bad: ['', 'push', 'force,', ',force', 'force delete', 'Force', '*'],
+  },
   address: {
     good: ['192.0.2.7', '192.0.2.0/24', '2001:db8::7', '2001:DB8:0:0::/64', '::1', 'others'],
     bad: [
@@ -79,6 +83,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     ],
   },
   listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
+  message: {
+    good: ['one line', 'Title\n\nbody\twith a tab\r\n', 'ünïcode 漢字 🙂', '-', 'x'.repeat(65_536)],
+    bad: ['a\0b', 'a\u001b[2Jb', 'a\u009bb', 'a\u202eb', 'x'.repeat(65_537), 'ä'.repeat(33_000)],
+  },
   moment: {
     good: ['30d', '2026-12-24', '2026-12-24T18:00:00Z'],
     bad: ['', 'soon', '2026-02-30', '1w'],
@@ -112,6 +120,51 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'acme/.git',
       'acme/x.lock',
       'x'.repeat(100_000),
+    ],
+  },
+  ref: {
+    good: ['main', 'a/b', 'refs/heads/main', 'refs/tags/v1'],
+    bad: ['', 'a b', 'a..b', 'refs/heads/', 'a*', 'HEAD~1', 'a.lock', 'a\0'],
+  },
+  'ref-pattern': {
+    good: ['main', '*', '**', 'release/*', 'refs/tags/v*', 'refs/**', 'refs/notes/x', 'a*b**c'],
+    bad: [
+      '',
+      'a b',
+      'a..b',
+      '/a',
+      'a/',
+      'a?',
+      '[ab]',
+      '***',
+      'refs/cpm/**',
+      'refs/replace/*',
+      'refs/heads',
+      'refs/headsx/*',
+      '^main',
+      'x'.repeat(300),
+    ],
+  },
+  size: { good: ['0', '4096', '64K', '20M', '2G'], bad: ['', '1T', '1.5M', '-1', '20 M', '20MB'] },
+  whom: {
+    good: ['ana', 'ana,bo', 'org:acme', 'team:acme/devs', 'right:admin', 'ana,right:owner'],
+    bad: ['', 'ana,', 'right:', 'right:none', 'right:Admin', 'user:ana', 'team:devs', 'key:x'],
+  },
+  source: {
+    good: ['main', 'feature/x', 'v1.0', 'refs/heads/main', 'refs/tags/v1', 'a'.repeat(40), 'HEAD'],
+    bad: [
+      '',
+      '-x',
+      '--upload-pack=x',
+      'main~1',
+      'main^',
+      'main@{1}',
+      'a..b',
+      ':/fix',
+      'refs/cpm/archive/x',
+      'refs/notes/x',
+      'refs/heads/',
+      'x'.repeat(1100),
     ],
   },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },

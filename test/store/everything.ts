@@ -51,6 +51,7 @@ async function keepKeys({ keys, users }: Store, { ada, bo }: People): Promise<vo
   await keys.withFingerprint(key.fingerprint);
   await keys.ofUser(bo.id, key.fingerprint);
   await keys.listOf(bo.id);
+  await keys.beginning('SHA256:', 10);
   const by = actor({ keyId: key.id });
   const child = await keys.add({ key: freshKey(), userId: ada.id, verified: true }, by);
   await users.seen([{ userId: ada.id, keyId: child.id, at: new Date().toISOString() }]);
@@ -137,6 +138,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
   await tidy(store, app);
+  await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
   await discard(store, app, bo.id);
 }
 
@@ -185,7 +187,7 @@ async function deploy(store: Store, { ada }: People): Promise<void> {
   const bindings = [{ on, right: 'write', refs: 'ci/*' }] as const;
   const added = await deployKeys.add({ key: freshKey(), verified: true }, bindings, actor());
   await deployKeys.add({ key: freshKey(), verified: false }, bindings, actor());
-  await deployKeys.bind(added.id, { on, right: 'read', refs: undefined }, actor());
+  await deployKeys.grant(added.id, { on, right: 'read' }, actor());
   await deployKeys.grantsOn(added.id, repo);
   await deployKeys.bindingsOf(added.id);
   for (const scope of [{ repo }, { orgId: ada.id }, { madeBy: ada.id }]) {
@@ -195,6 +197,23 @@ async function deploy(store: Store, { ada }: People): Promise<void> {
   await deployKeys.reached(added.id);
   await pushes.madeWith([added.id], '2026-01-01', 10);
   await imports.run([{ user: 'cy', file: 'cy.pub', title: '', key: freshKey() }], actor());
+}
+
+async function rule({ rules }: Store, ids: { app: string; acme: string; bo: string }) {
+  const on = { kind: 'repo', id: ids.app } as const;
+  const terms = {
+    pattern: 'main',
+    deny: ['force'],
+    allow: [{ kind: 'user', id: ids.bo, text: 'bo' }],
+    isClosed: false,
+    signed: true,
+    maxFileBytes: 1,
+  } as const;
+  const { number } = await rules.add(on, terms, actor());
+  await rules.listOn([ids.app, ids.acme]);
+  await rules.idsOf(ids.bo);
+  await rules.remove(on, number, actor());
+  await rules.remove(on, number, actor());
 }
 
 async function record(store: Store): Promise<void> {

@@ -23,6 +23,7 @@ const subjects = [
   'orgs',
   'pushes',
   'repositories',
+  'rules',
   'teams',
   'trash',
   'upkeep',

@@ -58,12 +58,22 @@ export async function makeHouse(t: Test): Promise<House> {
   return { root, git, houseId, repo, core, push: () => pushOf(core) };
 }
 
+/** A push that no rule and no script has a say about. */
+const noRules: Push['rules'] = {
+  asksObjects: false,
+  spawning: async () => ({ config: {}, hooks: undefined }),
+  judgeObjects: async () => [],
+  inOwnWords: (_, reason) => reason,
+  explain: () => [],
+};
+
 function pushOf(core: Core): Push {
   let decisions = 0;
   return {
     get limits() {
       return core.limits;
     },
+    rules: noRules,
     async decide(commands) {
       decisions += 1;
       const nth = decisions;

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from '../../commands/command.ts';
 import { commands, help, later, laterFlags } from '../../commands/index.ts';
 import { version } from '../../commands/version.ts';
+import { createLog } from '../../log.ts';
 import { UserError } from '../../model/errors.ts';
 import type { Stdio } from '../../model/stdio.ts';
 import type { Globals } from '../../shell/flags.ts';
@@ -91,11 +92,15 @@ export function localRequest(words: readonly string[], stdio: Stdio, signal: Abo
   };
 }
 
-/** Tells what went wrong before a request could be made. @returns the exit status */
+/** Tells what went wrong before a request could be made; a fault is logged on stderr. @returns the exit status */
 export async function tell(
   stdio: Stdio,
   error: unknown,
   words: readonly string[],
 ): Promise<number> {
-  return printError(stdio, error, { json: words.includes('--json'), requestId: randomUUID() });
+  const requestId = randomUUID();
+  if (!(error instanceof UserError)) {
+    createLog('error').error({ err: error, request: requestId }, 'not started');
+  }
+  return printError(stdio, error, { json: words.includes('--json'), requestId });
 }

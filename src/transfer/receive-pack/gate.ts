@@ -32,7 +32,7 @@ export async function gate(talk: Talk, push: Push): Promise<number> {
   const answer = answerTo(talk, list);
   const attempt: Attempt = { talk, push, list, input, answer, tail: packTail() };
   const ending = list.overLimit ? tooMany(attempt) : await carryOut(attempt);
-  await answer.report(ending);
+  await answer.report({ ...ending, lines: [...ending.lines, ...push.rules.explain()] });
   if (ending.fault !== undefined) throw ending.fault;
   // A client whose commands are all deletions sends nothing more.
   if (list.overLimit || list.commands.some((command) => command.new !== nullOid)) {

@@ -5,6 +5,9 @@ import { withoutPath } from '../pass.ts';
 import type { Answer } from './answer.ts';
 import { type Report, readReport } from './report.ts';
 
+/** git's word for what a rule refused; the report says it better. */
+const verdict = /^error: (denying non-fast-forward|hook declined to update) \S+( \(.*\))?\n?$/;
+
 /** Bytes of a report: room for each command's longest name and a reason. */
 const reportBytesPerRef = 4096;
 
@@ -18,7 +21,9 @@ export async function readOutput(
   answer: Answer,
   { refs, directory }: { readonly refs: number; readonly directory: string },
 ): Promise<Report | undefined> {
-  const progress = (text: Buffer): Promise<void> => answer.progress(withoutPath(text, directory));
+  const progress = async (text: Buffer): Promise<void> => {
+    if (!verdict.test(text.toString('latin1'))) await answer.progress(withoutPath(text, directory));
+  };
   const [report] = await Promise.all([
     readBands(child.stdout, (refs + 1) * reportBytesPerRef, { ...answer, progress }),
     readErrors(child.stderr, progress),

@@ -10,6 +10,7 @@ import { statusOf } from '../pass.ts';
 import { type Attempt, type Ending, faultEnding, faultText } from './attempt.ts';
 import { plainCommand, writeCommands } from './commands.ts';
 import { feed } from './feed.ts';
+import { Hearing } from './hearing.ts';
 import { type Refusals, refusalsOf } from './judge.ts';
 import { readOutput } from './output.ts';
 import type { Report } from './report.ts';
@@ -90,12 +91,37 @@ async function converse(
   commands: readonly RefCommand[],
   directory: string,
 ): Promise<Outcome> {
+  const { config, hooks } = await attempt.push.rules.spawning();
+  const hearing = hooks && new Hearing(attempt, { hooks, commands, directory });
+  try {
+    const child = attempt.talk.git.start(['receive-pack', '--stateless-rpc', '.'], {
+      cwd: directory,
+      config: { ...config, 'receive.maxInputSize': String(attempt.push.limits.packSizeBytes) },
+      hooks,
+    });
+    hearing?.listen(child);
+    const outcome = await hearOut(attempt, { child, commands, directory, hearing });
+    return inOwnWords(attempt, hearing?.amend(outcome) ?? outcome);
+  } finally {
+    await hooks?.remove();
+  }
+}
+
+/** A rule that git itself was told of is named in place of git's word for it. */
+function inOwnWords({ push }: Attempt, { results, ...ending }: Outcome): Outcome {
+  const own = results.map(({ command, refused }) => ({
+    command,
+    refused: refused && push.rules.inOwnWords(command.ref, refused),
+  }));
+  return { ...ending, results: own };
+}
+
+async function hearOut(
+  attempt: Attempt,
+  { child, commands, directory, hearing }: Running,
+): Promise<Outcome> {
   const { answer, input, list, push, tail, talk } = attempt;
   const { packSizeBytes } = push.limits;
-  const child = talk.git.start(['receive-pack', '--stateless-rpc', '.'], {
-    cwd: directory,
-    config: { 'receive.maxInputSize': String(packSizeBytes) },
-  });
   const report = readOutput(child, answer, { refs: commands.length, directory });
   const guard = guarded(attempt, child, directory);
   let second: Refusals = [];
@@ -107,6 +133,7 @@ async function converse(
       packSizeBytes,
       mayEnd: async () => {
         second = await refusalsOf(commands, push, directory);
+        if (second.every((why) => why === undefined)) await hearing?.prepare();
         if (talk.signal.aborted) throw endReason(talk.signal);
         if (second.some((why) => why !== undefined)) return false;
         guard.release();
@@ -127,6 +154,14 @@ async function converse(
   return fromDisk(exit, commands, directory).catch((cause) => {
     throw new OutcomeUnknown(cause);
   });
+}
+
+/** A git that is at work on a push. */
+interface Running {
+  readonly child: Program;
+  readonly commands: readonly RefCommand[];
+  readonly directory: string;
+  readonly hearing: Hearing | undefined;
 }
 
 interface Guard {
