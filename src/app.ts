@@ -1,4 +1,3 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { AuditClock } from './core/audit-clock.ts';
@@ -20,6 +19,7 @@ import {
   markCutOff,
   readPrivateKey,
 } from './core/house.ts';
+import { inUse, leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
 import type { OpenDoor } from './core/sessions.ts';
 import { addressText } from './doors/local/announce.ts';
@@ -31,7 +31,7 @@ import { UserError } from './model/errors.ts';
 import { principalText } from './model/principal.ts';
 import type { ListenAddress } from './settings.ts';
 import { createRun } from './shell/run.ts';
-import { type HouseLock, lockHouse } from './store/sqlite.ts';
+import type { HouseLock } from './store/sqlite.ts';
 import { openStore } from './store/store.ts';
 
 /** A server that runs. */
@@ -100,7 +100,9 @@ interface Opened {
 async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App> {
   const { config, log } = core;
   const run = createRun(core);
-  const auditClock = new AuditClock(core.chain, log, { keepMs: config.values['audit.keep'] });
+  const auditClock = new AuditClock(core.chain, log, {
+    keepMs: () => core.config.values['audit.keep'],
+  });
   await auditClock.start();
   const ssh = await openSsh(core, log);
   const addresses = await listenAll(ssh, config.values.listen, warn);
@@ -116,7 +118,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     fingerprints: ssh.fingerprints,
     firstAdmin,
     close: async () => {
-      const graceMs = config.values['shutdown.grace'];
+      const graceMs = core.config.values['shutdown.grace'];
       core.events.stop(
         new UserError('unavailable', 'the server is stopping', { hint: 'follow again soon' }),
       );
@@ -124,8 +126,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
       for (const unregister of closed) unregister();
       await auditClock.stop();
       await core.close();
-      await rm(pidPath(config.dataDir), { force: true });
-      lock.release();
+      await leaveHouse(config.dataDir, lock);
     },
   };
 }
@@ -174,18 +175,20 @@ const connection = {
 } as const;
 
 async function openSsh(core: Core, log: Log): Promise<SshDoor> {
-  const { values, hostKeyPaths } = core.config;
   return openSshDoor({
-    hostKeys: await Promise.all(hostKeyPaths.map(readPrivateKey)),
-    limits: {
-      loginGraceMs: values['limits.login_grace'],
-      authTries: values['limits.auth_tries'],
-      channels: values['limits.channels'],
-      unauthenticated: values['limits.unauthenticated'],
-      connections: values['limits.connections'],
-      unauthenticatedPerAddress: values['limits.unauthenticated_per_address'],
-      connectionsPerUser: values['limits.connections_per_user'],
-      idleMs: values['limits.idle'],
+    hostKeys: await Promise.all(core.config.hostKeyPaths.map(readPrivateKey)),
+    limits: () => {
+      const { values } = core.config;
+      return {
+        loginGraceMs: values['limits.login_grace'],
+        authTries: values['limits.auth_tries'],
+        channels: values['limits.channels'],
+        unauthenticated: values['limits.unauthenticated'],
+        connections: values['limits.connections'],
+        unauthenticatedPerAddress: values['limits.unauthenticated_per_address'],
+        connectionsPerUser: values['limits.connections_per_user'],
+        idleMs: values['limits.idle'],
+      };
     },
     log,
     identify: (blob) => identifyKey(core.store, blob),
@@ -224,9 +227,38 @@ async function listenAll(
   return addresses;
 }
 
-/** Does something with a data directory that no server has now; waits for other commands on it. */
-export async function withCore<T>(config: Config, work: (core: Core) => Promise<T>): Promise<T> {
-  const lock = await takeHouse(config.dataDir, 30_000);
+/** How long a command waits for a data directory that another process has. */
+const commandWaitMs = 30_000;
+/** How often it looks whether that is a server by now, which would carry the command out. */
+const lookMs = 250;
+
+/**
+ * Does something with a data directory, or lets the server that has it do it; waits for other commands on it, and for a
+ * server that is about to start.
+ *
+ * @param served - asks a server; undefined when none listens
+ * @throws UserError `conflict` when another process has the data directory for too long
+ */
+export async function withHouse(
+  config: Config,
+  { served, work }: { served(): Promise<number | undefined>; work(core: Core): Promise<number> },
+  { signal, waitMs = commandWaitMs }: { signal: AbortSignal; waitMs?: number | undefined },
+): Promise<number> {
+  const until = performance.now() + waitMs;
+  for (;;) {
+    const answered = await served();
+    if (answered !== undefined) return answered;
+    const lock = await tryHouse(config.dataDir, lookMs, signal);
+    if (lock !== undefined) return withCore(config, lock, work);
+    if (performance.now() > until || signal.aborted) throw await inUse(config.dataDir);
+  }
+}
+
+async function withCore<T>(
+  config: Config,
+  lock: HouseLock,
+  work: (core: Core) => Promise<T>,
+): Promise<T> {
   try {
     const core = await openCore(config, createLog('warn'));
     try {
@@ -248,23 +280,6 @@ export async function checkHouse(config: Config): Promise<void> {
   });
 }
 
-async function takeHouse(dataDir: string, waitMs: number): Promise<HouseLock> {
-  await mkdir(join(dataDir, 'run'), { recursive: true, mode: 0o700 });
-  const lock = lockHouse(join(dataDir, 'run', 'lock.db'), waitMs);
-  if (lock !== undefined) {
-    await writeFile(pidPath(dataDir), `${process.pid}\n`, { mode: 0o600 });
-    return lock;
-  }
-  const pid = (await readFile(pidPath(dataDir), 'utf8').catch(() => '')).trim();
-  throw new UserError('conflict', `the data directory ${dataDir} is in use by process ${pid}`, {
-    hint: 'stop that server first, or name another --data-dir',
-  });
-}
-
 export function socketPath(dataDir: string): string {
   return join(dataDir, 'run', 'cpm.sock');
-}
-
-function pidPath(dataDir: string): string {
-  return join(dataDir, 'run', 'pid');
 }

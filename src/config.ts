@@ -2,10 +2,10 @@ import { access } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as z from 'zod/mini';
-import { type Fault, readConfigFile } from './config-file.ts';
+import { type Fault, readConfigFile, readConfigText } from './config-file.ts';
 import { UserError } from './model/errors.ts';
 import { quoted } from './model/repo.ts';
-import { type Key, keys, settings, type Values, variableOf } from './settings.ts';
+import { type Key, keys, settings, startOnly, type Values, variableOf } from './settings.ts';
 
 export type Origin = 'flag' | 'environment' | 'file' | 'default';
 
@@ -31,6 +31,8 @@ export interface Config {
   readonly home: string;
   /** Where the person's ssh agent listens. */
   readonly agentSocket: string | undefined;
+  /** Reads the same flags, environment and file again. @throws as `loadConfig` */
+  readAgain(): Promise<Config>;
 }
 
 export interface ConfigSources {
@@ -92,7 +94,43 @@ export async function loadConfig(
   });
   const values = check(entries, where, faults);
   if (values === undefined || faults.length > 0) throw faulty(faults);
-  return assemble(values, entries, place.path, env);
+  const readAgain = () => loadConfig({ flags, file }, env);
+  return assemble(values, entries, { file: place.path, env, readAgain });
+}
+
+/** What a running server makes of a configuration that was read again. */
+export interface Reread {
+  /** All that can be taken over; the rest as it was. */
+  readonly config: Config;
+  readonly applied: readonly Key[];
+  /** Changed too, and only counted from the next start on. */
+  readonly waiting: readonly Key[];
+}
+
+/** Parts what changed into what counts from now on and what a server reads only when it starts. */
+export function takeOver(now: Config, next: Config): Reread {
+  const at = (index: number) => now.entries[index] as Entry;
+  const changed = next.entries.filter(({ value }, index) => value !== at(index).value);
+  const waiting = changed.map(({ key }) => key).filter((key) => startOnly.has(key));
+  const applied = changed.map(({ key }) => key).filter((key) => !startOnly.has(key));
+  const kept = Object.fromEntries([...startOnly].map((key) => [key, now.values[key]]));
+  const entries = next.entries.map((entry, index) =>
+    startOnly.has(entry.key) ? at(index) : entry,
+  );
+  const { dataDir, databasePath, hostKeyPaths } = now;
+  const values: Values = { ...next.values, ...kept };
+  const config = { ...next, values, entries, dataDir, databasePath, hostKeyPaths };
+  return { config: Object.freeze(config), applied, waiting };
+}
+
+/** @throws UserError `usage` that names every fault of a file's text */
+export async function checkConfigText(text: string, file: string): Promise<void> {
+  const faults: Fault[] = [];
+  for (const [key, { value, line }] of await readConfigText(text, file, faults)) {
+    const fault = settingFault(key, value);
+    if (fault !== undefined) faults.push({ where: `${file}:${line}`, text: fault });
+  }
+  if (faults.length > 0) throw faulty(faults);
 }
 
 /** @returns what is wrong with a value for a key; undefined when nothing is */
@@ -139,8 +177,7 @@ async function findFile(
 function assemble(
   values: Values,
   entries: readonly Entry[],
-  file: string,
-  env: Environment,
+  { file, env, readAgain }: { file: string; env: Environment; readAgain: () => Promise<Config> },
 ): Config {
   const home = env['HOME'] || homedir();
   const shared = env['XDG_DATA_HOME'] || join(home, '.local', 'share');
@@ -159,6 +196,7 @@ function assemble(
     },
     home,
     agentSocket: env['SSH_AUTH_SOCK'] || undefined,
+    readAgain,
   });
 }
 

@@ -1,12 +1,15 @@
 #!/usr/bin/env node
-import { checkHouse, socketPath, startApp, withCore } from './app.ts';
+import { checkHouse, socketPath, startApp, withHouse } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
+import type { Core } from './core/core.ts';
 import { firstStartLines, listeningLine, reachableHost } from './doors/local/announce.ts';
 import {
   answerOffline,
   askerOf,
   confirmed,
+  type Invocation,
   localRequest,
+  placeOf,
   readInvocation,
   tell,
   terminalOf,
@@ -20,7 +23,8 @@ async function main(words: readonly string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.umask(0o077);
   try {
-    const invocation = readInvocation(words);
+    const invocation = await invocationOf(words);
+    if (typeof invocation === 'number') return invocation;
     const offline = await answerOffline(invocation, stdio);
     if (offline !== undefined) return offline;
     const { globals, command, args } = invocation;
@@ -39,8 +43,28 @@ async function main(words: readonly string[]): Promise<number> {
   }
 }
 
-/** A running server carries a command out; without one, this process does. */
-async function runLocally(config: Config, words: readonly string[]): Promise<number> {
+/** @returns the exit status of words that are no command */
+async function invocationOf(words: readonly string[]): Promise<Invocation | number> {
+  try {
+    return readInvocation(words);
+  } catch (fault) {
+    // The gate finds the same fault in them, and puts it on record: where there is one, and it can be written now.
+    const { dataDir, config: file } = placeOf(words);
+    const flags = dataDir === undefined ? {} : { data_dir: dataDir };
+    const status = await loadConfig({ flags, file })
+      .then((config) => runLocally(config, words, 0))
+      .catch(() => undefined);
+    if (status !== undefined) return status;
+    throw fault;
+  }
+}
+
+/** A running server carries a command out; without one, this process does. @param waitMs - for others to be through */
+async function runLocally(
+  config: Config,
+  words: readonly string[],
+  waitMs?: number,
+): Promise<number> {
   await checkHouse(config);
   const stdio = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
   const asked = { words, directory: process.cwd(), terminal: terminalOf() };
@@ -53,11 +77,15 @@ async function runLocally(config: Config, words: readonly string[]): Promise<num
     });
   }
   const { signal } = abort;
-  const answered = await askServer(socketPath(config.dataDir), asked, { stdio, signal });
-  const status =
-    answered ??
-    (await withCore(config, (core) => createRun(core)(localRequest(words, stdio, signal))));
-  return interrupted ?? status;
+  const served = () => askServer(socketPath(config.dataDir), asked, { stdio, signal });
+  const work = (core: Core) => createRun(core)(localRequest(words, stdio, signal));
+  try {
+    const status = await withHouse(config, { served, work }, { signal, waitMs });
+    return interrupted ?? status;
+  } catch (error) {
+    if (interrupted !== undefined) return interrupted;
+    throw error;
+  }
 }
 
 /** What a shell expects of a program that a signal ended. */
@@ -72,10 +100,9 @@ async function serve(config: Config): Promise<number> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });
   process.on('SIGHUP', () => {
-    loadConfig({ flags: {}, file: config.file }).then(
-      () => app.core.log.info('configuration is valid; what changed counts from the next start on'),
-      (error) => app.core.log.error({ err: error }, 'configuration not reloaded'),
-    );
+    app.core
+      .reconfigure()
+      .catch((error) => app.core.log.error({ err: error }, 'configuration not reloaded'));
   });
   const lines = app.addresses.map(listeningLine);
   const [first] = app.addresses;

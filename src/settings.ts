@@ -119,6 +119,16 @@ export type Values = {
 
 export const keys = Object.keys(settings) as readonly Key[];
 
+/** What a server reads once, when it starts; all else is taken over while it runs. */
+export const startOnly: ReadonlySet<Key> = new Set([
+  'data_dir',
+  'database_path',
+  'listen',
+  'host_keys',
+  'workers',
+  'neighbors.listen',
+]);
+
 export function isKey(word: string): word is Key {
   return Object.hasOwn(settings, word);
 }

@@ -2,20 +2,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../src/config.ts';
-import { House } from './support/house.ts';
+import { openConfigHouse } from './support/config-house.ts';
 import { serve } from './support/serve.ts';
 
-const house = await House.open(t, {
-  config:
-    '# ours\nlog_level: warn # not so much\n\nlimits:\n  # short\n  idle: 5m\n  channels: 7\n',
-});
-const file = join(house.folder, 'config.yaml');
+const { house, file, place } = await openConfigHouse(t);
 const bo = await house.person('bo');
-const place = (name: string, text: string): string => {
-  const path = join(house.folder, name);
-  writeFileSync(path, text);
-  return path;
-};
 
 t.test('every fault is told at once: where, key, what was found, what is allowed', async (t) => {
   const faulty = place(

@@ -1,8 +1,7 @@
 import { isIP, SocketAddress } from 'node:net';
 import { type AuditQuestion, auditEntries } from '../core/audit-list.ts';
 import { addressPrefix } from '../core/failed-sign-ins.ts';
-import { headName } from '../model/audit-head.ts';
-import { UserError } from '../model/errors.ts';
+import { headName, readHead } from '../model/audit-head.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { readMoment } from '../model/units.ts';
 import type { AuditEntry } from '../store/audit-search.ts';
@@ -108,7 +107,7 @@ const verify = command({
   words: 'audit verify',
   summary: 'Check that no row of the record was changed, and none cut off behind a head you kept',
   examples: ['audit verify', 'audit verify --head SEQ:HASH'],
-  args: { head: { type: 'string', format: 'text', description: 'SEQ:HASH, noted earlier' } },
+  args: { head: { type: 'string', format: 'head', description: 'SEQ:HASH, noted earlier' } },
   answer: object({
     ok: boolean,
     rows: integer,
@@ -128,12 +127,6 @@ const verify = command({
       ? `The record is whole: ${found.rows} rows, head ${found.head}`
       : `The record is broken at row ${found.first_bad}; ${found.rows} rows before it are whole.`,
 });
-
-function readHead(text: string): { seq: number; hash: string } {
-  const [, seq, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
-  if (seq !== undefined && hash !== undefined) return { seq: Number(seq), hash };
-  throw new UserError('usage', 'a head is SEQ:HASH, as audit verify prints it');
-}
 
 /** Says where the chain begins, once rows were dropped. */
 async function noteCheckpoint(core: Context['core'], note: Context['note']): Promise<void> {

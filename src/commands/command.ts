@@ -14,6 +14,7 @@ export type Format =
   | 'duration'
   | 'file'
   | 'fingerprint'
+  | 'head'
   | 'listen'
   | 'message'
   | 'moment'
@@ -25,6 +26,7 @@ export type Format =
   | 'ref-pattern'
   | 'refs'
   | 'repo'
+  | 'setting'
   | 'size'
   | 'source'
   | 'text'
@@ -126,6 +128,8 @@ export interface Command {
   readonly asks: boolean;
   /** Whether help leaves it out of its lists: it is for programs. */
   readonly unlisted: boolean;
+  /** Looks at the arguments together, as a format looks at one: before rights, and without a look-up. @throws UserError `usage` */
+  check?(args: Readonly<Record<string, unknown>>): void;
   /** What must be allowed, from the arguments alone. */
   needs(args: Readonly<Record<string, unknown>>): Ask;
   /** What it is about, for the record. */
@@ -157,6 +161,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   changes?: boolean;
   asks?: boolean;
   unlisted?: boolean;
+  check?(args: Args<A, R>): void;
   needs(args: Args<A, R>): Ask;
   target?(args: Args<A, R>): string | undefined;
   run(context: Context, args: Args<A, R>): Promise<T>;

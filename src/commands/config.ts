@@ -1,22 +1,18 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { faulty, loadConfig, settingFault } from '../config.ts';
+import { type Config, checkConfigText, faulty, loadConfig, settingFault } from '../config.ts';
 import { editConfigText } from '../config-file.ts';
-import { UserError } from '../model/errors.ts';
-import { quoted } from '../model/repo.ts';
 import { writeDurably } from '../programs/files.ts';
-import { isKey, type Key, nearestKey } from '../settings.ts';
+import { type Key, startOnly, variableOf } from '../settings.ts';
 import { boolean, object, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 
-const key = { type: 'string', format: 'text', description: 'as config list shows it' } as const;
+const key = { type: 'string', format: 'setting', description: 'as config list shows it' } as const;
 
-function checkKey(word: string): Key {
-  if (isKey(word)) return word;
-  const near = nearestKey(word);
-  throw new UserError('usage', `${quoted(word)} is no setting`, {
-    hint: near === undefined ? 'see them with: config list' : `did you mean ${near}?`,
-  });
+function entryOf({ entries }: Config, wanted: Key): Config['entries'][number] {
+  const entry = entries.find((each) => each.key === wanted);
+  if (entry === undefined) throw new Error(`the setting ${wanted} has no value`);
+  return entry;
 }
 
 const get = command({
@@ -28,12 +24,7 @@ const get = command({
   required: ['key'],
   answer: object({ key: string, value: string, origin: string }),
   needs: () => ({ need: 'site-admin' }),
-  run: async ({ core }, args) => {
-    const wanted = checkKey(args.key);
-    const entry = core.config.entries.find((each) => each.key === wanted);
-    if (entry === undefined) throw new Error(`the setting ${wanted} has no value`);
-    return entry;
-  },
+  run: async ({ core }, args) => entryOf(core.config, args.key as Key),
   text: ({ value }) => value,
 });
 
@@ -81,17 +72,36 @@ const validate = command({
   text: (answer) => `${answer.path} is valid.`,
 });
 
-async function edit({ core, by }: Context, wanted: Key, value: string | undefined) {
+/** What became of a setting, and from when on it counts. */
+interface Edited {
+  readonly changed: boolean;
+  /** Whether a running server goes on as before until it is started again. */
+  readonly restart: boolean;
+}
+
+async function edit(
+  { core, by, note }: Context,
+  wanted: Key,
+  value: string | undefined,
+): Promise<Edited> {
   const { file } = core.config;
   const before = await readFile(file, 'utf8').catch(() => '');
   const after = await editConfigText(before, wanted, value);
   if (after === before) return { changed: false, restart: false };
-  if (!by.dryRun) {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await writeDurably(file, after, 0o600);
+  await checkConfigText(after, file);
+  if (by.dryRun) return { changed: true, restart: core.sessions.serving && startOnly.has(wanted) };
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  await writeDurably(file, after, 0o600);
+  const { config, waiting } = await core.reconfigure();
+  const { origin } = entryOf(config, wanted);
+  if (origin === 'flag' || origin === 'environment') {
+    const what = origin === 'flag' ? 'a flag' : variableOf(wanted);
+    note(`${wanted} is given by ${what} besides, which counts instead of the file`);
   }
-  return { changed: true, restart: true };
+  return { changed: true, restart: core.sessions.serving && waiting.includes(wanted) };
 }
+
+const edited = object({ changed: boolean, restart: boolean });
 
 const set = command({
   words: 'config set',
@@ -100,17 +110,16 @@ const set = command({
   args: { key, value: { type: 'string', format: 'text', description: 'its new value' } },
   positions: ['key', 'value'],
   required: ['key', 'value'],
-  answer: object({ changed: boolean, restart: boolean }),
+  answer: edited,
   changes: true,
+  check: (args) => {
+    const fault = settingFault(args.key as Key, args.value);
+    if (fault !== undefined) throw faulty([{ where: 'command line', text: fault }]);
+  },
   needs: () => ({ need: 'operator' }),
   target: (args) => args.key,
-  run: async (context, args) => {
-    const wanted = checkKey(args.key);
-    const fault = settingFault(wanted, args.value);
-    if (fault !== undefined) throw faulty([{ where: 'command line', text: fault }]);
-    return edit(context, wanted, args.value);
-  },
-  text: (answer) => (answer.changed ? 'Set; it counts from the next start on.' : 'Set already.'),
+  run: (context, args) => edit(context, args.key as Key, args.value),
+  text: ({ changed, restart }) => (changed ? `Set; ${since(restart)}.` : 'Set already.'),
 });
 
 const unset = command({
@@ -120,13 +129,16 @@ const unset = command({
   args: { key },
   positions: ['key'],
   required: ['key'],
-  answer: object({ changed: boolean, restart: boolean }),
+  answer: edited,
   changes: true,
   needs: () => ({ need: 'operator' }),
   target: (args) => args.key,
-  run: async (context, args) => edit(context, checkKey(args.key), undefined),
-  text: (answer) =>
-    answer.changed ? 'Taken out; it counts from the next start on.' : 'Not there.',
+  run: (context, args) => edit(context, args.key as Key, undefined),
+  text: ({ changed, restart }) => (changed ? `Taken out; ${since(restart)}.` : 'Not there.'),
 });
+
+function since(restart: boolean): string {
+  return restart ? 'it counts from the next start of the server on' : 'it counts from now on';
+}
 
 export const configCommands = [get, listSettings, path, validate, set, unset];

@@ -3,6 +3,7 @@ import { grantable, type Right, type Role, rights, roles } from '../model/right.
 import { array, changed, changedId, object, paged, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
+import { checkNotEmpty } from './usage.ts';
 
 const pageRows = 500;
 const org = { type: 'string', format: 'name', description: "the organization's name" } as const;
@@ -190,15 +191,11 @@ const set = command({
   required: ['org'],
   answer: changedWithKeys,
   changes: true,
+  check: ({ org: _, ...settings }) => checkNotEmpty('org set', settings),
   needs: (args) => ({ need: 'org', org: args.org, role: 'admin' }),
   target: (args) => args.org,
   run: async (context, { description, 'member-right': memberRight }) => {
     const { core, by, granted } = context;
-    if (description === undefined && memberRight === undefined) {
-      throw new UserError('usage', 'org set: what is to be changed?', {
-        hint: 'give --description or --member-right',
-      });
-    }
     const settings = { description, memberRight: memberRight as Right | undefined };
     const found = present(granted.org);
     return tellingOrphans(context, { orgId: found.id }, () =>

@@ -4,6 +4,7 @@ import { type Grantable, grantable, type Right } from '../model/right.ts';
 import { changed, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 import { changedWithKeys, giveRight, refuseAdminKey, tellingOrphans } from './deploy-keys.ts';
+import { checkNotEmpty } from './usage.ts';
 
 const repo = { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } as const;
 const who = {
@@ -26,16 +27,12 @@ const set = command({
   required: ['repo'],
   answer: changed,
   changes: true,
+  check: ({ repo: _, ...settings }) => checkNotEmpty('repo set', settings),
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
   target: (args) => args.repo,
   run: async ({ core, by, granted }, args) => {
     const found = present(granted.repo);
     const { description, visibility, 'default-branch': defaultBranch } = args;
-    if (description === undefined && visibility === undefined && defaultBranch === undefined) {
-      throw new UserError('usage', 'repo set: what is to be changed?', {
-        hint: 'give --description, --visibility or --default-branch',
-      });
-    }
     const empty = found.refs === 0;
     if (
       defaultBranch !== undefined &&

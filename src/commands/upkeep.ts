@@ -39,6 +39,15 @@ const verify = command({
           `${name} is not whole; nothing was changed:`,
           ...problems.map(({ about, text }) => `  ${about}: ${text}`),
         ].join('\n'),
+  refusal: ({ ok, name, problems }) => {
+    if (ok) return undefined;
+    const [first] = problems;
+    const more = problems.length > 1 ? `, and ${problems.length - 1} more` : '';
+    const what = `${name}: ${first?.about}: ${first?.text}${more}`;
+    return new UserError('corrupt', what, {
+      hint: 'nothing was changed; the operator restores it from a backup or another server',
+    });
+  },
 });
 
 const adopt = command({

@@ -1,4 +1,18 @@
+import { UserError } from '../model/errors.ts';
 import type { ArgSchema, Command } from './command.ts';
+
+/**
+ * Refuses a command that changes settings and is given none.
+ *
+ * @param settings - its flags, as far as they were given
+ * @throws UserError `usage`
+ */
+export function checkNotEmpty(words: string, settings: Readonly<Record<string, unknown>>): void {
+  if (Object.values(settings).some((value) => value !== undefined)) return;
+  throw new UserError('usage', `${words}: what is to be changed?`, {
+    hint: `see its flags with: help ${words}`,
+  });
+}
 
 /** `user add NAME [--key FILE] [--admin]` */
 export function usageLine(command: Command): string {

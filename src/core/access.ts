@@ -30,10 +30,10 @@ const nothingThere: Bearing = { id: '', namespaceId: '', visibility: 'private', 
 export class AccessControl {
   readonly #store: Store;
   readonly #lookup: Lookup;
-  readonly #orgCreate: 'users' | 'admins';
+  readonly #orgCreate: () => 'users' | 'admins';
 
   /** @param orgCreate - who may create organizations, of the configuration */
-  constructor(store: Store, lookup: Lookup, orgCreate: 'users' | 'admins') {
+  constructor(store: Store, lookup: Lookup, orgCreate: () => 'users' | 'admins') {
     this.#store = store;
     this.#lookup = lookup;
     this.#orgCreate = orgCreate;
@@ -100,7 +100,7 @@ export class AccessControl {
       case 'bind':
         return authorizeKey({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'org-create': {
-        const kind = this.#orgCreate === 'users' ? 'account' : 'site-admin';
+        const kind = this.#orgCreate() === 'users' ? 'account' : 'site-admin';
         return this.#site(standing, { kind }, 'create organizations');
       }
       default:

@@ -8,13 +8,13 @@ const dropMs = 3_600_000;
 export class AuditClock {
   readonly #chain: AuditChain;
   readonly #log: Log;
-  readonly #keepMs: number;
+  readonly #keepMs: () => number;
   readonly #headMs: number;
   readonly #timers: NodeJS.Timeout[] = [];
   #work: Promise<void> = Promise.resolve();
 
   /** @param keepMs - `audit.keep`, Infinity for ever; `headMs` - how often the head is signed */
-  constructor(chain: AuditChain, log: Log, times: { keepMs: number; headMs?: number }) {
+  constructor(chain: AuditChain, log: Log, times: { keepMs: () => number; headMs?: number }) {
     this.#chain = chain;
     this.#log = log;
     this.#keepMs = times.keepMs;
@@ -44,8 +44,9 @@ export class AuditClock {
   }
 
   #drop(): void {
-    if (this.#keepMs === Number.POSITIVE_INFINITY) return;
-    const before = new Date(Date.now() - this.#keepMs).toISOString();
+    const keepMs = this.#keepMs();
+    if (keepMs === Number.POSITIVE_INFINITY) return;
+    const before = new Date(Date.now() - keepMs).toISOString();
     this.#next(() => this.#chain.drop(before));
   }
 

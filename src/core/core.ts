@@ -1,32 +1,31 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Config, publicUrl } from '../config.ts';
+import { type Config, publicUrl, type Reread, takeOver } from '../config.ts';
 import type { Log } from '../log.ts';
 import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
-import { Adoption } from './adopt.ts';
 import { Audit } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
 import { Events } from './events.ts';
 import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
-import { Imports } from './imports.ts';
+import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Repos } from './repos.ts';
-import { Room } from './room.ts';
+import { Room, type RoomLimits } from './room.ts';
 import { Rules } from './rules.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
-import { TrashCan } from './trash.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
-export interface Core {
+export interface Core extends Life {
+  /** The settings in force. */
   readonly config: Config;
   readonly log: Log;
   readonly store: Store;
@@ -35,9 +34,6 @@ export interface Core {
   readonly chain: AuditChain;
   readonly events: Events;
   readonly repos: Repos;
-  readonly trash: TrashCan;
-  readonly imports: Imports;
-  readonly adoption: Adoption;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -52,6 +48,8 @@ export interface Core {
   cloneUrl(fullName: string): string;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
+  /** Reads the configuration again and takes over what can be while it runs. @throws UserError `usage` */
+  reconfigure(): Promise<Reread>;
   close(): Promise<void>;
 }
 
@@ -65,33 +63,31 @@ export async function openCore(
   log: Log,
   seen?: (sql: string) => void,
 ): Promise<Core> {
-  const { dataDir, values } = config;
+  const { dataDir } = config;
+  let current = config;
+  const live = () => current.values;
   const emptyHome = await ensureScratch(dataDir);
   const store = await openStore(config.databasePath, seen);
   const git = await openGit({ houseId: store.houseId, emptyHome });
   const audit = new Audit(store, log);
   const sizes = new Sizes(store, log);
-  const room = new Room(
-    { store, sizes, dataDir },
-    {
-      diskReserveBytes: values['limits.disk_reserve'],
-      namespaceBytes: values['limits.namespace_bytes'],
-      reposPerUser: values['limits.repos_per_user'],
-    },
-  );
+  const room = new Room({ store, sizes, dataDir }, roomLimits(live));
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
-  const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
-  await recover({ store, repos, trash, git }, { dataDir, audit, log });
+  const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
+  await recover({ store, repos, trash: life.trash, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
-  const lookup = new Lookup(store, values.default_namespace);
+  const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
-  const access = new AccessControl(store, lookup, values.org_create);
-  let port = values.listen[0]?.port ?? 0;
+  const access = new AccessControl(store, lookup, () => live().org_create);
+  const pushes = new PushQueue(live()['limits.pushes_per_user']);
+  let port = live().listen[0]?.port ?? 0;
   return {
-    config,
+    get config() {
+      return current;
+    },
     log,
     store,
     access,
@@ -99,17 +95,7 @@ export async function openCore(
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
     repos,
-    trash,
-    adoption: new Adoption({ store, repos, git, locks, sizes, dataDir }),
-    imports: new Imports({
-      store,
-      repos,
-      git,
-      room,
-      sizes,
-      dataDir,
-      packSizeBytes: values['limits.pack_size'],
-    }),
+    ...life,
     git,
     sessions: new Sessions(),
     signIns,
@@ -117,17 +103,41 @@ export async function openCore(
     room,
     rules: new Rules({ store, access, git, lookup }),
     scripts: new HookScripts(git, dataDir),
-    pushes: new PushQueue(values['limits.pushes_per_user']),
+    pushes,
     emptyRepository,
-    cloneUrl: (fullName) => `${publicUrl(config, port)}/${fullName}.git`,
+    cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
     setPort: (real) => {
       port = real;
+    },
+    reconfigure: async () => {
+      const reread = takeOver(current, await current.readAgain());
+      current = reread.config;
+      log.level = live().log_level;
+      pushes.allow(live()['limits.pushes_per_user']);
+      const { applied, waiting } = reread;
+      log.info({ applied, waiting }, 'configuration read again');
+      return reread;
     },
     close: async () => {
       await sizes.flush();
       await signIns.flush();
       await audit.stop();
       await store.close();
+    },
+  };
+}
+
+/** What may be stored, by the settings as they are when that is asked. */
+function roomLimits(live: () => Config['values']): RoomLimits {
+  return {
+    get diskReserveBytes() {
+      return live()['limits.disk_reserve'];
+    },
+    get namespaceBytes() {
+      return live()['limits.namespace_bytes'];
+    },
+    get reposPerUser() {
+      return live()['limits.repos_per_user'];
     },
   };
 }

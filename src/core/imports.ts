@@ -25,7 +25,7 @@ interface ImportParts {
   readonly sizes: Sizes;
   readonly dataDir: string;
   /** Bytes that a bundle may have. */
-  readonly packSizeBytes: number;
+  packSizeBytes(): number;
 }
 
 /** Where an import comes from: the absolute path of a local repository, or the bytes of a bundle. */
@@ -101,7 +101,7 @@ export class Imports {
     path: string,
     { progress }: ImportRun,
   ): Promise<void> {
-    const { packSizeBytes } = this.#parts;
+    const packSizeBytes = this.#parts.packSizeBytes();
     const file = await open(path, 'wx', 0o600);
     try {
       let size = 0;

@@ -2,6 +2,10 @@ import { UserError } from '../model/errors.ts';
 
 interface Waiter {
   readonly exclusive: boolean;
+  /** How often a change that waits has let those behind it pass. */
+  passed: number;
+  /** Until then a change that is first in line holds up those behind it. */
+  patience: NodeJS.Timeout | undefined;
   start(): void;
 }
 
@@ -12,7 +16,15 @@ interface Lock {
 }
 
 /**
- * Shared and exclusive locks by repository id, first come first served (S11). They live in the memory of the one
+ * How long a change holds up the readers behind it, before it lets those pass who wait by then, and tries anew: at first
+ * short, so that nobody waits long behind a change that can't have its way; then longer, so that readers who come one
+ * after the other don't keep it out.
+ */
+const patienceMs = [2000, 4000, 8000];
+
+/**
+ * Shared and exclusive locks by repository id, first come first served (S11); a change that others keep waiting lets
+ * readers pass from time to time. They live in the memory of the one
  * process that owns the data directory, so that they end with it, whatever ends it.
  */
 export class Locks {
@@ -74,13 +86,17 @@ export class Locks {
     const lock = this.#of(id);
     await new Promise<void>((resolve, reject) => {
       const abort = () => {
+        clearTimeout(waiter.patience);
         lock.waiting.splice(lock.waiting.indexOf(waiter), 1);
         this.#wake(id, lock);
         reject(endOf(signal));
       };
       const waiter: Waiter = {
         exclusive,
+        passed: 0,
+        patience: undefined,
         start: () => {
+          clearTimeout(waiter.patience);
           signal.removeEventListener('abort', abort);
           if (exclusive) lock.exclusive = true;
           else lock.shared += 1;
@@ -108,12 +124,29 @@ export class Locks {
   #wake(id: string, lock: Lock): void {
     for (;;) {
       const next = lock.waiting[0];
-      if (next === undefined || lock.exclusive || (next.exclusive && lock.shared > 0)) break;
+      if (next === undefined || lock.exclusive) break;
+      if (next.exclusive && lock.shared > 0) {
+        this.#beImpatient(lock, next);
+        break;
+      }
       lock.waiting.shift();
       next.start();
     }
     const idle = lock.shared === 0 && !lock.exclusive && lock.waiting.length === 0;
     if (idle && this.#locks.get(id) === lock) this.#locks.delete(id);
+  }
+
+  /** Lets the readers who wait behind a change pass, when it has held them up for long enough. */
+  #beImpatient(lock: Lock, change: Waiter): void {
+    const ms = patienceMs[Math.min(change.passed, patienceMs.length - 1)];
+    change.patience ??= setTimeout(() => {
+      change.patience = undefined;
+      change.passed += 1;
+      const readers = lock.waiting.filter(({ exclusive }) => !exclusive);
+      lock.waiting.splice(0, Infinity, ...lock.waiting.filter(({ exclusive }) => exclusive));
+      for (const reader of readers) reader.start();
+      this.#beImpatient(lock, change);
+    }, ms).unref();
   }
 }
 

@@ -11,10 +11,10 @@ import type { User } from '../store/users.ts';
 /** What names mean to whom; says nothing of rights. Names of users and orgs are no secret. */
 export class Lookup {
   readonly #store: Store;
-  readonly #defaultNamespace: string;
+  readonly #defaultNamespace: () => string;
 
   /** @param defaultNamespace - of the configuration; empty for the first site admin's name */
-  constructor(store: Store, defaultNamespace: string) {
+  constructor(store: Store, defaultNamespace: () => string) {
     this.#store = store;
     this.#defaultNamespace = defaultNamespace;
   }
@@ -44,7 +44,8 @@ export class Lookup {
   /** The namespace that a bare name means when something is created: the principal's own; the operator's default. */
   async ownNamespace(principal: Principal): Promise<string> {
     if (principal.kind === 'user') return principal.name;
-    if (this.#defaultNamespace !== '') return this.#defaultNamespace;
+    const named = this.#defaultNamespace();
+    if (named !== '') return named;
     return (await this.#store.users.firstAdmin())?.name ?? '';
   }
 

@@ -24,12 +24,28 @@ export interface Turn {
  * their own: nobody waits for anybody else's pushes.
  */
 export class PushQueue {
-  /** Pushes of one asker at once. */
-  readonly most: number;
+  #most: number;
   readonly #lines = new Map<string, Line>();
 
   constructor(most: number) {
-    this.most = most;
+    this.#most = most;
+  }
+
+  /** Pushes of one asker at once. */
+  get most(): number {
+    return this.#most;
+  }
+
+  /** Another number from now on; where it is larger, those who wait need not wait for it. */
+  allow(most: number): void {
+    this.#most = most;
+    for (const line of this.#lines.values()) {
+      while (line.running < most && line.waiting.length > 0) {
+        line.running += 1;
+        line.waiting.shift()?.start();
+      }
+      tellFrom(line, 0);
+    }
   }
 
   /**
@@ -45,7 +61,7 @@ export class PushQueue {
   ): Promise<Turn> {
     if (signal.aborted) throw endOf(signal);
     const line = this.#lineOf(asker);
-    const waited = line.running >= this.most;
+    const waited = line.running >= this.#most;
     if (waited) await this.#wait(asker, line, { signal, told });
     else line.running += 1;
     return { waited, leave: this.#leave(asker, line) };
@@ -95,7 +111,7 @@ export class PushQueue {
     return () => {
       if (left) return;
       left = true;
-      const next = line.waiting.shift();
+      const next = line.running > this.#most ? undefined : line.waiting.shift();
       // The turn passes on without being free in between: nobody who comes now gets ahead of those who wait.
       if (next === undefined) line.running -= 1;
       else next.start();

@@ -3,7 +3,7 @@ import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../model/errors.ts';
 import type { RepoName, Visibility } from '../model/repo.ts';
-import { idFile, initBare, placeBare, syncDirectory } from '../programs/bare.ts';
+import { buildBare, idFile, placeBare, syncDirectory } from '../programs/bare.ts';
 import { setHead } from '../programs/files.ts';
 import { countRefs, readRef, readRefsOf } from '../programs/refs.ts';
 import { type Actor, newId } from '../store/changes.ts';
@@ -67,13 +67,18 @@ export class Repos {
     const held = await this.#store.repositories.byName(namespace.ownerId, name);
     if (held === undefined) await this.#room.onDisk();
     const fullName: RepoName = `${namespace.name}/${name}`;
-    if (!by.dryRun) await this.#moveLeftOverAside(fullName);
-    await this.#store.repositories.add(row, by, () =>
-      this.#place(fullName, async (directory) => {
-        if (repo.staged !== undefined) await placeBare(repo.staged, directory);
-        else await initBare(directory, { defaultBranch, repoId: id });
-      }),
-    );
+    const staged = repo.staged ?? join(this.#dataDir, 'incoming', `made-${id}-${randomUUID()}`);
+    const isBuilt = repo.staged !== undefined;
+    try {
+      if (!by.dryRun) await this.#moveLeftOverAside(fullName);
+      // Everything that takes long comes before the row's transaction, which has the store to itself.
+      if (!by.dryRun && held === undefined && !isBuilt) {
+        await buildBare(staged, { defaultBranch, repoId: id });
+      }
+      await this.#store.repositories.add(row, by, () => this.#place(staged, fullName));
+    } finally {
+      await rm(staged, { recursive: true, force: true });
+    }
     return id;
   }
 
@@ -95,9 +100,9 @@ export class Repos {
     );
   }
 
-  async #place(fullName: RepoName, make: (directory: string) => Promise<void>): Promise<void> {
+  async #place(staged: string, fullName: RepoName): Promise<void> {
     try {
-      await make(this.directory({ fullName }));
+      await placeBare(staged, this.directory({ fullName }));
     } catch (cause) {
       if (!(cause instanceof UserError && cause.code === 'conflict')) throw cause;
       throw new UserError(

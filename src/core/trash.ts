@@ -39,14 +39,15 @@ export class TrashCan {
   /**
    * Moves a repository into the trash once nobody uses it.
    *
-   * @param still - decides anew, after the wait
    * @throws UserError `unavailable` when it stays in use
    */
-  async delete(repo: Repository, by: Actor, still: () => Promise<unknown>): Promise<void> {
+  async delete({ id, fullName }: Repository, by: Actor): Promise<void> {
     const { store, repos, locks, sizes } = this.#parts;
-    const release = await locks.exclusive(repo.id, repo.fullName);
+    const release = await locks.exclusive(id, fullName);
     try {
-      await still();
+      // What it was called before the wait may not be its name any more.
+      const repo = await store.repositories.byId(id);
+      if (repo === undefined) throw gone(fullName);
       const directory = repos.directory(repo);
       // A directory that is another's, or missing, is no reason to keep the row.
       const isOurs = (await readId(directory)) === repo.id;
@@ -63,11 +64,12 @@ export class TrashCan {
   }
 
   /** @throws UserError `conflict` when its name was taken meanwhile, `unavailable` when its directory is missing */
-  async restore(repo: TrashedRepository, by: Actor, still: () => Promise<unknown>): Promise<void> {
+  async restore({ id, fullName }: TrashedRepository, by: Actor): Promise<void> {
     const { store, repos, locks, room, sizes } = this.#parts;
-    const release = await locks.exclusive(repo.id, repo.fullName);
+    const release = await locks.exclusive(id, fullName);
     try {
-      await still();
+      const repo = await store.trash.byId(id);
+      if (repo === undefined) throw gone(fullName);
       const from = this.directory(repo);
       if ((await readId(from)) !== repo.id) {
         throw new UserError('unavailable', `${repo.fullName}: its files are not in the trash`, {
@@ -129,6 +131,12 @@ export class TrashCan {
       if (page.length === 0) return;
     }
   }
+}
+
+function gone(fullName: string): UserError {
+  return new UserError('conflict', `${fullName}: somebody else was quicker`, {
+    hint: 'look again with: repo trash list',
+  });
 }
 
 /** Does what ends with a move, and moves back what a failure behind it left moved. */

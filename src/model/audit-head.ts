@@ -17,3 +17,9 @@ export function headText(kind: HeadKind, head: { seq: number; hash: string }, at
 export function headName({ seq, hash }: { seq: number; hash: string }): string {
   return `${seq}:${hash}`;
 }
+
+/** What `headName` wrote; undefined for anything else. */
+export function readHead(text: string): { seq: number; hash: string } | undefined {
+  const [, seq, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
+  return seq === undefined || hash === undefined ? undefined : { seq: Number(seq), hash };
+}

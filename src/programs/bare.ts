@@ -28,18 +28,17 @@ export async function initBare(directory: string, repository: NewRepository): Pr
   await mkdir(dirname(directory), { recursive: true, mode: 0o700 });
   const staged = `${directory}.new-${randomUUID()}`;
   try {
-    await build(staged, repository);
+    await buildBare(staged, repository);
     await placeBare(staged, directory);
-  } catch (error) {
+  } catch (cause) {
     await rm(staged, { recursive: true, force: true });
-    throw error;
+    throw cause;
   }
 }
 
 /**
- * Puts a bare repository that was made elsewhere on the same file system in its place, durably.
+ * Puts a repository that was built elsewhere in the same file system into its place, durably and all at once.
  *
- * @param directory - absolute path; its parent folder is made when missing
  * @throws UserError `conflict` when something is there already
  */
 export async function placeBare(staged: string, directory: string): Promise<void> {
@@ -55,7 +54,8 @@ export async function placeBare(staged: string, directory: string): Promise<void
   await syncDirectory(dirname(parent));
 }
 
-async function build(directory: string, repository: NewRepository): Promise<void> {
+/** Builds an empty bare repository, every file and folder synced. @param directory - absolute path of nothing */
+export async function buildBare(directory: string, repository: NewRepository): Promise<void> {
   const folders = [
     '',
     'objects',

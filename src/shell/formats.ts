@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { Format } from '../commands/command.ts';
+import { readHead } from '../model/audit-head.ts';
 import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
 import { guessed, nearest } from '../model/nearest.ts';
@@ -16,6 +17,7 @@ import {
 import { rights } from '../model/right.ts';
 import { canMatchWritable, refActs } from '../model/rule.ts';
 import { readDurationMs, readMoment, readSizeBytes } from '../model/units.ts';
+import { isKey, nearestKey } from '../settings.ts';
 
 const longestText = 4096;
 
@@ -41,6 +43,14 @@ function checkAddress(value: string): void {
 function checkPattern(value: string): void {
   if (/^[a-z0-9._/*?-]{1,200}$/.test(value)) return;
   throw usage(value, 'a pattern', 'use a name with * and ?, as in acme/*');
+}
+
+function checkSetting(value: string): void {
+  if (isKey(value)) return;
+  const near = nearestKey(value);
+  throw new UserError('usage', `${quoted(value)} is no setting`, {
+    hint: near === undefined ? 'see them with: config list' : `did you mean ${near}?`,
+  });
 }
 
 function checkText(value: string): void {
@@ -145,6 +155,11 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
       throw usage(value, 'a fingerprint', 'it begins with SHA256:, as sshkey list shows it');
     }
   },
+  head: (value) => {
+    if (readHead(value) === undefined) {
+      throw new UserError('usage', 'a head is SEQ:HASH, as audit verify prints it');
+    }
+  },
   listen: checkText,
   message: checkMessage,
   moment: (value) => {
@@ -167,6 +182,7 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   repo: (value) => {
     parseRepoPath(value);
   },
+  setting: checkSetting,
   size: checkSize,
   source: checkSource,
   text: checkText,

@@ -165,6 +165,7 @@ function bind(
       hint: `its form is: ${usageLine(command)}`,
     });
   }
+  command.check?.(args);
   return args;
 }
 

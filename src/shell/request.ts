@@ -1,3 +1,4 @@
+import type { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import type { Stdio } from '../model/stdio.ts';
 
@@ -23,6 +24,8 @@ export interface Request {
   readonly address: string | undefined;
   /** The command or git program with its arguments, already split; empty for the greeting. */
   readonly words: readonly string[];
+  /** Why what was asked can't be read as words; then `words` is that text as a whole, for the record. */
+  readonly unreadable?: UserError;
   /** The client's `GIT_PROTOCOL`, unchecked. */
   readonly gitProtocol: string | undefined;
   readonly stdio: Stdio;

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import type { Context } from '../commands/command.ts';
+import type { Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
 import { statuses, UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
@@ -42,6 +43,9 @@ export async function runCommand(
       keyId: 'keyId' in request.principal ? request.principal.keyId : undefined,
       request: request.id,
       dryRun: globals.dryRun,
+      stillMay: onceMore(async () =>
+        checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
+      ),
     },
     granted,
     signal: request.signal,
@@ -55,10 +59,15 @@ export async function runCommand(
     note: (line) => notes.push(line),
   };
   const answer = await command.run(context, args).finally(() => line?.end());
-  await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
+  // Nothing but whether it was done: the status tells.
+  const silent = globals.quiet && !globals.json && String(command.answer.required) === 'changed';
+  if (!silent) {
+    await printAnswer(stdio, { command, args, answer }, { json: globals.json, terminal });
+  }
   // A list that was cut short because its reader may no longer be here is no success.
   const { aborted, reason } = request.signal;
   if (aborted && !command.changes && reason instanceof UserError) throw reason;
+  if (globals.verbose) notes.push(`decided: ${granted.decision.why}`);
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
   // The greeting says it by itself, and scripts are told by git alone.
   const warned = terminal !== undefined && command.words !== '';
@@ -90,6 +99,27 @@ function progressLine(
   if (terminal === undefined || json || quiet) return undefined;
   // A line of progress that a slow terminal does not take is not waited for.
   return new ProgressLine((text) => stdio.stderr.write(text), terminal.columns);
+}
+
+/** What was true before a wait, for a lock or for standard input, may not be true any more (S11). */
+function onceMore(decide: () => Promise<void>): () => Promise<void> {
+  let decided = false;
+  return async () => {
+    if (decided) return;
+    // What a command itself has changed by then must not stop it halfway.
+    decided = true;
+    await decide();
+  };
+}
+
+/** @throws UserError `unavailable` when a name means another thing by now */
+function checkSame(before: Granted, now: Granted): void {
+  for (const kind of ['repo', 'org', 'user'] as const) {
+    if (before[kind]?.id === now[kind]?.id) continue;
+    throw new UserError('unavailable', 'what this is about was moved or removed meanwhile', {
+      hint: 'look again, then repeat',
+    });
+  }
 }
 
 /** The id of what a command created. */

@@ -11,6 +11,7 @@ import type { Request, Run } from './request.ts';
 import { gitProgram, type Resolved, resolve } from './resolve.ts';
 import { runCommand } from './run-command.ts';
 import { refuseTransfer, runTransfer } from './run-transfer.ts';
+import { send } from './send.ts';
 
 /** The only gate: record opened, words resolved, right decided, run, record closed, exit status. */
 export function createRun(core: Core): Run {
@@ -48,17 +49,33 @@ export function createRun(core: Core): Run {
       const { durable } = resolved;
       await record.close(outcome, done.detail ?? {}, { durable, targetId: done.targetId });
       logEnd(log, resolved, { outcome, startedAt });
+      await sayMore(request, resolved, { outcome, startedAt });
       return done.status;
     } catch (error) {
       const known = toUserError(error, request.id);
       if (known.code === 'internal')
         log.error({ err: error, words: request.words }, 'request failed');
       logEnd(log, resolved, { outcome: known.code, startedAt });
-      return await fail(request, { resolved, record, error: known });
+      const status = await fail(request, { resolved, record, error: known });
+      await sayMore(request, resolved, { outcome: known.code, startedAt });
+      return status;
     } finally {
       ended();
     }
   };
+}
+
+/** What `--verbose` tells besides: how the server's log and the record know the request, and how long it took. */
+async function sayMore(
+  { id, door, principal, stdio }: Request,
+  resolved: Attempted,
+  { outcome, startedAt }: { outcome: string; startedAt: number },
+): Promise<void> {
+  if (resolved.kind !== 'command' || !resolved.globals.verbose) return;
+  const ms = (performance.now() - startedAt).toFixed(1);
+  const who = principalText(principal);
+  const line = `request ${id}: ${resolved.action} by ${who} through ${door}: ${outcome}, ${ms} ms\n`;
+  await send(stdio.stderr, line);
 }
 
 function logEnd(
@@ -78,6 +95,7 @@ type Attempted = Attempt & { readonly target?: string | undefined; readonly dura
 
 function tryResolve(request: Request): Attempted {
   try {
+    if (request.unreadable !== undefined) throw request.unreadable;
     const resolved = resolve(request, { commands });
     return { ...resolved, durable: changes(resolved) };
   } catch (error) {

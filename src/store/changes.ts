@@ -12,6 +12,8 @@ export interface Actor {
   readonly request: string;
   /** Everything is checked and done, and then taken back. */
   readonly dryRun: boolean;
+  /** Decides anew before the first write of a request: it may have waited since it was decided. @throws UserError */
+  stillMay?(): Promise<void>;
 }
 
 export interface Change {
@@ -47,6 +49,7 @@ export async function write<T>(
   by: Actor,
   work: (write: Write) => Promise<T>,
 ): Promise<T> {
+  await by.stillMay?.();
   let logged = false;
   try {
     const done = await db.transaction().execute(async (trx) => {

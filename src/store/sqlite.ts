@@ -1,4 +1,5 @@
 import { chmodSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import Sqlite from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { migrate } from './migrate.ts';
@@ -61,16 +62,34 @@ export interface HouseLock {
   release(): void;
 }
 
+/** How long SQLite itself may wait, which stops this process; and how long it is left alone between two tries. */
+const busyMs = 20;
+const pauseMs = 50;
+
 /**
  * Takes the data directory for this process: an exclusive transaction on a small database of its own, so that the lock
  * is the operating system's and needs no native code of ours.
  *
+ * @param signal - ends the wait early
  * @returns undefined while another process holds it
  */
-export function lockHouse(path: string, waitMs: number): HouseLock | undefined {
-  const lock = new Sqlite(path, { timeout: waitMs });
-  chmodSync(path, 0o600);
+export async function lockHouse(
+  path: string,
+  waitMs: number,
+  signal?: AbortSignal,
+): Promise<HouseLock | undefined> {
+  const until = performance.now() + waitMs;
+  for (;;) {
+    const lock = tryLock(path);
+    if (lock !== undefined || performance.now() >= until || signal?.aborted) return lock;
+    await setTimeout(pauseMs, undefined, { ...(signal && { signal }) }).catch(() => undefined);
+  }
+}
+
+function tryLock(path: string): HouseLock | undefined {
+  const lock = new Sqlite(path, { timeout: busyMs });
   try {
+    chmodSync(path, 0o600);
     lock.exec('BEGIN EXCLUSIVE');
     return { release: () => lock.close() };
   } catch (error) {

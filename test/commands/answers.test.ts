@@ -302,6 +302,24 @@ t.test("what is the operator's alone is denied over SSH, to everybody", async (t
   t.match(await ana.ssh('config set limits.idle 5m'), { status: 4 });
 });
 
+t.test('--quiet says nothing of what was merely done, --verbose why and how', async (t) => {
+  const grant = 'user enable ana';
+  t.match(await doors.ada.run(words(`${grant} --quiet`)), { status: 0, stdout: '', stderr: '' });
+  t.match(await doors.ada.run(words(`${grant} --quiet --json`)), { stdout: '{"changed":false}\n' });
+
+  for (const door of Object.values(doors)) {
+    const { stderr } = await door.run(words('whoami --verbose'));
+    t.match(
+      stderr,
+      /^decided: .+\nrequest [0-9a-f-]{36}: whoami by \S+ through \w+: ok, [\d.]+ ms\n$/,
+    );
+  }
+  const { stderr } = await doors.ada.run(words('show nosuch --verbose'));
+  t.match(stderr, /request [0-9a-f-]{36}: show by user:ada through ssh: not_found, [\d.]+ ms\n$/);
+  const [, id] = /request (\S+):/.exec(stderr) ?? [];
+  t.ok(house.stderr === '' || house.stderr.includes(id ?? '-'));
+});
+
 t.test(
   '--quiet leaves the result and errors alone, and --yes is asked of nothing else',
   async (t) => {

@@ -157,6 +157,35 @@ t.test('the table above has each command that changes something', async (t) => {
   t.strictSame([...new Set(done.map(([, , , action]) => action))].sort(), [...changing].sort());
 });
 
+t.test('what can not be read as a command is on record like any other refusal', async (t) => {
+  const [last] = await entries('--limit 1');
+  const refusals: [(typeof operator)['run'], string[], string, string][] = [
+    [(line) => ana.ssh(line.join(' ')), ["list 'open"], 'user:ana', "list 'open"],
+    [(line) => ana.ssh(line.join(' ')), ['list \\'], 'user:ana', 'list \\'],
+    [operator.run, ['nonsense', 'x'], 'operator', 'nonsense x'],
+    [operator.run, ['list', '--nonsense'], 'operator', 'list --nonsense'],
+  ];
+  for (const [ask, line] of refusals) t.match(await ask(line), { status: 2, stderr: /^cpm: / });
+  t.match(await ana.ssh('sftp', { options: ['-s'] }), { status: 2 });
+
+  await house.stop();
+  t.match(await operator.run(['more', 'nonsense']), { status: 2, stderr: /^cpm: "more"/ });
+  await house.restart();
+
+  const recorded = (await entries('--limit 20')).filter(
+    ({ seq, action }) => seq > (last?.seq ?? 0) && !/^(audit|sign-in)/.test(action),
+  );
+  t.match(
+    recorded.reverse().map(({ principal, action, outcome }) => [principal, action, outcome]),
+    [
+      ...refusals.map(([, , who, action]) => [who, action, 'usage']),
+      ['user:ana', 'subsystem sftp', 'usage'],
+      ['operator', 'more nonsense', 'usage'],
+    ],
+  );
+  t.equal(recorded.length, refusals.length + 2);
+});
+
 t.test('a push and a clone are on record with what they did to which ref', async (t) => {
   const work = await ana.worktree();
   t.match(await ana.git(['push', '-q', ana.url('acme/app'), 'main'], { cwd: work }), { status: 0 });

@@ -144,3 +144,31 @@ t.test('who only tries gets a lock that nobody holds and nobody waits for', asyn
   t.ok(release);
   release?.();
 });
+
+t.test(
+  'S11 a change that can not have its way lets readers pass, and has its way later',
+  async (t) => {
+    const alive = setInterval(() => undefined, 1000);
+    t.teardown(() => clearInterval(alive));
+    const locks = new Locks();
+    const { got, note } = journal();
+    const clone = await note('long clone', locks.shared('a', never));
+    const begun = performance.now();
+    const change = note('change', locks.exclusive('a', 'acme/app'));
+    const other = note('other change', locks.exclusive('a', 'acme/app'));
+
+    const fetch = await note('fetch', locks.shared('a', never));
+
+    const held = performance.now() - begun;
+    t.ok(held > 1000 && held < 4000, `a reader was held up for ${Math.round(held)} ms`);
+    t.strictSame(got, ['long clone', 'fetch']);
+    const late = note('late', locks.shared('a', never));
+    fetch();
+    clone();
+    (await change)();
+    (await other)();
+    (await late)();
+    t.strictSame(got, ['long clone', 'fetch', 'change', 'other change', 'late']);
+    t.ok(locks.tryExclusive('a'));
+  },
+);

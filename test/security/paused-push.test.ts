@@ -163,6 +163,24 @@ t.test('S11 / test 7: visibility that is to change meanwhile waits for the push'
   t.match(JSON.parse((await admin.ssh(['show', repo, '--json'])).stdout), { visibility: 'public' });
 });
 
+t.test('S11 what waited for a push is decided again: a right that ended is gone', async (t) => {
+  const { person, repo } = await writer('gil');
+  const keeper = await house.person('kim');
+  await admin.ssh(['repo', 'access', 'grant', repo, 'kim', 'admin']);
+  const push = await pausedPush(t, person, repo, ['+main']);
+
+  const set = keeper.ssh(['repo', 'set', repo, '--visibility', 'public']);
+  await recordOpen('repo set', repo);
+  await admin.ssh(['repo', 'access', 'revoke', repo, 'kim']);
+  push.pause.resume();
+
+  t.match(await push.ended, { status: 0 });
+  t.match(await set, { status: 3, stdout: '', stderr: /no such repository, or not yours to see/ });
+  t.match(JSON.parse((await admin.ssh(['show', repo, '--json'])).stdout), {
+    visibility: 'private',
+  });
+});
+
 async function recordOpen(action: string, target: string): Promise<void> {
   for (;;) {
     const { stdout } = await admin.ssh(['audit', 'list', '--action', action, '--json']);

@@ -82,6 +82,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       `${fingerprint}\n`,
     ],
   },
+  head: {
+    good: [`1:${'0'.repeat(64)}`, `${'9'.repeat(15)}:${'a'.repeat(64)}`],
+    bad: ['', 'x', '1', `1:${'0'.repeat(63)}`, `:${'0'.repeat(64)}`, `1:${'A'.repeat(64)}`],
+  },
   listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
   message: {
     good: ['one line', 'Title\n\nbody\twith a tab\r\n', 'ünïcode 漢字 🙂', '-', 'x'.repeat(65_536)],
@@ -121,6 +125,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'acme/x.lock',
       'x'.repeat(100_000),
     ],
+  },
+  setting: {
+    good: ['limits.idle', 'data_dir', 'shutdown.grace'],
+    bad: ['', 'NONSENSE', 'limits', 'limits.idel', 'constructor', '__proto__', 'limits.idle '],
   },
   ref: {
     good: ['main', 'a/b', 'refs/heads/main', 'refs/tags/v1'],

@@ -8,7 +8,7 @@ import { lockHouse } from '../../src/store/sqlite.ts';
 const source = `
   import { lockHouse } from './src/store/sqlite.ts';
   process.stderr.write('tries');
-  const lock = lockHouse(process.argv[1], Number(process.argv[2]));
+  const lock = await lockHouse(process.argv[1], Number(process.argv[2]));
   console.log(lock === undefined ? 'busy' : 'held');
   if (lock !== undefined) setInterval(() => undefined, 1000);
 `;
@@ -28,13 +28,13 @@ t.test('one process has the data directory; kill -9 lets go of it', async (t) =>
 
   const holder = await other(t, path);
   t.equal(await holder.said, 'held');
-  t.equal(lockHouse(path, 0), undefined, 'not this process');
+  t.equal(await lockHouse(path, 0), undefined, 'not this process');
   const second = await other(t, path);
   t.equal(await second.said, 'busy', 'nor a third');
 
   holder.child.kill('SIGKILL');
   await once(holder.child, 'exit');
-  const ours = lockHouse(path, 0);
+  const ours = await lockHouse(path, 0);
   t.ok(ours, 'at once');
   t.equal(statSync(path).mode & 0o777, 0o600);
 
@@ -54,4 +54,20 @@ t.test('who waits for the lock gets it when the holder dies', async (t) => {
   holder.child.kill('SIGKILL');
 
   t.equal(await waiting.said, 'held');
+});
+
+t.test('who waits for the lock does other work meanwhile, and may give up', async (t) => {
+  const path = join(t.testdir(), 'lock.db');
+  const holder = await other(t, path);
+  t.equal(await holder.said, 'held');
+  const given = new AbortController();
+  const begun = performance.now();
+
+  const waiting = lockHouse(path, 20_000, given.signal);
+  let ticks = 0;
+  while (ticks < 20) await new Promise((resolve) => setTimeout(resolve, 10)).then(() => ticks++);
+  t.ok(performance.now() - begun < 5000, 'timers ran on');
+  given.abort();
+
+  t.equal(await waiting, undefined);
 });

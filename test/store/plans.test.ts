@@ -310,7 +310,7 @@ t.test('among 10,000 of each, signing in and deciding still go by indexes', asyn
     { from: 'none', to: 'write' },
     actor(),
   );
-  const access = new AccessControl(store, new Lookup(store, ''), 'users');
+  const access = new AccessControl(store, new Lookup(store, () => ''), () => 'users');
   const named = { namespace: 'user-7000', name: 'app' };
   seen.clear();
 

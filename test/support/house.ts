@@ -87,6 +87,15 @@ export class House {
     return run(program, [...args, ...more], { cwd: this.folder, ...surroundings, env });
   }
 
+  /** Waits for text in the server's log. @throws with the log when the server ends before, or after 30 s */
+  async says(text: RegExp): Promise<void> {
+    const signal = AbortSignal.timeout(startMs);
+    while (!text.test(this.stderr)) {
+      if (!this.#child) throw new Error(`the server ended\n${this.stderr}`);
+      await once(this.#child, 'said', { signal });
+    }
+  }
+
   /** Asks the server to end. @throws when it ends otherwise than with status 0 */
   async stop(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): Promise<void> {
     const status = await this.#end(signal);
@@ -116,6 +125,7 @@ export class House {
     this.stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text;
+      child.emit('said');
     });
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;

@@ -28,6 +28,18 @@ export function readInvocation(words: readonly string[]): Invocation {
   return { globals, command, args };
 }
 
+/** Where words that are no command say that the data directory and the configuration are, as far as can be told. */
+export function placeOf(words: readonly string[]): { dataDir?: string; config?: string } {
+  const given = (flag: string): string | undefined => {
+    const at = words.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
+    const word = words[at];
+    return word === flag ? words[at + 1] : word?.slice(flag.length + 1);
+  };
+  const dataDir = given('--data-dir');
+  const config = given('--config');
+  return { ...(dataDir && { dataDir }), ...(config && { config }) };
+}
+
 /** Answers what needs no data directory. @returns undefined for all else */
 export async function answerOffline(
   { globals, command, args }: Invocation,

@@ -6,20 +6,20 @@ const later = 'try again in a moment';
 
 /** Counts connections, from accept to close, against the limits. */
 export class Census {
-  readonly #limits: SshLimits;
+  readonly #limits: () => SshLimits;
   readonly #perNetwork = new Map<string, number>();
   readonly #perUser = new Map<string, number>();
   #connections = 0;
   #unauthenticated = 0;
   #requests = 0;
 
-  constructor(limits: SshLimits) {
+  constructor(limits: () => SshLimits) {
     this.#limits = limits;
   }
 
   /** Why one more connection from this address is too many; undefined when there is room. */
   refusal(address: string): UserError | undefined {
-    const limits = this.#limits;
+    const limits = this.#limits();
     const here = this.#perNetwork.get(networkOf(address)) ?? 0;
     if (this.#connections >= limits.connections) {
       return full(`all ${limits.connections} connections of this server are in use`);

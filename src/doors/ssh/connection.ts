@@ -75,7 +75,7 @@ export class Connection {
     this.#authentication = this.#makeAuthentication();
     this.#channels = this.#makeChannels();
     this.#watch = new Watch(
-      { ...limits, keepaliveMs, rekeyBytes },
+      { ...limits(), keepaliveMs, rekeyBytes },
       {
         transport: this.#transport,
         end: (why) => this.end(why),
@@ -166,7 +166,7 @@ export class Connection {
   #makeAuthentication(): Authentication {
     const { options } = this.#house;
     return new Authentication({
-      tries: options.limits.authTries,
+      tries: options.limits().authTries,
       send: (payload) => this.#transport.send(payload),
       sessionId: () => this.#transport.sessionId,
       identify: (blob) => options.identify(blob),
@@ -183,7 +183,7 @@ export class Connection {
     this.#owner = owner;
     census.signInEnded(this.address);
     const count = census.signedIn(owner.user);
-    const limit = options.limits.connectionsPerUser;
+    const limit = options.limits().connectionsPerUser;
     const full = new UserError('unavailable', `${limit} connections of yours are open`, {
       hint: 'close some, or let one connection serve several commands (ControlMaster)',
     });
@@ -197,7 +197,7 @@ export class Connection {
     const { options, census, closing } = this.#house;
     return new Channels({
       transport: this.#transport,
-      limit: options.limits.channels,
+      limit: options.limits().channels,
       canSend: () => !this.#transport.exchanging && !this.#saidLast && !this.#outlet.full,
       refusal: () => this.#ending ?? this.#overLimit ?? closing(),
       run: async (asked) => {

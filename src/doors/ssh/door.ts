@@ -32,7 +32,8 @@ export interface SshLimits {
 export interface SshDoorOptions {
   /** Texts of private key files, ed25519 or ecdsa, without a passphrase. */
   readonly hostKeys: readonly string[];
-  readonly limits: SshLimits;
+  /** As they are now: each connection takes those of its beginning. */
+  limits(): SshLimits;
   readonly log: Log;
   /** Who owns this key now? Undefined when it is unknown, revoked, expired, pending or its owner disabled. */
   identify(blob: Buffer): Promise<KeyOwner | undefined>;

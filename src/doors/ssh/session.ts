@@ -68,7 +68,7 @@ export class Session {
     switch (type) {
       case 'exec': {
         const line = fields.string();
-        return this.#start(begin, () => this.#carryOut(splitWords(decode(line))));
+        return this.#start(begin, () => this.#carryOutLine(line));
       }
       case 'shell':
         return this.#start(begin, () => this.#carryOut([]));
@@ -119,9 +119,7 @@ export class Session {
 
   #refuseSubsystem(name: string, begin: () => void): boolean {
     const why = noSubsystem(name);
-    const started = this.#start(begin, () => {
-      throw why;
-    });
+    const started = this.#start(begin, () => this.#refuse(`subsystem ${name}`, why));
     if (started) this.#port.pointless(why);
     return started;
   }
@@ -163,10 +161,25 @@ export class Session {
     }
   }
 
-  #carryOut(words: readonly string[]): Promise<number> {
+  #carryOutLine(line: Buffer): Promise<number> {
+    try {
+      return this.#carryOut(splitWords(decode(line)));
+    } catch (error) {
+      if (error instanceof UserError) return this.#refuse(line.toString(), error);
+      throw error;
+    }
+  }
+
+  /** What can't be carried out is on record all the same. */
+  #refuse(asked: string, unreadable: UserError): Promise<number> {
+    return this.#carryOut([asked], { unreadable });
+  }
+
+  #carryOut(words: readonly string[], more: { unreadable?: UserError } = {}): Promise<number> {
     return this.#port.run({
       id: this.requestId,
       words,
+      ...more,
       gitProtocol: this.#gitProtocol,
       stdio: this.channel,
       signal: this.#abort.signal,

@@ -15,7 +15,7 @@ t.test('an IPv4 address counts alone, an IPv6 address with its /64', async (t) =
     ['::1', '192.0.2.1', false],
   ];
   for (const [first, second, together] of rows) {
-    const census = new Census({ ...usualLimits, unauthenticatedPerAddress: 1 });
+    const census = new Census(() => ({ ...usualLimits, unauthenticatedPerAddress: 1 }));
     census.arrive(first);
     t.equal(census.refusal(second) !== undefined, together, `${first} ${second}`);
     census.signInEnded(first);

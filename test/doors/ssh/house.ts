@@ -10,6 +10,7 @@ import { openSshDoor } from '../../../src/doors/ssh/server.ts';
 import { createLog } from '../../../src/log.ts';
 import { generateEd25519, type KeyPair } from '../../../src/model/ed25519.ts';
 import { fingerprint, type PublicKey } from '../../../src/model/sshkey.ts';
+import { errorText } from '../../../src/shell/print.ts';
 import type { Request } from '../../../src/shell/request.ts';
 import { writeTo } from '../../../src/transfer/client.ts';
 
@@ -80,14 +81,14 @@ export async function makeDoor(t: Test, owners: KeyOwner[], more: More = {}): Pr
       events.emit('failed', fingerprints);
     },
     run: async (request) => {
-      requests.push(request);
+      if (request.unreadable === undefined) requests.push(request);
       events.emit('began', request);
       const status = await runWords(request);
       events.emit('ended', request);
       return status;
     },
     ...more,
-    limits: { ...usualLimits, ...more.limits },
+    limits: () => ({ ...usualLimits, ...more.limits }),
   });
   const { port } = await door.listen({ host: '127.0.0.1', port: 0 });
   t.teardown(() => door.close(0));
@@ -97,6 +98,10 @@ export async function makeDoor(t: Test, owners: KeyOwner[], more: More = {}): Pr
 /** What the tests ask for: known bytes, or a real program. */
 async function runWords(request: Request): Promise<number> {
   const { words, stdio, signal, terminal, gitProtocol } = request;
+  if (request.unreadable !== undefined) {
+    stdio.stderr.write(`${errorText(request.unreadable)}\n`);
+    return request.unreadable.status;
+  }
   const [word = 'greeting', ...rest] = words;
   const [first = 0, second = 0, status = 0] = rest.map(Number);
   switch (word) {

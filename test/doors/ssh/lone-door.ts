@@ -11,7 +11,7 @@ import { ownerOf, usualLimits } from './house.ts';
 // A door in a process of its own, which lets everybody in. It prints its port, and ends with its input.
 const door = await openSshDoor({
   hostKeys: [generateEd25519().privateKey],
-  limits: usualLimits,
+  limits: () => usualLimits,
   log: createLog('error'),
   identify: async (blob) => ownerOf(checkBlob(blob), 'ana'),
   signedIn: async () => undefined,

@@ -140,7 +140,7 @@ t.test('pitfall 11: an RSA host key is refused, and so is what is no key, in wor
   for (const [hostKeys, text] of rows) {
     const opened = openSshDoor({
       hostKeys,
-      limits: usualLimits,
+      limits: () => usualLimits,
       log: createLog('silent'),
       identify: async () => undefined,
       signedIn: async () => undefined,
