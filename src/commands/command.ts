@@ -9,6 +9,7 @@ import type { Actor } from '../store/changes.ts';
 export type Format =
   | 'acts'
   | 'address'
+  | 'alias'
   | 'branch'
   | 'description'
   | 'duration'
@@ -20,6 +21,7 @@ export type Format =
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'new-repo'
   | 'path'
   | 'pattern'
   | 'ref'

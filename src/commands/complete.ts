@@ -161,8 +161,7 @@ function namesFor(
 ): Names | undefined {
   switch (format) {
     case 'repo':
-      // The name of what is to be made is nobody's yet.
-      return command?.words === 'init' ? undefined : 'repositories';
+      return 'repositories';
     case 'who':
     case 'whom':
       return 'who';

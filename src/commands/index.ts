@@ -8,8 +8,11 @@ import { createHelp } from './help.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
 import { merge } from './merge.ts';
+import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
+import { ownerNameCommands } from './owner-names.ts';
 import { repoCommands } from './repo.ts';
+import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { sessionsCommands } from './sessions.ts';
@@ -37,18 +40,11 @@ export const later: readonly string[] = [
   'servers',
   'service',
   'shell',
-  'org rename',
-  'repo alias',
-  'repo archive',
   'repo history',
   'repo maintain',
-  'repo rename',
-  'repo unarchive',
   'repo undo',
   'sshkey deploy',
   'sshkey fetch',
-  'user offboard',
-  'user rename',
 ];
 
 /** Flags of commands that are there already, answered likewise. */
@@ -71,6 +67,7 @@ export const commands: readonly Command[] = [
   help,
   merge,
   ...repoCommands,
+  ...repoNameCommands,
   ...repoRulesCommands,
   ...trashCommands,
   ...upkeepCommands,
@@ -81,6 +78,8 @@ export const commands: readonly Command[] = [
   ...userCommands,
   userImport,
   ...userRightsCommands,
+  ...ownerNameCommands,
+  offboard,
   ...sshkeyCommands,
   ...auditCommands,
   events,

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { NewRepo } from '../core/repos.ts';
 import { UserError } from '../model/errors.ts';
-import { parseRepoPath, quoted, visibilities } from '../model/repo.ts';
+import { parseRepoName, quoted, visibilities } from '../model/repo.ts';
 import { boolean, object, present, string } from './answers.ts';
 import { type Context, command } from './command.ts';
 
@@ -14,7 +14,11 @@ export const init = command({
     'init notes --description "what I know" --visibility internal',
   ],
   args: {
-    repo: { type: 'string', format: 'repo', description: 'NAMESPACE/NAME, or NAME in your own' },
+    repo: {
+      type: 'string',
+      format: 'new-repo',
+      description: 'NAMESPACE/NAME, or NAME in your own',
+    },
     description: { type: 'string', format: 'description', description: 'one line about it' },
     visibility: { type: 'string', enum: visibilities, description: 'private unless told' },
     'default-branch': { type: 'string', format: 'branch', description: 'main unless told' },
@@ -29,12 +33,12 @@ export const init = command({
   required: ['repo'],
   answer: object({ changed: boolean, id: string, name: string, clone_url: string }),
   changes: true,
-  needs: ({ repo }) => ({ need: 'create', path: parseRepoPath(repo) }),
+  needs: ({ repo }) => ({ need: 'create', path: parseRepoName(repo) }),
   target: ({ repo }) => repo,
   run: async (context, args) => {
     const { core, by, granted } = context;
     const namespace = present(granted.namespace);
-    const { name } = parseRepoPath(args.repo);
+    const { name } = parseRepoName(args.repo);
     const full = `${namespace.name}/${name}`;
     const settings = {
       description: args.description,
@@ -42,7 +46,8 @@ export const init = command({
       defaultBranch: args['default-branch'],
     };
     try {
-      const repo = { namespace, name, ...settings };
+      const { retakes } = granted;
+      const repo = { namespace, name, ...settings, retakes };
       const id = await (args.from === undefined
         ? core.repos.create(repo, by)
         : bringIn(context, repo, args.from));

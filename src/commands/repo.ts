@@ -28,7 +28,7 @@ const set = command({
   answer: changed,
   changes: true,
   check: ({ repo: _, ...settings }) => checkNotEmpty('repo set', settings),
-  needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
+  needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin', alive: true }),
   target: (args) => args.repo,
   run: async ({ core, by, granted }, args) => {
     const found = present(granted.repo);

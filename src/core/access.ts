@@ -1,6 +1,6 @@
 import { noSuchRepository, UserError } from '../model/errors.ts';
 import { askerText, type Principal, principalText } from '../model/principal.ts';
-import { type RepoPath, repoPathText } from '../model/repo.ts';
+import { repoPathText } from '../model/repo.ts';
 import {
   type Decision,
   decide,
@@ -17,6 +17,8 @@ import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
 import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
+import { authorizeName } from './name-access.ts';
+import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
 import { authorizeTrashed } from './trash-access.ts';
 
@@ -60,6 +62,13 @@ export class AccessControl {
     return { kind, ended, siteAdmin: user.admin };
   }
 
+  /** A user by the name of this moment: one who was renamed may have signed in before. */
+  async named(principal: Principal): Promise<Principal> {
+    if (principal.kind !== 'user') return principal;
+    const user = await this.#store.users.byId(principal.id);
+    return user === undefined ? principal : { ...principal, name: user.name };
+  }
+
   /**
    * Looks up what is asked for and decides.
    *
@@ -73,11 +82,16 @@ export class AccessControl {
     if (ask.need !== 'signed-in' && !asksForGit) refuseCommand(principal, standing);
     switch (ask.need) {
       case 'repo':
-        return this.#repo(principal, standing, ask.path, ask.right);
+        return this.#repo(principal, standing, ask);
       case 'repos':
         return this.#repos(principal, standing, ask);
       case 'create':
-        return this.#create(principal, standing, ask.path);
+      case 'rename':
+      case 'alias':
+      case 'alias-of': {
+        const parts = { store: this.#store, lookup: this.#lookup, access: this };
+        return authorizeName(parts, { principal, standing }, ask);
+      }
       case 'trashed':
         return authorizeTrashed(
           { lookup: this.#lookup, rightOn: (repo) => this.rightOn(principal, standing, repo) },
@@ -130,17 +144,19 @@ export class AccessControl {
   async #repo(
     principal: Principal,
     standing: Standing,
-    path: RepoPath,
-    right: Right,
+    { path, right, alive }: Omit<Extract<Ask, { need: 'repo' }>, 'need'>,
   ): Promise<Granted> {
-    const repo = await this.#lookup.find(principal, path);
-    const hidden = noSuchRepository(repoPathText(path), askerText(principal), repo?.id);
-    const on = await this.#standingOn(principal, repo ?? nothingThere);
-    if (repo === undefined) throw hidden;
-    const decision = decide(standing, { kind: 'repo', right, on });
-    if (decision.allowed) return { standing, decision, repo };
-    if (!reaches(decision.right, 'read')) throw hidden;
-    throw await this.#tooLittle(principal, repo, decision, right);
+    const leads = await this.#lookup.leads(principal, path);
+    for (const { how, repo } of leads) {
+      const on = await this.#standingOn(principal, repo);
+      const decision = decide(standing, { kind: 'repo', right, on, alive });
+      if (!decision.allowed && !reaches(decision.right, 'read')) continue;
+      if (!decision.allowed) throw await this.#tooLittle(principal, repo, decision, right);
+      const before = how === 'old-name' ? { calledBefore: repoPathText(path) } : {};
+      return { standing, decision, repo, ...before };
+    }
+    if (leads.length === 0) await this.#standingOn(principal, nothingThere);
+    throw noSuchRepository(repoPathText(path), askerText(principal), leads[0]?.repo.id);
   }
 
   async #repos(
@@ -150,7 +166,10 @@ export class AccessControl {
   ): Promise<Granted> {
     const found = new Map<string, Repository>();
     for (const path of paths) {
-      const { repo } = await this.#repo(principal, standing, path, right);
+      const { repo, calledBefore } = await this.#repo(principal, standing, { path, right });
+      if (repo !== undefined && calledBefore !== undefined) {
+        throw calledOtherwise(calledBefore, repo.fullName);
+      }
       if (repo !== undefined) found.set(repo.id, repo);
     }
     return { ...this.#site(standing, { kind: 'command' }, 'do this'), repos: [...found.values()] };
@@ -186,46 +205,21 @@ export class AccessControl {
     );
   }
 
-  async #create(principal: Principal, standing: Standing, path: RepoPath): Promise<Granted> {
-    const name = path.namespace ?? (await this.#lookup.ownNamespace(principal));
-    const namespace = await this.#store.names.find(name);
-    if (namespace === undefined) {
-      throw new UserError('not_found', `${name}: no such user or organization`, {
-        hint: `create the organization first: org create ${name}`,
-      });
-    }
-    const isUser = principal.kind === 'user';
-    const orgRole = isUser
-      ? await this.#store.orgs.role(namespace.ownerId, principal.id)
-      : undefined;
-    const ownNamespace = isUser && namespace.ownerId === principal.id;
-    const decision = decide(standing, { kind: 'create', ownNamespace, orgRole });
-    if (decision.allowed) return { standing, decision, namespace };
-    const hint =
-      namespace.kind === 'org'
-        ? `ask an owner of ${name}: org member role ${name} USER admin`
-        : 'leave the namespace out to create it in your own';
-    throw new UserError(
-      'denied',
-      `${name}: you may not create repositories there (${askerText(principal)})`,
-      {
-        hint,
-      },
-    );
-  }
-
   async #grant(
     principal: Principal,
     standing: Standing,
     ask: Extract<Ask, { need: 'grant' }>,
   ): Promise<Granted> {
-    const { repo } = await this.#repo(principal, standing, ask.path, 'admin');
+    const { repo, ...found } = await this.#repo(principal, standing, {
+      path: ask.path,
+      right: 'admin',
+    });
     if (repo === undefined) throw new Error('a repository was decided on and is not there');
     const who = await this.#lookup.grantee(ask.who);
     const from = await this.#store.access.granted(repo.id, who.id);
     const on = await this.#standingOn(principal, repo);
     const decision = decide(standing, { kind: 'grant', on, from, to: ask.to });
-    if (decision.allowed) return { standing, decision, repo, who, from };
+    if (decision.allowed) return { ...found, decision, repo, who, from };
     throw new UserError(
       'denied',
       `${repo.fullName}: ${who.text} has ${from}, and you have ${decision.right}: only a right below your own is yours to change`,
@@ -267,13 +261,16 @@ export class AccessControl {
     const isSelf = principal.kind === 'user' && principal.name === ask.user;
     const right = isSelf ? 'none' : 'admin';
     if (!decide(standing, { kind: 'self', isSelf }).allowed) {
-      await this.#repo(principal, standing, ask.path, right);
+      await this.#repo(principal, standing, { path: ask.path, right });
     }
     const user = await this.#lookup.user(ask.user);
-    const own: Principal = isSelf ? principal : asUser(user);
-    const repo = await this.#lookup.find(own, ask.path);
     const asked = { standing, decision: decide(standing, { kind: 'signed-in' }), user };
-    return repo === undefined ? asked : { ...asked, repo };
+    const leads = await this.#lookup.leads(asUser(user), ask.path);
+    for (const { repo } of leads) {
+      if (reaches((await this.rightOf(user, repo)).right, 'read')) return { ...asked, repo };
+    }
+    const [first] = leads;
+    return first === undefined ? asked : { ...asked, repo: first.repo };
   }
 
   /** The right of a user, by name and not by key, on a repository; a disabled one has none. */

@@ -17,6 +17,7 @@ import type { Namespace } from '../store/names.ts';
 import type { Store } from '../store/store.ts';
 import { type ImportRun, notSound } from './imports.ts';
 import type { Locks } from './locks.ts';
+import { holdNamespaces } from './namespaces.ts';
 import type { Repos } from './repos.ts';
 import type { Sizes } from './sizes.ts';
 import { findStrays, isBare, type Stray } from './strays.ts';
@@ -70,7 +71,11 @@ export class Adoption {
     const { namespace, name } = stray;
     const fullName = `${namespace.name}/${name}`;
     const directory = repos.directory({ fullName });
-    const release = await locks.exclusive(`adopt ${fullName}`, fullName);
+    const leave = await holdNamespaces({ store, locks }, [namespace]);
+    const release = await locks.exclusive(`adopt ${fullName}`, fullName).catch((error) => {
+      leave();
+      throw error;
+    });
     try {
       if (!(await isBare(directory))) {
         throw new UserError('not_found', `${fullName}: no bare repository lies in its place`, {
@@ -86,6 +91,7 @@ export class Adoption {
       return await this.#take(stray, { refs, branch }, run);
     } finally {
       release();
+      leave();
     }
   }
 
@@ -112,7 +118,12 @@ export class Adoption {
     // Not as a creation: what a crash leaves of it is the operator's, and can be adopted again.
     await store.pushes.journal(id, action, false, commands, by);
     try {
-      await repos.register({ id, namespace, name, defaultBranch: branch }, by);
+      await store.repositories.add(
+        { id, namespace, name, description: '', visibility: 'private', defaultBranch: branch },
+        by,
+        // It lies in its place.
+        async () => undefined,
+      );
     } catch (error) {
       await store.pushes.settle(id, action, { done: [], archived: [] }, by);
       throw error;

@@ -23,12 +23,19 @@ export type Ask =
       readonly need: 'repo';
       readonly path: RepoPath;
       readonly right: Right;
+      /** Whether it may not be archived, also where no write is asked for. */
+      readonly alive?: true;
       /** A git program asks; a deploy key may ask for nothing else. */
       readonly through?: 'git';
     }
   /** The same right on each of several repositories. */
   | { readonly need: 'repos'; readonly paths: readonly RepoPath[]; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
+  /** Another name for a repository; a bare one lies in the namespace where the repository is. */
+  | { readonly need: 'rename'; readonly path: RepoPath; readonly to: RepoPath }
+  | { readonly need: 'alias'; readonly alias: string; readonly path: RepoPath }
+  /** What is to be done with the repository that an alias leads to. */
+  | { readonly need: 'alias-of'; readonly alias: string }
   | {
       /** A repository in the trash, of which there may be several of one name. */
       readonly need: 'trashed';
@@ -59,6 +66,10 @@ export interface Granted {
   /** The last deleted first; at least one. */
   readonly trashed?: readonly TrashedRepository[];
   readonly repos?: readonly Repository[];
+  /** The old name that led to the repository. */
+  readonly calledBefore?: string;
+  /** The ids of the repositories that the name which is to be taken leads to so far. */
+  readonly retakes?: readonly string[];
   readonly namespace?: Namespace;
   readonly org?: Org;
   readonly user?: User;

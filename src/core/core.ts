@@ -16,6 +16,7 @@ import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
+import { Renames } from './renames.ts';
 import { Repos } from './repos.ts';
 import { Room, type RoomLimits } from './room.ts';
 import { Rules } from './rules.ts';
@@ -34,6 +35,7 @@ export interface Core extends Life {
   readonly chain: AuditChain;
   readonly events: Events;
   readonly repos: Repos;
+  readonly renames: Renames;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -75,7 +77,8 @@ export async function openCore(
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
   const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
-  await recover({ store, repos, trash: life.trash, git }, { dataDir, audit, log });
+  const renames = new Renames({ store, repos, locks, room, dataDir, log });
+  await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
   const emptyRepository = join(dataDir, 'run', 'empty.git');
   await rm(emptyRepository, { recursive: true, force: true });
   await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
@@ -95,6 +98,7 @@ export async function openCore(
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
     repos,
+    renames,
     ...life,
     git,
     sessions: new Sessions(),

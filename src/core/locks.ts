@@ -40,9 +40,21 @@ export class Locks {
    * @throws UserError `unavailable` when others still hold it by then
    */
   async exclusive(id: string, what: string, waitMs = 30_000): Promise<() => void> {
-    const timeout = AbortSignal.timeout(waitMs);
+    return this.#within(id, true, { what, waitMs });
+  }
+
+  /** As `exclusive`, but with others who share it. */
+  async sharedFor(id: string, what: string, waitMs = 30_000): Promise<() => void> {
+    return this.#within(id, false, { what, waitMs });
+  }
+
+  async #within(
+    id: string,
+    exclusive: boolean,
+    { what, waitMs }: { what: string; waitMs: number },
+  ): Promise<() => void> {
     try {
-      return await this.#take(id, true, timeout);
+      return await this.#take(id, exclusive, AbortSignal.timeout(waitMs));
     } catch (cause) {
       throw new UserError(
         'unavailable',

@@ -1,12 +1,14 @@
 import { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
-import type { RepoPath } from '../model/repo.ts';
+import { type RepoPath, repoPathText } from '../model/repo.ts';
 import type { Grantee } from '../store/access.ts';
 import type { Org } from '../store/orgs.ts';
-import type { Repository } from '../store/repositories.ts';
+import { type Lead, waysTo } from '../store/paths.ts';
 import type { Store } from '../store/store.ts';
 import type { TrashedRepository } from '../store/trash.ts';
 import type { User } from '../store/users.ts';
+
+const oldName = 'old-name' as const;
 
 /** What names mean to whom; says nothing of rights. Names of users and orgs are no secret. */
 export class Lookup {
@@ -19,15 +21,31 @@ export class Lookup {
     this.#defaultNamespace = defaultNamespace;
   }
 
-  /** The repository that a path means to this principal, whether or not it may see it. */
-  async find(principal: Principal, path: RepoPath): Promise<Repository | undefined> {
-    for (const name of await this.#namespaces(principal, path)) {
-      const namespace = await this.#store.names.find(name);
-      if (namespace === undefined) continue;
-      const repo = await this.#store.repositories.byName(namespace.ownerId, path.name);
-      if (repo !== undefined) return repo;
+  /**
+   * The repositories that a path may mean to this principal, whether or not it may see them: the first that it may see
+   * is meant. In each namespace one that is called so comes before an alias, and that before one that was called so.
+   */
+  async leads(principal: Principal, path: RepoPath): Promise<readonly Lead[]> {
+    const leads: Lead[] = [];
+    const namespaces = await this.#namespaces(principal, path);
+    for (const [nth, namespace] of namespaces.entries()) {
+      const isLast = nth === namespaces.length - 1;
+      const found = await this.#leadsIn(namespace, path);
+      // An alias has no namespace: it comes behind the repositories of all.
+      leads.push(...found.filter(({ how }) => isLast || how !== 'alias'));
+      if (leads.some(({ how }) => how === 'name')) break;
     }
-    return undefined;
+    return leads;
+  }
+
+  async #leadsIn(namespace: string, path: RepoPath): Promise<readonly Lead[]> {
+    const given = await this.#store.names.given(namespace);
+    const { name } = path;
+    const at = { namespaceId: given?.ownerId ?? '', name, text: repoPathText(path) };
+    const leads = await this.#store.paths.at(at);
+    if (given?.now === namespace) return leads;
+    const renamed = leads.map((lead) => (lead.how === 'name' ? { ...lead, how: oldName } : lead));
+    return renamed.sort((a, b) => waysTo.indexOf(a.how) - waysTo.indexOf(b.how));
   }
 
   /** The repositories in the trash that a path means to this principal, the last deleted first. */
@@ -49,10 +67,15 @@ export class Lookup {
     return (await this.#store.users.firstAdmin())?.name ?? '';
   }
 
-  async #namespaces(principal: Principal, path: RepoPath): Promise<readonly string[]> {
-    if (path.namespace !== undefined) return [path.namespace];
+  async #namespaces(
+    principal: Principal,
+    { namespace, alias }: RepoPath,
+  ): Promise<readonly string[]> {
+    // No namespace is called so.
+    if (alias !== undefined) return [''];
+    if (namespace !== undefined) return [namespace];
     const own = await this.ownNamespace(principal);
-    return [own, await this.ownNamespace({ kind: 'operator' })];
+    return [...new Set([own, await this.ownNamespace({ kind: 'operator' })])];
   }
 
   /** @throws UserError `not_found` */

@@ -12,14 +12,15 @@ import type { JournaledPush } from '../store/pushes.ts';
 import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
 import { takeBack } from './push-request.ts';
+import type { Renames } from './renames.ts';
 import { carriedOut, type SettleParts, settleRefs } from './settle.ts';
 import type { TrashCan } from './trash.ts';
 
-type Parts = SettleParts & { readonly trash: TrashCan };
+type Parts = SettleParts & { readonly trash: TrashCan; readonly renames: Renames };
 
 /**
  * Cleans up after a process that did not end by itself, before any request runs. First its children are ended, so that
- * nobody works any more on what is cleaned then: removals and half-made repositories are put to an end, pushes under
+ * nobody works any more on what is cleaned then: moves, removals and half-made repositories are put to an end, pushes under
  * way settled by what their refs say, quarantines removed, open records closed as interrupted. The records come last:
  * a crash of the cleaning itself leaves them for the next one.
  */
@@ -27,8 +28,10 @@ export async function recover(
   parts: Parts,
   { dataDir, audit, log }: { dataDir: string; audit: Audit; log: Log },
 ): Promise<void> {
-  const { store, repos, trash } = parts;
+  const { store, repos, renames, trash } = parts;
   const children = await endLeftovers(store.houseId);
+  // First: all that follows looks for repositories where their rows say.
+  const moves = await renames.settle();
   await clearIncoming(parts, { incoming: join(dataDir, 'incoming'), log });
   const pushes = await store.pushes.unsettled();
   for (const push of pushes) {
@@ -47,8 +50,8 @@ export async function recover(
     await repos.settleHeads();
   }
   const interrupted = await audit.closeInterrupted((row) => repositoryOf(store, row));
-  if (children + pushes.length + interrupted > 0) {
-    log.warn({ children, pushes: pushes.length, interrupted }, 'cleaned up after a crash');
+  if (children + moves + pushes.length + interrupted > 0) {
+    log.warn({ children, moves, pushes: pushes.length, interrupted }, 'cleaned up after a crash');
   }
 }
 
@@ -58,9 +61,9 @@ async function repositoryOf(store: Store, row: AuditRow): Promise<string | undef
   if (!action.startsWith('git-')) return undefined;
   const own = principal.replace(/^user:/, '');
   const [name = '', namespace = own] = target.split('/').reverse();
-  const owner = await store.names.find(namespace);
-  if (owner === undefined) return undefined;
-  return (await store.repositories.byName(owner.ownerId, name))?.id;
+  const namespaceId = (await store.names.given(namespace))?.ownerId ?? '';
+  const [lead] = await store.paths.at({ namespaceId, name, text: target });
+  return lead?.repo.id;
 }
 
 async function clearIncoming(

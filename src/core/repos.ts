@@ -11,6 +11,7 @@ import type { Namespace } from '../store/names.ts';
 import type { Repository, RepositorySettings } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { Locks } from './locks.ts';
+import { holdNamespaces, movedMeanwhile } from './namespaces.ts';
 import type { Room } from './room.ts';
 
 export interface NewRepo {
@@ -23,6 +24,8 @@ export interface NewRepo {
   readonly id?: string | undefined;
   /** A complete bare repository of that id on the same file system, to be put in place instead of an empty one. */
   readonly staged?: string | undefined;
+  /** The repositories that the name may lead to so far, as it was decided. */
+  readonly retakes?: readonly string[] | undefined;
 }
 
 /** Repositories: the row and the bare repository on disk, always together. */
@@ -61,16 +64,18 @@ export class Repos {
       description = '',
       visibility = 'private',
       defaultBranch = 'main',
+      retakes,
     } = repo;
     const limit = namespace.kind === 'user' ? this.#room.limits.reposPerUser : undefined;
-    const row = { id, namespace, name, description, visibility, defaultBranch, limit };
+    const row = { id, namespace, name, description, visibility, defaultBranch, limit, retakes };
     const held = await this.#store.repositories.byName(namespace.ownerId, name);
     if (held === undefined) await this.#room.onDisk();
     const fullName: RepoName = `${namespace.name}/${name}`;
+    const release = await holdNamespaces({ store: this.#store, locks: this.#locks }, [namespace]);
     const staged = repo.staged ?? join(this.#dataDir, 'incoming', `made-${id}-${randomUUID()}`);
     const isBuilt = repo.staged !== undefined;
     try {
-      if (!by.dryRun) await this.#moveLeftOverAside(fullName);
+      if (!by.dryRun) await this.moveLeftOverAside(fullName);
       // Everything that takes long comes before the row's transaction, which has the store to itself.
       if (!by.dryRun && held === undefined && !isBuilt) {
         await buildBare(staged, { defaultBranch, repoId: id });
@@ -78,26 +83,9 @@ export class Repos {
       await this.#store.repositories.add(row, by, () => this.#place(staged, fullName));
     } finally {
       await rm(staged, { recursive: true, force: true });
+      release();
     }
     return id;
-  }
-
-  /** Makes the row of a repository whose directory is in its place. @throws as `create` */
-  async register(
-    {
-      id,
-      namespace,
-      name,
-      defaultBranch,
-    }: { id: string; namespace: Namespace; name: string; defaultBranch: string },
-    by: Actor,
-  ): Promise<void> {
-    const settings = { description: '', visibility: 'private', defaultBranch } as const;
-    await this.#store.repositories.add(
-      { id, namespace, name, ...settings },
-      by,
-      async () => undefined,
-    );
   }
 
   async #place(staged: string, fullName: RepoName): Promise<void> {
@@ -117,7 +105,7 @@ export class Repos {
    * Moves an empty repository of ours that no row knows out of the way: a crash came between its making and the row's
    * commit. It is looked for before the row's transaction, which has the store to itself.
    */
-  async #moveLeftOverAside(fullName: RepoName): Promise<void> {
+  async moveLeftOverAside(fullName: RepoName): Promise<void> {
     const directory = this.directory({ fullName });
     const id = await readId(directory);
     if (id === undefined || (await this.#store.repositories.byId(id)) !== undefined) return;
@@ -138,9 +126,24 @@ export class Repos {
    * @throws UserError `unavailable` when row and directory disagree
    */
   async hold(repo: Repository, signal: AbortSignal): Promise<() => void> {
-    const release = await this.share(repo, signal);
+    return this.#inPlace(repo, await this.share(repo, signal));
+  }
+
+  /**
+   * Has the repository to itself.
+   *
+   * @returns the function that lets go of it
+   * @throws UserError `unavailable` when others hold it for 30 s, it was moved meanwhile, or row and directory disagree
+   */
+  async holdAlone(repo: Repository): Promise<() => void> {
+    return this.#inPlace(repo, await this.#locks.exclusive(repo.id, repo.fullName));
+  }
+
+  async #inPlace(repo: Repository, release: () => void): Promise<() => void> {
     if ((await readId(this.directory(repo))) === repo.id) return release;
     release();
+    const now = await this.#store.repositories.byId(repo.id);
+    if (now !== undefined && now.fullName !== repo.fullName) throw movedMeanwhile(repo.fullName);
     throw new UserError(
       'unavailable',
       `${repo.fullName}: its directory is missing or not the one on record`,
@@ -182,7 +185,7 @@ export class Repos {
   async set(repo: Repository, settings: RepositorySettings, by: Actor): Promise<boolean> {
     const { defaultBranch, visibility } = settings;
     const alone = defaultBranch !== undefined || visibility !== undefined;
-    const release = alone ? await this.#locks.exclusive(repo.id, repo.fullName) : () => undefined;
+    const release = alone ? await this.holdAlone(repo) : () => undefined;
     try {
       return await this.#store.repositories.set(repo, settings, by, async () => {
         if (defaultBranch !== undefined) await setHead(this.directory(repo), defaultBranch);

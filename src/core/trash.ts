@@ -7,6 +7,7 @@ import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { TrashedRepository } from '../store/trash.ts';
 import type { Locks } from './locks.ts';
+import { holdNamespaces } from './namespaces.ts';
 import { type Repos, readId } from './repos.ts';
 import type { Room } from './room.ts';
 import type { Sizes } from './sizes.ts';
@@ -66,7 +67,14 @@ export class TrashCan {
   /** @throws UserError `conflict` when its name was taken meanwhile, `unavailable` when its directory is missing */
   async restore({ id, fullName }: TrashedRepository, by: Actor): Promise<void> {
     const { store, repos, locks, room, sizes } = this.#parts;
-    const release = await locks.exclusive(id, fullName);
+    const found = await store.trash.byId(id);
+    if (found === undefined) throw gone(fullName);
+    const { namespaceId: ownerId, namespaceKind: kind, namespace: name } = found;
+    const leave = await holdNamespaces(this.#parts, [{ ownerId, kind, name }]);
+    const release = await locks.exclusive(id, fullName).catch((error) => {
+      leave();
+      throw error;
+    });
     try {
       const repo = await store.trash.byId(id);
       if (repo === undefined) throw gone(fullName);
@@ -88,6 +96,7 @@ export class TrashCan {
       if (!by.dryRun) sizes.changed(repo, to);
     } finally {
       release();
+      leave();
     }
   }
 

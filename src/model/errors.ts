@@ -40,10 +40,15 @@ export class UserError extends Error {
   }
 }
 
-/** The one answer for a repository that is missing and for one that may not be seen. */
+/**
+ * The one answer for a repository that is missing and for one that may not be seen.
+ *
+ * @param name - as it was asked for
+ */
 export function noSuchRepository(name: string, asker: string, aboutId?: string): UserError {
+  const capitals = /[A-Z]/.test(name) ? '; names of repositories have no capitals' : '';
   return new UserError('not_found', `${name}: no such repository, or not yours to see (${asker})`, {
-    hint: 'see what you reach with: list',
+    hint: `see what you reach with: list${capitals}`,
     aboutId,
   });
 }

@@ -10,6 +10,8 @@ export type Visibility = (typeof visibilities)[number];
 export interface RepoPath {
   readonly namespace: string | undefined;
   readonly name: string;
+  /** A path that no repository can be called, only an alias: deeper, or with capitals. `name` is empty then. */
+  readonly alias?: string;
 }
 
 const nameShape = /^[a-z0-9][a-z0-9._-]{0,62}$/;
@@ -47,35 +49,81 @@ export function isReserved(name: string): boolean {
   return reserved.has(name);
 }
 
+const longestAlias = 255;
+const deepestAlias = 10;
+
 /**
  * Reads the path of a git client or the REPO of a command: leading `/` or `~/`, one `.git` and a trailing slash
- * are dropped; what is left must be `name` or `namespace/name`.
+ * are dropped; what is left must be `name` or `namespace/name`, or what an alias may be called.
  *
  * @throws UserError `usage`
  */
 export function parseRepoPath(path: string): RepoPath {
-  const bare = path
+  const bare = barePath(path);
+  const fault = pathFault(bare);
+  if (fault === undefined) return namedPath(bare);
+  if (aliasFault(bare) === undefined) return { namespace: undefined, name: '', alias: bare };
+  throw noRepositoryName(path, fault);
+}
+
+/** Reads what a repository is to be called: `name` or `namespace/name`. @throws UserError `usage` */
+export function parseRepoName(path: string): RepoPath {
+  const bare = barePath(path);
+  const fault = pathFault(bare);
+  if (fault === undefined) return namedPath(bare);
+  throw noRepositoryName(path, fault);
+}
+
+/**
+ * Reads an alias: names of any case, up to ten deep.
+ *
+ * @returns it without what `parseRepoPath` drops
+ * @throws UserError `usage`
+ */
+export function parseAlias(path: string): string {
+  const bare = barePath(path);
+  const fault = aliasFault(bare);
+  if (fault === undefined) return bare;
+  throw new UserError('usage', `${quoted(path)} can be no alias: ${fault}`, {
+    hint: 'an alias is a path as other servers have them, as in Old/Group/Thing.git',
+  });
+}
+
+function barePath(path: string): string {
+  return path
     .replace(/^(~\/|\/)/, '')
     .replace(/\/$/, '')
     .replace(/\.git$/, '');
+}
+
+function pathFault(bare: string): string | undefined {
   const parts = bare.split('/');
-  const [first = '', second] = parts;
-  const fault =
-    parts.length > 2
-      ? 'it has more than one slash'
-      : (nameFault(first) ?? (second === undefined ? undefined : nameFault(second)));
-  if (fault !== undefined) {
-    throw new UserError('usage', `${quoted(path)} is not a repository name: ${fault}`, {
-      hint: 'a repository is called NAMESPACE/NAME, or NAME in your own namespace',
-    });
-  }
+  if (parts.length > 2) return 'it has more than one slash';
+  return parts.map(nameFault).find((fault) => fault !== undefined);
+}
+
+function aliasFault(bare: string): string | undefined {
+  if (bare.length > longestAlias) return `it is longer than ${longestAlias} characters`;
+  const parts = bare.split('/');
+  if (parts.length > deepestAlias) return `it is more than ${deepestAlias} deep`;
+  return parts.map((part) => nameFault(part.toLowerCase())).find((fault) => fault !== undefined);
+}
+
+function namedPath(bare: string): RepoPath {
+  const [first = '', second] = bare.split('/');
   return second === undefined
     ? { namespace: undefined, name: first }
     : { namespace: first, name: second };
 }
 
-export function repoPathText({ namespace, name }: RepoPath): string {
-  return namespace === undefined ? name : `${namespace}/${name}`;
+function noRepositoryName(path: string, fault: string): UserError {
+  return new UserError('usage', `${quoted(path)} is not a repository name: ${fault}`, {
+    hint: 'a repository is called NAMESPACE/NAME, or NAME in your own namespace',
+  });
+}
+
+export function repoPathText({ namespace, name, alias }: RepoPath): string {
+  return alias ?? (namespace === undefined ? name : `${namespace}/${name}`);
 }
 
 const longestQuote = 80;

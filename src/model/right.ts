@@ -53,7 +53,13 @@ export type Need =
   | { readonly kind: 'site-admin' }
   | { readonly kind: 'operator' }
   | { readonly kind: 'self'; readonly isSelf: boolean }
-  | { readonly kind: 'repo'; readonly right: Right; readonly on: RepoStanding }
+  | {
+      readonly kind: 'repo';
+      readonly right: Right;
+      readonly on: RepoStanding;
+      /** Whether it may not be archived, also where no write is asked for. */
+      readonly alive?: boolean | undefined;
+    }
   | {
       /** Gives or takes a right on a repository: `from` is what the other has by the grant that changes. */
       readonly kind: 'grant';
@@ -139,7 +145,8 @@ function decideRepo(who: Standing, need: Extract<Need, { kind: 'repo' | 'grant' 
     return { allowed, right, why };
   }
   if (!reaches(right, need.right)) return { allowed: false, right, why };
-  if (need.right === 'write' && need.on.archived) {
+  const changesIt = need.right === 'write' || need.alive === true;
+  if (changesIt && need.on.archived) {
     return { allowed: false, right, why: 'the repository is archived' };
   }
   const refs = writableRefs(who, need.on);

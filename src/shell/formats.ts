@@ -11,6 +11,8 @@ import {
   checkNamespace,
   escapeControls,
   nameFault,
+  parseAlias,
+  parseRepoName,
   parseRepoPath,
   quoted,
 } from '../model/repo.ts';
@@ -138,6 +140,9 @@ function checkSize(value: string): void {
 const checks: Readonly<Record<Format, (value: string) => void>> = {
   acts: checkActs,
   address: checkAddress,
+  alias: (value) => {
+    parseAlias(value);
+  },
   branch: (value) => {
     const fault = value.startsWith('refs/')
       ? 'give it without refs/heads/'
@@ -170,6 +175,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
+  },
+  'new-repo': (value) => {
+    parseRepoName(value);
   },
   path: checkText,
   pattern: checkPattern,

@@ -4,6 +4,7 @@ import { addAbortSignal } from 'node:stream';
 import type { Context } from '../commands/command.ts';
 import type { Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
+import { calledOtherwise, newName } from '../core/namespaces.ts';
 import { statuses, UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
@@ -34,6 +35,11 @@ export async function runCommand(
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
+  if (granted.repo !== undefined && granted.calledBefore !== undefined) {
+    const { fullName } = granted.repo;
+    if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
+    notes.push(newName(granted.calledBefore, fullName));
+  }
   const line = progressLine(request, globals);
   const context: Context = {
     core,

@@ -1,5 +1,6 @@
 import { finished } from 'node:stream/promises';
 import type { Core } from '../core/core.ts';
+import { calledOtherwise, movedMeanwhile, newName } from '../core/namespaces.ts';
 import { PushRequest } from '../core/push-request.ts';
 import { statuses, UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
@@ -16,16 +17,24 @@ import { send } from './send.ts';
 /** How many refs of one push the record names; the history has them all. */
 const refsInRecord = 100;
 
+/** What a transfer's path means. */
+interface Found {
+  /** undefined where a push may create it. */
+  readonly repo: Repository | undefined;
+  /** The old name that led to it. */
+  readonly calledBefore?: string | undefined;
+}
+
 /** Runs a git transfer for whoever may; pushes in their turn. */
 export async function runTransfer(core: Core, request: Request, plan: Plan): Promise<Done> {
-  const repo = await allowed(core, request, plan);
+  const found = await allowed(core, request, plan);
   const warning = await keyWarning(core, request.principal);
   if (warning !== undefined) await send(request.stdio.stderr, `${warning}\n`);
-  if (plan.right === 'read') return carryOut(core, request, { plan, repo });
+  if (plan.right === 'read') return carryOut(core, request, { plan, found });
   const turn = await pushTurn(core.pushes, request);
   try {
-    const now = turn.waited ? await allowed(core, request, plan) : repo;
-    return await carryOut(core, request, { plan, repo: now });
+    const now = turn.waited ? await allowed(core, request, plan) : found;
+    return await carryOut(core, request, { plan, found: now });
   } finally {
     turn.leave();
   }
@@ -35,40 +44,63 @@ export async function runTransfer(core: Core, request: Request, plan: Plan): Pro
 async function carryOut(
   core: Core,
   request: Request,
-  { plan, repo }: { plan: Plan; repo: Repository | undefined },
+  { plan, found }: { plan: Plan; found: Found },
 ): Promise<Done> {
-  if (repo === undefined) {
+  const held = await hold(core, request, { plan, found });
+  if (held === undefined) {
     await core.room.onDisk();
-    return push(core, request, { plan: plan as WritePlan, repo });
+    return push(core, request, { plan: plan as WritePlan, repo: undefined });
   }
-  const release = await core.repos.hold(repo, request.signal);
+  const { repo, release } = held;
   try {
     // What was true before the wait for the lock may not be true any more (S11).
     const now = await allowed(core, request, plan);
-    if (now?.id !== repo.id) {
-      throw new UserError('unavailable', `${repo.fullName}: it was moved meanwhile`, {
-        hint: 'try again',
-      });
-    }
+    if (now.repo?.id !== repo.id) throw movedMeanwhile(repo.fullName);
     if (plan.right === 'write') return await push(core, request, { plan, repo });
+    if (now.calledBefore !== undefined) {
+      const url = core.cloneUrl(repo.fullName);
+      const line = `${newName(now.calledBefore, repo.fullName)}: ${url}\n`;
+      await send(request.stdio.stderr, line);
+    }
     return await read(core, request, { plan, repo });
   } finally {
     release();
   }
 }
 
-/** The repository, once it is decided that the transfer may be; undefined where a push may create it. */
-async function allowed(core: Core, request: Request, plan: Plan): Promise<Repository | undefined> {
+/** Holds a repository; one that was moved during the wait is looked up, and held, again. */
+async function hold(
+  core: Core,
+  request: Request,
+  { plan, found: { repo } }: { plan: Plan; found: Found },
+): Promise<{ repo: Repository; release: () => void } | undefined> {
+  if (repo === undefined) return undefined;
+  try {
+    return { repo, release: await core.repos.hold(repo, request.signal) };
+  } catch (error) {
+    const now = await allowed(core, request, plan);
+    if (now.repo?.id !== repo.id || now.repo.fullName === repo.fullName) throw error;
+    return { repo: now.repo, release: await core.repos.hold(now.repo, request.signal) };
+  }
+}
+
+/** @returns what the path means, once it is decided that the transfer may be */
+async function allowed(core: Core, request: Request, plan: Plan): Promise<Found> {
   const { principal } = request;
   const { path, right } = plan;
   try {
-    const { repo } = await core.access.authorize(principal, {
+    const found = await core.access.authorize(principal, {
       need: 'repo',
       path,
       right,
       through: 'git',
     });
-    return repo;
+    const { repo, calledBefore } = found;
+    if (repo !== undefined && calledBefore !== undefined && right === 'write') {
+      const remedy = `git remote set-url origin ${core.cloneUrl(repo.fullName)}`;
+      throw calledOtherwise(calledBefore, repo.fullName, remedy);
+    }
+    return { repo, calledBefore };
   } catch (error) {
     const missing = error instanceof UserError && error.code === 'not_found';
     if (plan.right === 'read' || !missing) throw error;
@@ -77,7 +109,7 @@ async function allowed(core: Core, request: Request, plan: Plan): Promise<Reposi
       () => false,
     );
     if (!creatable) throw error;
-    return undefined;
+    return { repo: undefined };
   }
 }
 

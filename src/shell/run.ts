@@ -15,7 +15,10 @@ import { send } from './send.ts';
 
 /** The only gate: record opened, words resolved, right decided, run, record closed, exit status. */
 export function createRun(core: Core): Run {
-  return async (request) => {
+  return async (arrived) => {
+    // Where the store can't be read the record is not opened either, and that is answered.
+    const named = await core.access.named(arrived.principal).catch(() => arrived.principal);
+    const request = { ...arrived, principal: named };
     const { id, door, principal, address } = request;
     const who = principalText(principal);
     const log = core.log.child({ request: id, door, principal: who, address });

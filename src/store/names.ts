@@ -10,7 +10,16 @@ export interface Namespace {
   readonly ownerId: string;
 }
 
-/** Takes a name for a user or org. Names once used stay taken (S6). @throws UserError `conflict` */
+/** A name as it was given once. */
+export interface GivenName {
+  readonly kind: 'user' | 'org';
+  /** The id of the user or org. */
+  readonly ownerId: string;
+  /** What its owner is called now; undefined after the owner's end. */
+  readonly now: string | undefined;
+}
+
+/** Takes a name for a user or org. Names once used stay taken (S6), but for their owner. @throws UserError `conflict` */
 export async function takeName(
   { trx }: Write,
   name: string,
@@ -26,6 +35,10 @@ export async function takeName(
     throw new UserError('conflict', `${held.kind} ${name} exists already`, {
       hint: `see it with: ${held.kind} show ${name}`,
     });
+  }
+  if (held?.owner_id === ownerId) {
+    await trx.updateTable('namespace').set({ current: 1 }).where('name', '=', name).execute();
+    return;
   }
   if (held !== undefined) {
     throw new UserError(
@@ -83,6 +96,30 @@ export class Names {
       .where('current', '=', 1)
       .executeTakeFirst();
     return row && { name: row.name, kind: row.kind, ownerId: row.owner_id };
+  }
+
+  /** What a name means that somebody has or had; undefined for one that nobody ever had, or that was released. */
+  async given(name: string): Promise<GivenName | undefined> {
+    const row = await this.#db
+      .selectFrom('namespace as given')
+      .leftJoin('namespace as now', (join) =>
+        join.onRef('now.owner_id', '=', 'given.owner_id').on('now.current', '=', sql.lit(1)),
+      )
+      .select(['given.kind', 'given.owner_id', 'now.name'])
+      .where('given.name', '=', name)
+      .executeTakeFirst();
+    return row && { kind: row.kind, ownerId: row.owner_id, now: row.name ?? undefined };
+  }
+
+  /** What a user or org is called now. */
+  async ofOwner(ownerId: string): Promise<string | undefined> {
+    const row = await this.#db
+      .selectFrom('namespace')
+      .select('name')
+      .where('owner_id', '=', ownerId)
+      .where('current', '=', sql.lit(1))
+      .executeTakeFirst();
+    return row?.name;
   }
 
   /** All names that the present or former owner of a name has had; that one alone where it never had any. */

@@ -1,6 +1,7 @@
 import { UserError } from '../model/errors.ts';
 import type { Right, Role } from '../model/right.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
+import { putMember, refuseLastOwner } from './members.ts';
 import { retireName, takeName } from './names.ts';
 import { dropRules } from './rules.ts';
 import type { Database } from './sqlite.ts';
@@ -188,29 +189,6 @@ export class Orgs {
   }
 }
 
-async function putMember(
-  { trx }: Write,
-  orgId: string,
-  userId: string,
-  role: Role | undefined,
-): Promise<void> {
-  await trx
-    .deleteFrom('org_member')
-    .where('org_id', '=', orgId)
-    .where('user_id', '=', userId)
-    .execute();
-  if (role === undefined) {
-    const teams = trx.selectFrom('team').select('id').where('org_id', '=', orgId);
-    await trx
-      .deleteFrom('team_member')
-      .where('user_id', '=', userId)
-      .where('team_id', 'in', teams)
-      .execute();
-    return;
-  }
-  await trx.insertInto('org_member').values({ org_id: orgId, user_id: userId, role }).execute();
-}
-
 async function refuseStale(
   { trx }: Write,
   org: Org,
@@ -226,24 +204,5 @@ async function refuseStale(
   if (row?.role === from) return;
   throw new UserError('conflict', `${org.name}: the role of ${user.name} changed meanwhile`, {
     hint: `look again with: org member list ${org.name}`,
-  });
-}
-
-async function refuseLastOwner(
-  { trx }: Write,
-  org: Org,
-  user: { id: string; name: string },
-): Promise<void> {
-  const other = await trx
-    .selectFrom('org_member')
-    .select('user_id')
-    .where('org_id', '=', org.id)
-    .where('role', '=', 'owner')
-    .where('user_id', '<>', user.id)
-    .limit(1)
-    .executeTakeFirst();
-  if (other !== undefined) return;
-  throw new UserError('conflict', `${user.name} is the last owner of ${org.name}`, {
-    hint: `make somebody else owner first: org member role ${org.name} USER owner`,
   });
 }

@@ -3,6 +3,7 @@ import { UserError } from '../model/errors.ts';
 import type { Visibility } from '../model/repo.ts';
 import { type Actor, type Write, write } from './changes.ts';
 import type { Namespace } from './names.ts';
+import { forgetPaths, retake } from './retake.ts';
 import { dropRules } from './rules.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
@@ -36,12 +37,15 @@ export interface NewRepository {
   readonly defaultBranch: string;
   /** How many repositories the namespace may have with it; any number without. */
   readonly limit?: number | undefined;
+  /** The repositories that the name may lead to so far: it ends to. */
+  readonly retakes?: readonly string[] | undefined;
 }
 
 export interface RepositorySettings {
   readonly description?: string | undefined;
   readonly visibility?: Visibility | undefined;
   readonly defaultBranch?: string | undefined;
+  readonly archived?: boolean | undefined;
 }
 
 /** A place in the order of full names. */
@@ -67,7 +71,7 @@ export function repositoryRows(db: Kysely<Tables>) {
 }
 
 /** Those that are not in the trash. */
-function select(db: Kysely<Tables>) {
+export function select(db: Kysely<Tables>) {
   return repositoryRows(db).where('repository.deleted_at', 'is', null);
 }
 
@@ -108,6 +112,8 @@ export class Repositories {
       const fullName = `${repo.namespace.name}/${repo.name}`;
       await refuseTaken(w, { namespaceId: repo.namespace.ownerId, name: repo.name, fullName });
       await refuseOver(w, repo.namespace, repo.limit);
+      const path = { namespaceId: repo.namespace.ownerId, name: repo.name, text: fullName };
+      await retake(w, path, repo.retakes);
       await w.trx
         .insertInto('repository')
         .values({
@@ -149,18 +155,20 @@ export class Repositories {
       // Read here: what the caller knows may be older than a change that it waited for.
       const now = await w.trx
         .selectFrom('repository')
-        .select(['description', 'visibility', 'default_branch'])
+        .select(['description', 'visibility', 'default_branch', 'archived'])
         .where('id', '=', repo.id)
         .executeTakeFirstOrThrow();
       const next = {
         description: settings.description ?? now.description,
         visibility: settings.visibility ?? now.visibility,
         default_branch: settings.defaultBranch ?? now.default_branch,
+        archived: Number(settings.archived ?? now.archived),
       };
       const same =
         next.description === now.description &&
         next.visibility === now.visibility &&
-        next.default_branch === now.default_branch;
+        next.default_branch === now.default_branch &&
+        next.archived === now.archived;
       if (same) return false;
       await w.trx
         .updateTable('repository')
@@ -237,11 +245,13 @@ export async function refuseTaken(
 export async function removeRow(w: Write, repo: Repository): Promise<void> {
   await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
   await dropRules(w, repo.id);
+  await forgetPaths(w, repo.id);
   await w.trx.deleteFrom('archived_tip').where('repo_id', '=', repo.id).execute();
   await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
   await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
 }
 
+/** A row of `repositoryRows`. */
 export function toRepository(row: RepositoryRow): Repository {
   return {
     id: row.id,

@@ -6,6 +6,7 @@ import { migrate } from './migrate.ts';
 import { foundation } from './migrations/001-foundation.ts';
 import { auditHeads } from './migrations/003-audit-heads.ts';
 import { keys } from './migrations/004-keys.ts';
+import { names } from './migrations/005-names.ts';
 import { repositoryLife } from './migrations/006-repository-life.ts';
 import { refRules } from './migrations/007-ref-rules.ts';
 import type { Tables } from './tables.ts';
@@ -26,7 +27,7 @@ export class Database extends Kysely<Tables> {
   }
 }
 
-const migrations = [foundation, auditHeads, keys, repositoryLife, refRules];
+const migrations = [foundation, auditHeads, keys, names, repositoryLife, refRules];
 
 export interface OpenDatabase {
   readonly db: Database;

@@ -1,4 +1,5 @@
 import { Access } from './access.ts';
+import { Aliases } from './aliases.ts';
 import { AuditLog } from './audit.ts';
 import { AuditHeads } from './audit-heads.ts';
 import { AuditSearch } from './audit-search.ts';
@@ -6,8 +7,10 @@ import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
 import { DeployKeys } from './deploy-keys.ts';
 import { Keys } from './keys.ts';
+import { Moves } from './moves.ts';
 import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
+import { Paths } from './paths.ts';
 import { Pushes } from './pushes.ts';
 import { Repositories } from './repositories.ts';
 import { RefRules } from './rules.ts';
@@ -29,6 +32,9 @@ export interface Store {
   readonly teams: Teams;
   readonly names: Names;
   readonly repositories: Repositories;
+  readonly paths: Paths;
+  readonly aliases: Aliases;
+  readonly moves: Moves;
   readonly trash: Trash;
   readonly upkeep: Upkeep;
   readonly usage: Usage;
@@ -59,6 +65,9 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     teams: new Teams(db),
     names: new Names(db),
     repositories: new Repositories(db),
+    paths: new Paths(db),
+    aliases: new Aliases(db),
+    moves: new Moves(db),
     trash: new Trash(db),
     upkeep: new Upkeep(db),
     usage: new Usage(db),

@@ -56,6 +56,14 @@ export interface Tables {
     tidied_at: string | null;
     repacked_at: string | null;
   };
+  redirect: { namespace_id: string; name: string; repo_id: string };
+  alias: { path: string; repo_id: string; added_by: string; added_at: string };
+  move_journal: {
+    subject_id: string;
+    kind: 'repo' | 'namespace';
+    from_path: string;
+    to_path: string;
+  };
   access_grant: {
     id: string;
     on_kind: 'repo' | 'org';

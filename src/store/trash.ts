@@ -9,6 +9,7 @@ import {
   repositoryRows,
   toRepository,
 } from './repositories.ts';
+import { retake } from './retake.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { refuseOver } from './usage.ts';
@@ -105,7 +106,7 @@ export class Trash {
    * Takes a repository out again; `place` moves its directory back in the same transaction.
    *
    * @param limit - how many repositories its namespace may have with it
-   * @throws UserError `conflict` when its name was taken meanwhile, `unavailable` over `limit`
+   * @throws UserError `conflict` when its name was taken meanwhile or leads to another one, `unavailable` over `limit`
    */
   async restore(
     repo: TrashedRepository,
@@ -117,6 +118,7 @@ export class Trash {
       const { namespace, namespaceId, namespaceKind } = repo;
       const owner = { name: namespace, kind: namespaceKind, ownerId: namespaceId };
       await refuseOver(w, owner, limit);
+      await retake(w, { namespaceId, name: repo.name, text: repo.fullName }, [repo.id]);
       const { numUpdatedRows } = await w.trx
         .updateTable('repository')
         .set({ deleted_at: null, deleted_by: null, updated_at: w.now })

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
 import { insertKey, type NewKey, revokeKeys } from './key-writes.ts';
+import { inherit, orphanedBy } from './members.ts';
 import { releaseName, retireName, takeName } from './names.ts';
 import type { Database } from './sqlite.ts';
 import { inTrash } from './trash.ts';
@@ -122,6 +123,26 @@ export class Users {
     });
   }
 
+  /**
+   * Disables a leaver, and has an heir own the orgs that would have no owner then.
+   *
+   * @returns whether the account was active, and the names of these orgs
+   * @throws UserError `conflict` when there are any, and no heir
+   */
+  async offboard(
+    user: User,
+    heir: User | undefined,
+    by: Actor,
+  ): Promise<{ disabled: boolean; orgs: readonly string[] }> {
+    return write(this.#db, by, async (w) => {
+      const orgs = await inherit(w, user, heir);
+      const disabled = await setColumn(w, user.id, { state: 'disabled' });
+      const detail = { name: user.name };
+      if (disabled) await w.log({ type: 'user-disabled', subjectId: user.id, detail });
+      return { disabled, orgs };
+    });
+  }
+
   /** Makes a site admin, or takes that back. @returns whether anything changed */
   async setAdmin(user: User, admin: boolean, by: Actor): Promise<boolean> {
     if (user.admin === admin) return false;
@@ -209,8 +230,8 @@ export async function insertUser(
   return id;
 }
 
-async function refuseOwner({ trx }: Write, user: User): Promise<void> {
-  const repo = await trx
+async function refuseOwner(w: Write, user: User): Promise<void> {
+  const repo = await w.trx
     .selectFrom('repository')
     .select(['name', 'deleted_at'])
     .where('namespace_id', '=', user.id)
@@ -226,26 +247,7 @@ async function refuseOwner({ trx }: Write, user: User): Promise<void> {
       },
     );
   }
-  const orphan = await trx
-    .selectFrom('org_member as mine')
-    .innerJoin('org', 'org.id', 'mine.org_id')
-    .select('org.name')
-    .where('mine.user_id', '=', user.id)
-    .where('mine.role', '=', 'owner')
-    .where((eb) =>
-      eb.not(
-        eb.exists(
-          eb
-            .selectFrom('org_member as other')
-            .select('other.user_id')
-            .whereRef('other.org_id', '=', 'mine.org_id')
-            .where('other.role', '=', 'owner')
-            .where('other.user_id', '<>', user.id),
-        ),
-      ),
-    )
-    .limit(1)
-    .executeTakeFirst();
+  const orphan = await orphanedBy(w, user.id).limit(1).executeTakeFirst();
   if (orphan === undefined) return;
   throw new UserError('conflict', `${user.name} is the last owner of ${orphan.name}`, {
     hint: `make somebody else owner first: org member role ${orphan.name} USER owner`,

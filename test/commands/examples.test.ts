@@ -55,6 +55,12 @@ const before: Record<string, readonly string[]> = {
   'sshkey add - --repo acme/app --repo acme/lib --right write --refs "ci/**" < ci.pub': [
     'init acme/lib',
   ],
+  'repo rename acme/old-app new-app': ['init acme/old-app'],
+  'repo rename acme/tool guests/tool': ['init acme/tool', 'org create guests --exist-ok'],
+  'repo archive acme/done': ['init acme/done'],
+  'org rename oldguild newguild': ['org create oldguild'],
+  'user rename newhire hire': ['user add newhire'],
+  'user offboard leaver --repos-to bo --yes': ['user add leaver'],
   'user release olduser': ['user add olduser', 'user delete olduser --yes'],
 };
 /** Who types it, where that is not the admin over SSH. */

@@ -5,6 +5,8 @@ import {
   escapeControls,
   isReserved,
   nameFault,
+  parseAlias,
+  parseRepoName,
   parseRepoPath,
   quoted,
   repoPathText,
@@ -58,19 +60,7 @@ t.test('a path loses one leading slash or ~/, one .git and one slash at its end'
 });
 
 t.test('what leads elsewhere, or could, is no path', async (t) => {
-  const bad = [
-    '',
-    '/',
-    '//',
-    '.',
-    '..',
-    '~',
-    '.git',
-    '/.git',
-    '../acme/app',
-    'acme/../app',
-    'a/b/c',
-  ];
+  const bad = ['', '/', '//', '.', '..', '~', '.git', '/.git', '../acme/app', 'acme/../app'];
   const hostile = [
     '//acme/app',
     'acme//app',
@@ -79,14 +69,7 @@ t.test('what leads elsewhere, or could, is no path', async (t) => {
     'acme/app.git.git',
     '~ana/app',
   ];
-  const more = [
-    '-oProxyCommand=x',
-    '--upload-pack=x/y',
-    'acme/-app',
-    'Acme/app',
-    'acme/App',
-    'acme/a b',
-  ];
+  const more = ['-oProxyCommand=x', '--upload-pack=x/y', 'acme/-app', 'acme/a b'];
   for (const path of [
     ...bad,
     ...hostile,
@@ -103,6 +86,29 @@ t.test('what leads elsewhere, or could, is no path', async (t) => {
       JSON.stringify(path),
     );
 });
+
+t.test(
+  'a path that no repository is called may be an alias, whatever its case and depth',
+  async (t) => {
+    for (const path of ['Acme/app', 'acme/App', 'App', 'a/b/c', 'Old/Group/Thing', 'a/B/c/D/e']) {
+      for (const form of [path, `/${path}`, `~/${path}.git`, `${path}.git/`]) {
+        t.strictSame(parseRepoPath(form), { namespace: undefined, name: '', alias: path }, form);
+        t.equal(repoPathText(parseRepoPath(form)), path);
+        t.equal(parseAlias(form), path);
+      }
+      t.throws(() => parseRepoName(path), { code: 'usage', message: /is not a repository name: / });
+    }
+    t.equal(parseAlias('acme/app.git'), 'acme/app');
+    t.strictSame(parseRepoName('acme/app.git'), { namespace: 'acme', name: 'app' });
+    const deep = Array(10).fill('a').join('/');
+    t.equal(parseAlias(deep), deep);
+    for (const path of [`${deep}/a`, 'a//b', 'a/../b', 'a/.git/b', `A/${'b'.repeat(64)}`])
+      t.throws(() => parseAlias(path), { code: 'usage', message: /can be no alias: / }, path);
+    t.throws(() => parseAlias(Array(5).fill('a'.repeat(60)).join('/')), {
+      message: /longer than 255/,
+    });
+  },
+);
 
 t.test('a path is shown as it was meant', async (t) => {
   t.equal(repoPathText({ namespace: 'acme', name: 'app' }), 'acme/app');

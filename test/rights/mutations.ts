@@ -25,7 +25,7 @@ export const mutations: readonly Mutation[] = [
   {
     fault: 'the archive is not looked at',
     file: right,
-    from: "need.right === 'write' && need.on.archived",
+    from: 'changesIt && need.on.archived',
     to: 'false',
     noticedBy: /^git push acme\/old/,
   },
@@ -116,15 +116,15 @@ export const mutations: readonly Mutation[] = [
   {
     fault: 'what may not be read is denied, not hidden',
     file: access,
-    from: "if (!reaches(decision.right, 'read')) throw hidden;",
+    from: "if (!decision.allowed && !reaches(decision.right, 'read')) continue;",
     to: '',
     noticedBy: /^git clone acme\/private/,
   },
   {
     fault: 'what may be read is hidden from those who may not do more',
     file: access,
-    from: "if (!reaches(decision.right, 'read')) throw hidden;",
-    to: 'throw hidden;',
+    from: 'if (!decision.allowed) throw await this.#tooLittle(principal, repo, decision, right);',
+    to: 'if (!decision.allowed) continue;',
     noticedBy: /^repo set acme\/internal/,
   },
   {
@@ -200,8 +200,8 @@ export const mutations: readonly Mutation[] = [
   {
     fault: 'to give a right it takes none that reaches so far',
     file: access,
-    from: "await this.#repo(principal, standing, ask.path, 'admin')",
-    to: '{ repo: await this.#lookup.find(principal, ask.path) }',
+    from: "await this.#repo(principal, standing, {\n      path: ask.path,\n      right: 'admin',\n    });",
+    to: '{ standing, repo: (await this.#lookup.leads(principal, ask.path))[0]?.repo };',
     noticedBy: /^repo access grant acme\/private tmp read/,
   },
   {

@@ -17,6 +17,12 @@ const undoings: readonly [RegExp, string][] = [
   [/^repo restore (\S+)$/, 'repo delete $1 --yes'],
   [/^org member add acme tmp.*$/, 'org member remove acme tmp'],
   [/^user disable (\S+)$/, 'user enable $1'],
+  [/^user offboard (\S+) --yes$/, 'user enable $1'],
+  [/^user rename (\S+) (\S+)$/, 'user rename $2 $1'],
+  [/^org rename (\S+) (\S+)$/, 'org rename $2 $1'],
+  [/^repo rename (\w+)\/(\w+) ([\w-]+)$/, 'repo rename $1/$3 $2'],
+  [/^repo rename (\S+) (\w+\/[\w-]+)$/, 'repo rename $2 $1'],
+  [/^repo archive (acme\/private)$/, 'repo unarchive $1'],
 ];
 
 /** Asks the table's questions in its order. @returns the rows that came out otherwise, at most `limit` of them */

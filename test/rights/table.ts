@@ -167,7 +167,9 @@ git clone acme/old                          2  0  3  0  0  0  0  0  0  0  0  0  
 git push acme/old                           2  4  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
 merge acme/old main                         4  4  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
 show acme/old                               o  o  3  o  a  r  w  r  w  a  w  w  3  3  4  4  4  4  4
-repo set acme/old --description {new}       0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo set acme/old --description {new}       4  4  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+repo access grant acme/old tmp read         0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo archive acme/old                       0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 show beta/app                               o  o  3  o  a  3  3  3  3  3  3  3  3  3  4  4  4  4  4
 list beta/app                               o  o  -  o  a  -  -  -  -  -  -  -  -  4  4  4  4  4  4
 git push beta/app                           2  0  3  0  0  3  3  3  3  3  3  3  3  3  4  4  4  4  4
@@ -262,6 +264,32 @@ sshkey revoke {spare} --user tgt --yes      3  3  4  4  4  4  4  4  4  4  4  4  
 sshkey revoke {key} --yes                   0  0  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
 sshkey revoke {key} --user tgt --yes        0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 sshkey generate --dry-run                   0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+# Names: a rename within the namespace takes admin, out of it the owner and the right to create there
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo rename acme/private {new}              0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo rename acme/internal {new}             0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo rename un/private {new}                0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo rename acme/private private            0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo rename acme/private internal           5  5  3  5  5  4  4  4  4  5  4  4  3  3  4  4  4  4  4
+repo rename acme/private un/{new}           0  0  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+repo rename un/private acme/{new}           0  0  4  3  3  3  3  4  4  4  4  3  3  3  4  4  4  4  4
+repo rename acme/private nowhere/{new}      3  3  3  3  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+repo rename acme/none {new}                 3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo archive acme/private                   0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo unarchive acme/internal                0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo alias add Old/{new} acme/private       0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo alias add acme/{new} acme/private      0  0  3  0  0  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+repo alias add un/{new} acme/internal       0  0  4  4  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
+repo alias add nowhere/{new} un/private     0  0  4  3  3  3  3  4  4  4  4  3  3  3  4  4  4  4  4
+repo alias list acme/private                0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo alias list                             0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+repo alias remove Old/none                  3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+org rename acme {new}                       0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+org rename nowhere {new}                    3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+user rename tgt {new}                       0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user offboard cap --yes                     0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user offboard tgt --yes                     5  5  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+user offboard cap                           2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 # The server
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 audit list                                  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4

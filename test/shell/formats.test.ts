@@ -20,6 +20,19 @@ const noNames = [
   'x'.repeat(64),
 ];
 
+const noPaths = [
+  '',
+  '../x',
+  'a/../b',
+  '-oProxyCommand=x',
+  '--upload-pack=x/y',
+  'a/b\n',
+  'a b',
+  'acme/.git',
+  'acme/x.lock',
+  'x'.repeat(100_000),
+];
+
 const words: Record<Format, { good: string[]; bad: string[] }> = {
   acts: {
     good: ['create', 'force,delete', 'create,update,force,delete'],
@@ -36,6 +49,15 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       '::1/',
       '1.2.3.4 ',
       '192.0.2.7/24/24',
+    ],
+  },
+  alias: {
+    good: ['Old/Group/Thing.git', 'app', 'a/b', 'A', '/a/b/c.git/', 'a/'.repeat(9).concat('a')],
+    bad: [
+      ...noPaths,
+      'a/'.repeat(10).concat('a'),
+      'a/b.git/c',
+      'x'.repeat(60).concat('/').repeat(5),
     ],
   },
   branch: {
@@ -100,6 +122,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: names,
     bad: [...noNames, 'cpm', 'git', 'root', 'nobody', 'operator', 'anonymous'],
   },
+  'new-repo': {
+    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
+    bad: [...noPaths, 'Acme/app', 'App', 'a/b/c'],
+  },
   path: { good: ['-', './x', '/etc/x'], bad: [long, ...controls] },
   pattern: {
     good: ['*', 'acme/*', 'a?c', 'acme/app', '-*', '*'.repeat(200)],
@@ -110,21 +136,8 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     bad: ['', '***', 'a..b', 'a b', 'a?', '[a]', '/a', 'a/', '*\n', '*'.repeat(300)],
   },
   repo: {
-    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
-    bad: [
-      '',
-      '../x',
-      'a/../b',
-      'a/b/c',
-      '-oProxyCommand=x',
-      '--upload-pack=x/y',
-      'Acme/app',
-      'a/b\n',
-      'a b',
-      'acme/.git',
-      'acme/x.lock',
-      'x'.repeat(100_000),
-    ],
+    good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git', 'Acme/app', 'a/b/c'],
+    bad: noPaths,
   },
   setting: {
     good: ['limits.idle', 'data_dir', 'shutdown.grace'],

@@ -117,6 +117,7 @@ t.test('every flag with one value is refused when it is given twice', async (t) 
 
 const samples: Record<string, string> = {
   address: '192.0.2.7',
+  alias: 'Old/App',
   branch: 'main',
   description: 'd',
   duration: '5m',
@@ -127,6 +128,7 @@ const samples: Record<string, string> = {
   moment: '3d',
   name: 'ana',
   namespace: 'ana',
+  'new-repo': 'app',
   path: '-',
   pattern: '*',
   'ref-pattern': 'main',

@@ -1,6 +1,7 @@
 import type { RefCommand } from '../../src/model/ref.ts';
 import type { AuditRow } from '../../src/store/audit.ts';
 import type { AuditFilter } from '../../src/store/audit-search.ts';
+import type { Namespace } from '../../src/store/names.ts';
 import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
@@ -137,6 +138,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await pushes.unsettled();
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
+  await move(store, app, namespace);
   await tidy(store, app);
   await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
   await discard(store, app, bo.id);
@@ -173,6 +175,35 @@ async function discard({ repositories, trash }: Store, app: Repository, userId: 
   const gone = await repositories.byId(id);
   if (gone === undefined) throw new Error('a repository was added and is not there');
   await repositories.remove(gone, actor(), nothing);
+}
+
+async function move(store: Store, app: Repository, namespace: Namespace): Promise<void> {
+  const { aliases, moves, names, paths, usage, users } = store;
+  await moves.begin({ kind: 'repo', subjectId: app.id, from: 'acme/app', to: 'acme/core' });
+  await moves.unfinished();
+  await moves.end(app.id);
+  const place = { namespace, name: 'core', limit: 9, retakes: [] };
+  await moves.renameRepo(app, place, actor(), nothing);
+  await moves.renameRepo({ ...app, name: 'core' }, { ...place, name: 'app' }, actor(), nothing);
+  await paths.at({ namespaceId: namespace.ownerId, name: 'app', text: 'acme/app' });
+  const path = { namespaceId: namespace.ownerId, name: 'old', text: 'acme/old' };
+  await aliases.add(app, { path, retakes: [] }, actor());
+  const alias = await aliases.find('acme/old');
+  await aliases.ofRepo(app.id);
+  await aliases.page('', 10);
+  if (alias !== undefined) await aliases.remove(alias, actor());
+  const owner = { kind: 'org', id: namespace.ownerId, name: 'acme' } as const;
+  await moves.renameOwner(owner, 'works', actor(), nothing);
+  await moves.renameOwner({ ...owner, name: 'works' }, 'acme', actor(), nothing);
+  await names.given('works');
+  await names.ofOwner(namespace.ownerId);
+  await usage.repositoriesIn(namespace.ownerId);
+  const [ada, bo] = [await users.byName('ada'), await users.byName('bo')];
+  if (ada === undefined || bo === undefined) throw new Error('users were added and are not there');
+  await users.offboard(ada, bo, actor());
+  await users.setState(ada, 'active', actor());
+  await users.offboard(bo, ada, actor());
+  await users.setState(bo, 'active', actor());
 }
 
 async function deploy(store: Store, { ada }: People): Promise<void> {

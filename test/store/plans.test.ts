@@ -12,6 +12,7 @@ import { doEverything } from './everything.ts';
 
 const subjects = [
   'access',
+  'aliases',
   'audit',
   'auditHeads',
   'auditSearch',
@@ -19,8 +20,10 @@ const subjects = [
   'deployKeys',
   'imports',
   'keys',
+  'moves',
   'names',
   'orgs',
+  'paths',
   'pushes',
   'repositories',
   'rules',
@@ -105,6 +108,11 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     in: 'from "push_journal"',
     step: 'SCAN push_journal',
     why: 'read at the start alone; holds what runs, and after a crash what ran',
+  },
+  {
+    in: 'from "move_journal"',
+    step: 'SCAN move_journal',
+    why: 'read at the start alone; holds what a crash cut off',
   },
   {
     in: 'from "open_request"',
