@@ -21,6 +21,7 @@ export type Format =
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'oid'
   | 'new-repo'
   | 'path'
   | 'pattern'
@@ -33,6 +34,7 @@ export type Format =
   | 'source'
   | 'text'
   | 'url'
+  | 'value'
   | 'uuid'
   | 'who'
   | 'whom';
@@ -107,6 +109,8 @@ export interface Context {
   readonly progress: ((now: Progress) => void) | undefined;
   /** A line for the person, on stderr. */
   note(line: string): void;
+  /** Adds to what the record keeps of the request. */
+  record(detail: Readonly<Record<string, unknown>>): void;
 }
 
 /** A list that is made while it is printed. */

@@ -1,6 +1,6 @@
 import { mergeModes } from '../core/merge/join.ts';
 import { mergeBranches } from '../core/merge/merge.ts';
-import { cleanMessage, messageFault } from '../model/commit.ts';
+import { checkedMessage } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
 import { shortOid } from '../model/oid.ts';
 import { parseRepoPath } from '../model/repo.ts';
@@ -62,7 +62,7 @@ export const merge = command({
   run: async (context, args): Promise<Answer> => {
     const { core, principal, by, signal, note } = context;
     const repo = present(context.granted.repo);
-    const message = await messageOf(context, args.message);
+    const message = args.message === undefined ? undefined : await messageOf(context, args.message);
     const { source, into, mode = 'merge' } = args;
     const request = { repo, principal, by, signal, source, into, mode, message };
     const { during, commit = null, ...answer } = await mergeBranches(core, request);
@@ -94,22 +94,10 @@ function conflictLine({ path, kind }: Answer['conflicts'][number]): string {
   return `${kind}\t${path}`;
 }
 
-function pathsText(count: number): string {
-  return count === 1 ? 'one path' : `${count} paths`;
+async function messageOf({ readFile }: Context, given: string): Promise<string> {
+  return checkedMessage(given === '-' ? await readFile('-') : Buffer.from(given));
 }
 
-/** @throws UserError `usage` when nothing is left of the message once it is clean */
-async function messageOf(
-  { readFile }: Context,
-  given: string | undefined,
-): Promise<string | undefined> {
-  if (given === undefined) return undefined;
-  const text = given === '-' ? await readFile('-') : Buffer.from(given);
-  const fault = messageFault(text);
-  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
-  const message = cleanMessage(text.toString());
-  if (message !== '') return message;
-  throw new UserError('usage', 'the message is empty', {
-    hint: "leave --message out for git's own",
-  });
+function pathsText(count: number): string {
+  return count === 1 ? 'one path' : `${count} paths`;
 }

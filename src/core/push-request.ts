@@ -1,12 +1,12 @@
 import type { Principal } from '../model/principal.ts';
 import { nullOid, type RefCommand } from '../model/ref.ts';
-import { matchesRef } from '../model/ref-pattern.ts';
 import type { RepoPath } from '../model/repo.ts';
 import { type Actor, newId } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
 import type { Granted } from './ask.ts';
 import type { HookScripts } from './hook-scripts.ts';
+import { keyRefusal } from './key-refs.ts';
 import type { Push, RefResult } from './push.ts';
 import { PushRules } from './push-rules.ts';
 import type { RuledRepo } from './refusal.ts';
@@ -14,16 +14,25 @@ import type { Room } from './room.ts';
 import { type Rules, unborn } from './rules.ts';
 import { archiveDeleted, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 import type { Sizes } from './sizes.ts';
+import { undoLines } from './undo-lines.ts';
 
 /** What history calls a change by push. */
 const action = 'git-receive-pack';
 
 export interface PushParts extends SettleParts {
   readonly access: AccessControl;
+  /** `ssh://USER@HOST[:PORT]` of this server, for the lines that the client reads. */
+  readonly publicUrl: string;
   readonly rules: Rules;
   readonly scripts: HookScripts;
   readonly room: Room;
   readonly limits: Push['limits'];
+  /** Does what push options ask for once the push is settled. @returns lines for the client */
+  readonly follow: (
+    repo: Repository,
+    pushed: readonly RefCommand[],
+    options: readonly string[],
+  ) => Promise<readonly string[]>;
 }
 
 /** A push to `path`: decided, journaled, and what came of it recorded. @see Push */
@@ -178,15 +187,21 @@ export class PushRequest implements Push {
       refused === undefined ? [command] : [],
     );
     // A repository that is to be taken back stays in the journal until it is gone.
-    if (done.length > 0 || !this.#created) {
-      await settleRefs(this.#parts, repo, done, { by: this.#by, action });
-    }
+    const left =
+      done.length > 0 || !this.#created
+        ? await settleRefs(this.#parts, repo, done, { by: this.#by, action })
+        : [];
     this.#admitted = [];
     this.#done = done;
     this.#refused ||= done.length < results.length;
     this.#releaseRefs?.();
     this.#releaseRefs = undefined;
-    return [];
+    return undoLines(this.#parts.publicUrl, repo.fullName, left);
+  }
+
+  async follow(options: readonly string[]): Promise<readonly string[]> {
+    if (this.#repo === undefined) throw new Error('a push was followed before it was settled');
+    return this.#parts.follow(this.#repo, this.#done, options);
   }
 
   /** After git is gone: writes down what a broken-off push did, and takes back a creation that nothing came of. */
@@ -204,14 +219,6 @@ export class PushRequest implements Push {
     if (this.#repo === undefined || !this.#created || this.#done.length > 0) return;
     await takeBack(this.#parts, this.#repo.id, this.#by);
   }
-}
-
-/** Why a deploy key may not write a ref; undefined where it may. */
-function keyRefusal(patterns: readonly string[] | undefined, ref: string): string | undefined {
-  if (patterns === undefined || patterns.some((pattern) => matchesRef(pattern, ref))) {
-    return undefined;
-  }
-  return `this deploy key writes only ${patterns.join(', ')}`;
 }
 
 /** Ends a push that created a repository and then left it empty: the repository first, then its place in the journal. */

@@ -40,7 +40,7 @@ export interface PushJudge {
 
 /**
  * What the gate of a push asks of the core, in this order:
- * decide, admit, (pack but for its last bytes), decide, (git's whole report), settle, (report passed on).
+ * decide, admit, (pack but for its last bytes), decide, (git's whole report), settle, follow, (report passed on).
  */
 export interface Push {
   readonly rules: PushJudge;
@@ -66,4 +66,11 @@ export interface Push {
    * @returns lines for the client to read, already safe to show
    */
   settle(results: readonly RefResult[]): Promise<readonly string[]>;
+  /**
+   * Called after `settle` where the client sent push options, with all of them. What comes of them changes nothing
+   * about the push.
+   *
+   * @returns lines for the client to read, already safe to show
+   */
+  follow(options: readonly string[]): Promise<readonly string[]>;
 }

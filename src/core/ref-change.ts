@@ -1,14 +1,15 @@
 import { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import { isWritableRef, nullOid, type RefCommand, refFault, shortRef } from '../model/ref.ts';
-import { quoted } from '../model/repo.ts';
-import type { Right } from '../model/right.ts';
+import { quoted, type RepoPath } from '../model/repo.ts';
 import { admitObjects } from '../programs/admit.ts';
 import { readRefsOf } from '../programs/refs.ts';
 import { updateRefs } from '../programs/tips.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
+import type { Ask } from './ask.ts';
 import type { HookScripts } from './hook-scripts.ts';
+import { keyRefusal } from './key-refs.ts';
 import { endOf } from './locks.ts';
 import type { RefResult } from './push.ts';
 import type { Refusal } from './refusal.ts';
@@ -27,8 +28,10 @@ export interface RefChange extends Deed {
   readonly commands: readonly RefCommand[];
   readonly principal: Principal;
   readonly signal: AbortSignal;
-  /** The right on the repository that is decided anew once repository and refs are held; write unless told. */
-  readonly right?: Right;
+  /** What is decided anew once repository and refs are held; the right to write unless told. */
+  readonly needs?: (path: RepoPath) => Ask;
+  /** By a push, which deploy keys may do too, each within the refs that it is bound to. */
+  readonly through?: 'git';
   /** An object directory whose objects are brought into the repository once all is decided. */
   readonly quarantine?: string;
   /** It brings back what a force or a deletion replaced, and is decided as an update (S13). */
@@ -56,9 +59,11 @@ export async function changeRefs(
     if (change.held !== true) releases.push(await parts.repos.hold(repo, signal));
     const refs = commands.map(({ ref }) => ref);
     releases.push(await parts.repos.holdRefs(repo.id, refs, signal));
-    const now = await decideAgain(parts, change);
+    const { repo: now, refs: bound } = await decideAgain(parts, change);
     await checkValues(parts.repos.directory(now), commands);
-    const refusals = await refusalsOf(parts, now, change);
+    const unbound = commands.map(({ ref }) => keyRefusal(bound, ref));
+    const isBound = unbound.every((reason) => reason === undefined);
+    const refusals = isBound ? await refusalsOf(parts, now, change) : unbound.map(asRefusal);
     if (refusals.some((refusal) => refusal !== undefined)) {
       return commands.map((command, at) => ({
         command,
@@ -71,6 +76,10 @@ export async function changeRefs(
   } finally {
     for (const release of releases.reverse()) release();
   }
+}
+
+function asRefusal(reason: string | undefined): Refusal | undefined {
+  return reason === undefined ? undefined : { reason, hint: undefined };
 }
 
 /** What the rules and the operator's scripts have against it, its objects seen where they are so far. */
@@ -101,11 +110,14 @@ function checkWritable(ref: string): void {
 }
 
 /** What was true before the wait for the locks may not be true any more (S11). */
-async function decideAgain({ access }: ChangeParts, change: RefChange): Promise<Repository> {
-  const { principal, repo, right = 'write' } = change;
+async function decideAgain(
+  { access }: ChangeParts,
+  { principal, repo, needs, through }: RefChange,
+): Promise<{ repo: Repository; refs: readonly string[] | undefined }> {
   const path = { namespace: repo.namespace, name: repo.name };
-  const granted = await access.authorize(principal, { need: 'repo', path, right });
-  if (granted.repo?.id === repo.id) return granted.repo;
+  const toWrite = { need: 'repo', path, right: 'write', ...(through && { through }) } as const;
+  const granted = await access.authorize(principal, needs?.(path) ?? toWrite);
+  if (granted.repo?.id === repo.id) return { repo: granted.repo, refs: granted.decision.refs };
   throw new UserError('unavailable', `${repo.fullName}: it was moved meanwhile`, {
     hint: 'try again',
   });

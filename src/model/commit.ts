@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { UserError } from './errors.ts';
 import { escapeControls } from './repo.ts';
 
 /** A commit object, its parts as the bytes that git stores; what a signature covers is left out. */
@@ -94,4 +95,19 @@ export function messageFault(text: Buffer): string | undefined {
   if (!isUtf8(text)) return 'it is not UTF-8';
   const shown = text.toString().replace(/[\t\r\n]/g, ' ');
   return escapeControls(shown) === shown ? undefined : 'it has control characters in it';
+}
+
+/**
+ * A text from outside as a commit's message, cleaned.
+ *
+ * @throws UserError `usage` when it can't be one, or nothing is left of it
+ */
+export function checkedMessage(text: Buffer): string {
+  const fault = messageFault(text);
+  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+  const message = cleanMessage(text.toString());
+  if (message !== '') return message;
+  throw new UserError('usage', 'the message is empty', {
+    hint: "leave it out for git's own words",
+  });
 }

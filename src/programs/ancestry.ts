@@ -37,25 +37,30 @@ export async function peelToCommit(
   return status === 0 ? stdout.toString('latin1').trim() : undefined;
 }
 
+/** A commit that a rebase may have to apply. */
+export interface Candidate {
+  readonly oid: string;
+  /** Whether the other side has a commit that makes the same change. */
+  readonly isThere: boolean;
+}
+
 /**
- * The commits that a rebase of `source` onto `target` applies, in their order: those of `source` alone, without
- * merges and without those whose change `target` has already.
+ * The commits of `source` that `target` lacks, without merges, in the order in which a rebase applies them.
  *
- * @param limit - at most one more than so many are listed
  * @throws Error when git fails; the signal's reason
  */
 export async function commitsToRebase(
   git: Git,
   { directory: cwd, signal }: Where,
-  { target, source, limit }: { target: string; source: string; limit: number },
-): Promise<readonly string[]> {
-  const range = `${target}...${source}`;
-  const picks = ['--topo-order', '--no-merges', '--right-only', '--cherry-pick'];
-  const args = ['rev-list', '--reverse', ...picks, range];
+  { target, source }: { target: string; source: string },
+): Promise<readonly Candidate[]> {
+  const picks = ['--topo-order', '--no-merges', '--right-only', '--cherry-mark'];
+  const args = ['rev-list', '--reverse', ...picks, `${target}...${source}`];
   const { status, stdout, stderr } = await git.run(args, { cwd, signal });
   if (status !== 0) throw new Error(`git rev-list ended with ${status}: ${stderr}`);
-  const oids = stdout.toString('latin1').split('\n').filter(Boolean);
-  return oids.slice(0, limit + 1);
+  const lines = stdout.toString('latin1').split('\n').filter(Boolean);
+  // `=` for a change that is there, `+` for one that is not.
+  return lines.map((line) => ({ oid: line.slice(1), isThere: line.startsWith('=') }));
 }
 
 /** Long enough for what a person reads of a squashed branch. */

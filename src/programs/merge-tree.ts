@@ -1,3 +1,4 @@
+import { isOid } from '../model/oid.ts';
 import type { Git } from './git.ts';
 import type { Scratch } from './scratch.ts';
 
@@ -33,8 +34,12 @@ export async function mergeTrees(
     maxBytes: 64 * 1024 * 1024,
     signal,
   });
-  if (status === 0) return { tree: stdout.toString('latin1', 0, 40) };
-  if (status === 1) return { conflicts: readConflicts(stdout.toString(), { ours, theirs }) };
+  const tree = stdout.toString('latin1', 0, 40);
+  // A commit that is missing ends with status 1 too, but without a tree.
+  if (status === 0 && isOid(tree)) return { tree };
+  if (status === 1 && isOid(tree)) {
+    return { conflicts: readConflicts(stdout.toString(), { ours, theirs }) };
+  }
   throw new Error(`git merge-tree ended with ${status}: ${stderr}`);
 }
 
@@ -69,7 +74,8 @@ export function readConflicts(
   const stages = readStages(fields.slice(1, end));
   const found = new Map<string, Set<Kind>>();
   const note = (path: string, kind: Kind): void => {
-    found.set(path, (found.get(path) ?? new Set()).add(kind));
+    const name = withoutSide(path, names);
+    found.set(name, (found.get(name) ?? new Set()).add(kind));
   };
   let at = end + 1;
   for (let count = Number(fields[at]); count > 0; count = Number(fields[at])) {
@@ -83,9 +89,11 @@ export function readConflicts(
       if (kind !== undefined) note(path, kind);
     }
   }
-  for (const [path, sides] of stages) if (!found.has(path)) note(path, kindOfSides(sides));
+  for (const [path, sides] of stages) {
+    if (!found.has(withoutSide(path, names))) note(path, kindOfSides(sides));
+  }
   const conflicts = [...found].map(([path, suffered]) => ({
-    path: withoutSide(path, names),
+    path,
     kind: kinds.find((kind) => suffered.has(kind)) ?? 'content',
   }));
   return conflicts.sort((one, other) => (one.path < other.path ? -1 : 1));

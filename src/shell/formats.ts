@@ -71,11 +71,6 @@ function isFingerprint(value: string): boolean {
   return /^SHA256:[A-Za-z0-9+/]{43}$/.test(value);
 }
 
-function checkMessage(value: string): void {
-  const fault = messageFault(Buffer.from(value));
-  if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
-}
-
 function checkSource(value: string): void {
   const isFull = value.startsWith('refs/heads/') || value.startsWith('refs/tags/');
   const fault =
@@ -166,7 +161,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
     }
   },
   listen: checkText,
-  message: checkMessage,
+  message: (value) => {
+    const fault = messageFault(Buffer.from(value));
+    if (fault !== undefined) throw new UserError('usage', `the message is no good: ${fault}`);
+  },
   moment: (value) => {
     readMoment(value, new Date(), 'ago');
   },
@@ -175,6 +173,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
+  },
+  oid: (value) => {
+    if (/^[0-9a-f]{7,40}$/.test(value)) return;
+    throw usage(value, 'an object id', 'give 7 to 40 digits of it, 0-9 and a-f');
   },
   'new-repo': (value) => {
     parseRepoName(value);
@@ -195,6 +197,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   source: checkSource,
   text: checkText,
   url: checkText,
+  value: (value) => {
+    if (/^(@[1-9]\d{0,8}|[0-9a-fA-F]{4,40})$/.test(value)) return;
+    readMoment(value, new Date(), 'ago');
+  },
   uuid: (value) => {
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
   },

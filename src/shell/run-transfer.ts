@@ -1,9 +1,12 @@
 import { finished } from 'node:stream/promises';
 import type { Core } from '../core/core.ts';
+import { mergeAfterPush } from '../core/merge/after-push.ts';
+import type { MergeAnswer } from '../core/merge/merge.ts';
 import { calledOtherwise, movedMeanwhile, newName } from '../core/namespaces.ts';
 import { PushRequest } from '../core/push-request.ts';
 import { statuses, UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
+import type { RefCommand } from '../model/ref.ts';
 import type { Repository } from '../store/repositories.ts';
 import { ClientGone } from '../transfer/client.ts';
 import type { Plan, ReadPlan, Talk, WritePlan } from '../transfer/transfer.ts';
@@ -137,7 +140,26 @@ async function push(
     packSizeBytes: values['limits.pack_size'],
   };
   const { store, access, rules, scripts, repos, git, room } = core;
-  const parts = { store, access, rules, scripts, repos, git, room, limits };
+  let merged: Pick<MergeAnswer, 'source' | 'target' | 'result' | 'commit'> | undefined;
+  const parts = {
+    ...{ store, access, rules, scripts, repos, git, room, limits },
+    publicUrl: core.publicUrl(),
+    follow: async (at: Repository, pushed: readonly RefCommand[], options: readonly string[]) => {
+      const after = await mergeAfterPush(core, {
+        repo: at,
+        principal,
+        by,
+        signal,
+        pushed,
+        options,
+      });
+      if (after.merged !== undefined) {
+        const { source, target, result, commit } = after.merged;
+        merged = { source, target, result, commit };
+      }
+      return after.lines;
+    },
+  };
   const act = new PushRequest(parts, { principal, path: plan.path, by, signal }, repo);
   const directory = repo === undefined ? core.emptyRepository : core.repos.directory(repo);
   const talk = talkOf(core, request, directory);
@@ -156,7 +178,12 @@ async function push(
     ...ended,
     ...(refs.length > 0 ? { outcome: 'ok', acted: true } : {}),
     targetId: act.repoId,
-    detail: { ...ended.detail, refs, ...(more > 0 ? { more_refs: more } : {}) },
+    detail: {
+      ...ended.detail,
+      refs,
+      ...(more > 0 ? { more_refs: more } : {}),
+      ...(merged === undefined ? {} : { merge: merged }),
+    },
   };
 }
 

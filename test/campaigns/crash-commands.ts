@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { House } from '../support/house.ts';
 import { Person } from '../support/person.ts';
+import { must } from '../support/process.ts';
 import { type Injection, inject } from '../support/strace.ts';
 import { FirstStart } from './first-start.ts';
 import { faults, remains } from './inspect.ts';
@@ -42,7 +43,27 @@ function deeds(n: number): readonly Deed[] {
       words: ['repo', 'restore', `ada/back-${n}`],
       shows: ['show', `ada/back-${n}`],
     },
+    {
+      words: ['merge', 'ada/merging', 'topic', '--into', `target-${n}`],
+      shows: ['merge', 'ada/merging', 'topic', '--into', `target-${n}`, '--mode', 'ff-only'],
+    },
   ];
+}
+
+/** A repository with a topic to merge into many branches, each of which has a commit of its own. */
+async function pushTargets(ada: Person, count: number): Promise<void> {
+  const cwd = await ada.worktree();
+  for (const line of [
+    'commit -q --allow-empty -m ours',
+    'checkout -q -b topic HEAD^',
+    'commit -q --allow-empty -m theirs',
+  ])
+    await must('git', line.split(' '), { cwd, env: ada.gitEnv() });
+  const refs = Array.from({ length: count }, (_, n) => `main:refs/heads/target-${n}`);
+  await must('git', ['push', '-q', ada.url('merging'), 'topic', ...refs], {
+    cwd,
+    env: ada.gitEnv(),
+  });
 }
 
 /** Where a command is cut off: at a commit of the database, or at a sync of a file. */
@@ -63,6 +84,7 @@ export async function inCommands(t: Test, every: number): Promise<void> {
   const ada = house.admin;
   await ada.ssh(['init', 'ada/empty']);
   const places = cuts.flatMap((cut) => deeds(0).map((_, which) => ({ cut, which })));
+  await pushTargets(ada, places.length);
   for (const [n, { cut, which }] of places.entries()) {
     if (n % every !== 0) continue;
     const deed = deeds(n)[which];

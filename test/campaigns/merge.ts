@@ -105,8 +105,11 @@ async function generate(bench: Bench, rolls: Dice): Promise<void> {
   }
 }
 
-/** What a work tree makes of it: the tree that main has then; undefined for a conflict. */
-async function inWorkTree(bench: Bench, mode: MergeMode): Promise<string | undefined> {
+/** What a work tree makes of it: the tree that main has then, and the log of a rebase; undefined for a conflict. */
+async function inWorkTree(
+  bench: Bench,
+  mode: MergeMode,
+): Promise<{ tree: string; log: string } | undefined> {
   const branch = mode === 'rebase' ? 'topic' : 'main';
   await bench.git('checkout', '-q', '-f', '-B', 'trial', branch);
   await bench.git('clean', '-qfdx');
@@ -117,10 +120,16 @@ async function inWorkTree(bench: Bench, mode: MergeMode): Promise<string | undef
     rebase: ['rebase', '-q', 'main'],
   };
   const through = await bench.tries(...words[mode]);
-  const tree = through ? await bench.git('write-tree') : undefined;
+  const made = through
+    ? { tree: await bench.git('write-tree'), log: await logOf(bench, 'main', 'trial') }
+    : undefined;
   if (!through && mode === 'rebase') await bench.git('rebase', '--abort');
   await bench.git('reset', '-q', '--hard');
-  return tree;
+  return made;
+}
+
+function logOf(bench: Bench, since: string, until: string): Promise<string> {
+  return bench.git('log', '--format=%T %an %ae %at %s', `${since}..${until}`);
 }
 
 async function inBare(
@@ -168,7 +177,9 @@ export async function merges(t: Test, { histories }: { histories: number }): Pro
       const joined = await inBare(git, bench, { mode, ours, theirs });
       const commit = joined !== undefined && 'commit' in joined ? joined.commit : undefined;
       const tree = commit && (await bench.git('rev-parse', `${commit}^{tree}`));
-      t.equal(tree, wanted, `history ${nth}, ${mode}: ${joined?.result ?? 'refused'}`);
+      t.equal(tree, wanted?.tree, `history ${nth}, ${mode}: ${joined?.result ?? 'refused'}`);
+      if (joined?.result === 'rebased' && commit !== undefined)
+        t.equal(await logOf(bench, ours, commit), wanted?.log, `history ${nth}: its log`);
       const result = `${mode} ${joined?.result ?? 'refused'}`;
       results.set(result, (results.get(result) ?? 0) + 1);
       if (commit !== undefined) made.push(commit);

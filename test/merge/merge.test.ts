@@ -1,79 +1,17 @@
-import { readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { doorOf, json, refused } from '../commands/scenario.ts';
-import { House } from '../support/house.ts';
+import { openWorld, Scene } from './scene.ts';
 
-const house = await House.open(t);
-const ana = await house.stranger('ana');
-const bo = await house.person('bo');
-await house.operator([
-  'user',
-  'add',
-  'ana',
-  '--key',
-  ana.key.publicPath,
-  '--email',
-  'ana@acme.example',
-]);
-for (const line of ['org create acme', 'org member add acme ana', 'org member add acme bo'])
-  await house.operator(line);
-
+const world = await openWorld(t);
+const { house, ana, bo } = world;
 const zero = /^0{40}$/;
-let scenes = 0;
-
-/** A repository of acme's with main and topic, ana's work tree of it, and what she does there. */
-async function scene(t: Test) {
-  scenes += 1;
-  const name = `acme/app${scenes}`;
-  await house.operator(`init ${name}`);
-  await house.operator(`repo access grant ${name} ana write`);
-  const cwd = await ana.worktree(`work${scenes}`);
-  const git = async (...args: string[]) => {
-    const { status, stdout, stderr } = await ana.git(args, { cwd });
-    if (status !== 0) throw new Error(`git ${args.join(' ')}: ${stderr}`);
-    return stdout.trim();
-  };
-  const commit = async (files: Readonly<Record<string, string>>, message: string) => {
-    for (const [file, text] of Object.entries(files)) writeFileSync(join(cwd, file), text);
-    await git('add', '-A');
-    await git('commit', '-q', '--allow-empty', '-m', message);
-    return git('rev-parse', 'HEAD');
-  };
-  await git('remote', 'add', 'origin', ana.url(name));
-  const base = await commit({ a: 'one\ntwo\nthree\n', b: 'b\n' }, 'base');
-  await git('push', '-q', 'origin', 'main', 'main:topic');
-  /** Both sides get a commit; `files` of each. */
-  const diverge = async (ours: Record<string, string>, theirs: Record<string, string>) => {
-    const main = await commit(ours, 'ours');
-    await git('checkout', '-q', '-b', 'topic', base);
-    const topic = await commit(theirs, 'theirs');
-    await git('push', '-q', '-f', 'origin', 'main', 'topic');
-    await git('checkout', '-q', 'main');
-    return { main, topic };
-  };
-  const onServer = async (ref: string) =>
-    (await git('ls-remote', 'origin', ref)).split('\t')[0] ?? '';
-  /** What lies on the server's disk of it: files of objects, and what is on its way in. */
-  const files = () =>
-    ['objects', '../../../incoming']
-      .flatMap((folder) =>
-        readdirSync(join(house.dataDir, 'repositories', `${name}.git`, folder), {
-          recursive: true,
-          encoding: 'utf8',
-        }),
-      )
-      .sort();
-  t.teardown(() => git('worktree', 'prune'));
-  return { name, git, commit, base, diverge, onServer, files };
-}
-
 const ask = (line: string) => json(doorOf(ana), line);
 
 t.test(
   'a branch is merged as git merge does it: up to date, forward, or by a commit',
   async (t) => {
-    const { name, git, commit, diverge, base, onServer } = await scene(t);
+    const scene = await Scene.open(world, 'app1');
+    const { name, base } = scene;
     t.strictSame(await ask(`merge ${name} topic`), {
       changed: false,
       source: 'topic',
@@ -84,36 +22,37 @@ t.test(
       commit: base,
     });
 
-    const ahead = await commit({ c: 'c\n' }, 'ahead');
-    await git('push', '-q', 'origin', 'HEAD:topic');
+    const ahead = await scene.commit({ c: 'c\n' }, 'ahead');
+    await scene.git('push', '-q', 'origin', 'HEAD:topic');
     t.match(await ask(`repo merge ${name} topic --mode ff-only`), {
       changed: true,
       result: 'fast-forward',
       commit: ahead,
     });
-    t.equal(await onServer('refs/heads/main'), ahead);
+    t.equal(await scene.onServer('refs/heads/main'), ahead);
 
-    const { main, topic } = await diverge({ b: 'ours\n' }, { d: 'theirs\n' });
+    const { main, topic } = await scene.diverge({ b: 'ours\n' }, { d: 'theirs\n' });
     const merged = (await ask(`merge ${name} topic`)) as { commit: string };
     t.match(merged, { changed: true, result: 'merged', source: 'topic', target: 'main' });
-    await git('fetch', '-q', 'origin');
-    t.equal(await onServer('refs/heads/main'), merged.commit);
+    await scene.git('fetch', '-q', 'origin');
+    t.equal(await scene.onServer('refs/heads/main'), merged.commit);
     t.equal(
-      await git('log', '-1', '--format=%P|%an %ae|%cn %ce|%B', merged.commit),
+      await scene.git('log', '-1', '--format=%P|%an %ae|%cn %ce|%B', merged.commit),
       `${main} ${topic}|ana ana@acme.example|ana ana@acme.example|Merge branch 'topic' into main`,
     );
-    t.equal(await git('show', `${merged.commit}:b`), 'ours');
-    t.equal(await git('show', `${merged.commit}:d`), 'theirs');
+    t.equal(await scene.git('show', `${merged.commit}:b`), 'ours');
+    t.equal(await scene.git('show', `${merged.commit}:d`), 'theirs');
   },
 );
 
 t.test(
   'a squash is one commit, a rebase keeps authors and messages, tags can be merged',
   async (t) => {
-    const { name, git, commit, diverge, onServer, base } = await scene(t);
-    const { main } = await diverge({ b: 'ours\n' }, { a: 'one\ntwo\nthree\nfour\n' });
-    await git('checkout', '-q', 'topic');
-    await git(
+    const scene = await Scene.open(world, 'app2');
+    const { name, base } = scene;
+    const { main } = await scene.diverge({ b: 'ours\n' }, { a: 'one\ntwo\nthree\nfour\n' });
+    await scene.git('checkout', '-q', 'topic');
+    await scene.git(
       '-c',
       'user.name=x',
       'commit',
@@ -124,16 +63,16 @@ t.test(
       '-m',
       'nothing',
     );
-    await commit({ c: 'c\n' }, 'add c');
-    await git('tag', '-a', 'v1', '-m', 'first');
-    await git('push', '-q', 'origin', 'topic', 'v1', `${base}:refs/heads/other`);
-    await git('push', '-q', 'origin', `${main}:refs/heads/main2`, `${main}:refs/heads/main3`);
+    await scene.commit({ c: 'c\n' }, 'add c');
+    await scene.git('tag', '-a', 'v1', '-m', 'first');
+    await scene.git('push', '-q', 'origin', 'topic', 'v1', `${base}:refs/heads/other`);
+    await scene.git('push', '-q', 'origin', `${main}:refs/heads/main2`, `${main}:refs/heads/main3`);
 
     const squashed = (await ask(`merge ${name} topic --mode squash`)) as { commit: string };
     t.match(squashed, { result: 'squashed', changed: true });
-    await git('fetch', '-q', 'origin');
+    await scene.git('fetch', '-q', 'origin');
     t.match(
-      await git('log', '-1', '--format=%P|%an|%cn|%B', squashed.commit),
+      await scene.git('log', '-1', '--format=%P|%an|%cn|%B', squashed.commit),
       new RegExp(
         `^${main}\\|ana\\|ana\\|Squashed commit of the following:\n\ncommit [0-9a-f]{40}\n[^]*add c`,
       ),
@@ -147,9 +86,11 @@ t.test(
       commit: string;
     };
     t.match(rebased, { result: 'rebased', source: 'v1', target: 'main2' });
-    await git('fetch', '-q', 'origin');
+    await scene.git('fetch', '-q', 'origin');
     t.strictSame(
-      (await git('log', '--format=%an %ae|%cn %ce|%s', `${main}..${rebased.commit}`)).split('\n'),
+      (await scene.git('log', '--format=%an %ae|%cn %ce|%s', `${main}..${rebased.commit}`)).split(
+        '\n',
+      ),
       [
         'ana ana@example.org|ana ana@acme.example|add c',
         'Zoë z@x|ana ana@acme.example|nothing',
@@ -158,20 +99,24 @@ t.test(
     );
 
     const merged = (await ask(`merge ${name} refs/tags/v1 --into main3`)) as { commit: string };
-    await git('fetch', '-q', 'origin');
-    t.equal(await git('log', '-1', '--format=%s', merged.commit), "Merge tag 'v1' into main3");
+    await scene.git('fetch', '-q', 'origin');
+    t.equal(
+      await scene.git('log', '-1', '--format=%s', merged.commit),
+      "Merge tag 'v1' into main3",
+    );
     t.match(await ask(`merge ${name} v1 --into other`), { result: 'fast-forward' });
-    t.equal(await onServer('refs/heads/other'), await git('rev-parse', 'v1^{commit}'));
+    t.equal(await scene.onServer('refs/heads/other'), await scene.git('rev-parse', 'v1^{commit}'));
   },
 );
 
 t.test('the message is one’s own, from the line or from standard input, and cleaned', async (t) => {
-  const { name, git, diverge } = await scene(t);
-  const { main } = await diverge({ b: 'ours\n' }, { c: 'theirs\n' });
-  await git('push', '-q', 'origin', `${main}:refs/heads/second`);
+  const scene = await Scene.open(world, 'app3');
+  const { name } = scene;
+  const { main } = await scene.diverge({ b: 'ours\n' }, { c: 'theirs\n' });
+  await scene.git('push', '-q', 'origin', `${main}:refs/heads/second`);
   const bodyOf = async (oid: string) => {
-    await git('fetch', '-q', 'origin');
-    return git('log', '-1', '--format=%B', oid);
+    await scene.git('fetch', '-q', 'origin');
+    return scene.git('log', '-1', '--format=%B', oid);
   };
   const line = await ana.ssh([
     'merge',
@@ -203,9 +148,13 @@ async function ask2(line: string, surroundings: { stdin: string }): Promise<{ co
 }
 
 t.test('a conflict is told by path and kind, with status 5, and leaves nothing', async (t) => {
-  const { name, git, diverge, onServer, files } = await scene(t);
-  const { main, topic } = await diverge({ a: 'ours\n', c: 'ours\n' }, { a: 'theirs\n', c: 'x\n' });
-  const before = files();
+  const scene = await Scene.open(world, 'app4');
+  const { name } = scene;
+  const { main, topic } = await scene.diverge(
+    { a: 'ours\n', c: 'ours\n' },
+    { a: 'theirs\n', c: 'x\n' },
+  );
+  const before = scene.files();
   const conflicts = [
     { path: 'a', kind: 'content' },
     { path: 'c', kind: 'add/add' },
@@ -243,15 +192,16 @@ t.test('a conflict is told by path and kind, with status 5, and leaves nothing',
     (await ana.ssh(`merge ${name} topic --mode rebase`)).stderr,
     new RegExp(`commit ${topic.slice(0, 7)} of topic can't be applied`),
   );
-  t.equal(await onServer('refs/heads/main'), main);
-  t.strictSame(files(), before);
-  await git('fsck');
+  t.equal(await scene.onServer('refs/heads/main'), main);
+  t.strictSame(scene.files(), before);
+  await scene.git('fsck');
 });
 
 t.test('a dry run tells what would come of it and leaves nothing', async (t) => {
-  const { name, diverge, onServer, files } = await scene(t);
-  const { main } = await diverge({ b: 'ours\n' }, { c: 'theirs\n' });
-  const before = files();
+  const scene = await Scene.open(world, 'app5');
+  const { name } = scene;
+  const { main } = await scene.diverge({ b: 'ours\n' }, { c: 'theirs\n' });
+  const before = scene.files();
 
   for (const [mode, result] of [
     ['merge', 'merged'],
@@ -266,16 +216,17 @@ t.test('a dry run tells what would come of it and leaves nothing', async (t) => 
     status: 0,
     stdout: 'topic was merged into main.\n',
   });
-  t.equal(await onServer('refs/heads/main'), main);
-  t.strictSame(files(), before);
+  t.equal(await scene.onServer('refs/heads/main'), main);
+  t.strictSame(scene.files(), before);
 });
 
 t.test(
   'S13 a source is an exact branch or tag, and nothing else that git would take',
   async (t) => {
-    const { name, git, base, diverge, commit } = await scene(t);
-    await diverge({ b: 'ours\n' }, { c: 'theirs\n' });
-    await git(
+    const scene = await Scene.open(world, 'app6');
+    const { name, base } = scene;
+    await scene.diverge({ b: 'ours\n' }, { c: 'theirs\n' });
+    await scene.git(
       'push',
       '-q',
       'origin',
@@ -283,10 +234,10 @@ t.test(
       `${base}:refs/tags/both`,
       `${base}:refs/notes/x`,
     );
-    await git('tag', 'blob', await git('rev-parse', `${base}:a`));
-    await git('checkout', '-q', '--orphan', 'alone');
-    await commit({ z: 'z\n' }, 'alone');
-    await git('push', '-q', 'origin', 'alone', 'blob');
+    await scene.git('tag', 'blob', await scene.git('rev-parse', `${base}:a`));
+    await scene.git('checkout', '-q', '--orphan', 'alone');
+    await scene.commit({ z: 'z\n' }, 'alone');
+    await scene.git('push', '-q', 'origin', 'alone', 'blob');
     await house.operator('init acme/empty --exist-ok');
     await house.operator('repo access grant acme/empty ana write');
 
@@ -330,9 +281,10 @@ t.test(
 );
 
 t.test('history, record and events tell of a merge by its own name', async (t) => {
-  const { name, diverge, git } = await scene(t);
-  const { main } = await diverge({ b: 'ours\n' }, { a: 'theirs\n' });
-  await git('push', '-q', 'origin', `${main}:refs/heads/second`);
+  const scene = await Scene.open(world, 'app7');
+  const { name } = scene;
+  const { main } = await scene.diverge({ b: 'ours\n' }, { a: 'theirs\n' });
+  await scene.git('push', '-q', 'origin', `${main}:refs/heads/second`);
   const { commit } = (await ask(`merge ${name} topic`)) as { commit: string };
 
   t.match(

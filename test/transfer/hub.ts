@@ -90,6 +90,10 @@ function pushOf(core: Core): Push {
       core.settled.push(...results);
       return core.settle(results);
     },
+    async follow(options) {
+      core.asked.push(`follow ${options.join(' ')}`);
+      return [];
+    },
   };
 }
 

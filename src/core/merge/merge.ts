@@ -35,8 +35,8 @@ export interface MergeRequest {
   readonly mode: MergeMode;
   /** Already clean; git's own words unless given. */
   readonly message?: string | undefined;
-  /** The caller holds the repository. */
-  readonly held?: true;
+  /** Asked for by a push, which holds the repository. */
+  readonly pushed?: true;
   readonly limitMs?: number;
 }
 
@@ -60,22 +60,33 @@ export interface MergeAnswer {
  *   histories forbid it or the target moves twice meanwhile, `unavailable` when it takes too long
  */
 export async function mergeBranches(core: Core, request: MergeRequest): Promise<MergeAnswer> {
-  const { repo, limitMs = longestMs } = request;
-  const late = AbortSignal.timeout(limitMs);
-  const signal = AbortSignal.any([request.signal, late]);
-  const release = request.held === true ? () => undefined : await core.repos.hold(repo, signal);
+  const { limitMs = longestMs } = request;
+  const bound = new AbortController();
+  const end = (): void => bound.abort(request.signal.reason);
+  const late = new UserError('unavailable', `the merge took longer than ${limitMs / 1000} s`, {
+    hint: 'merge on your machine and push what comes of it',
+  });
+  const timer = setTimeout(() => bound.abort(late), limitMs);
+  if (request.signal.aborted) end();
+  request.signal.addEventListener('abort', end, { once: true });
+  try {
+    return await mergeHeld(core, { ...request, signal: bound.signal });
+  } catch (error) {
+    // Whatever a program says that was ended: this is why.
+    throw bound.signal.aborted ? endOf(bound.signal) : error;
+  } finally {
+    clearTimeout(timer);
+    request.signal.removeEventListener('abort', end);
+  }
+}
+
+async function mergeHeld(core: Core, request: MergeRequest): Promise<MergeAnswer> {
+  const { repo, signal, pushed } = request;
+  const release = pushed === true ? () => undefined : await core.repos.hold(repo, signal);
   try {
     await core.room.onDisk();
     await core.room.inNamespace({ id: repo.namespaceId, name: repo.namespace });
-    const bounded = { ...request, signal };
-    return (await attempt(core, bounded, 'again')) ?? (await attempt(core, bounded, 'last'));
-  } catch (error) {
-    if (request.signal.aborted) throw endOf(request.signal);
-    if (!late.aborted) throw error;
-    throw new UserError('unavailable', `the merge took longer than ${limitMs / 1000} s`, {
-      hint: 'merge on your machine and push what comes of it',
-      cause: error,
-    });
+    return (await attempt(core, request, 'again')) ?? (await attempt(core, request, 'last'));
   } finally {
     release();
   }
@@ -143,7 +154,7 @@ interface Move {
 /** @returns false when the target moved meanwhile and that is to be tried again */
 async function move(
   core: Core,
-  { repo, by, principal, signal }: MergeRequest,
+  { repo, by, principal, signal, pushed }: MergeRequest,
   { scratch, joined, target, ours, theirs, then }: Move,
 ): Promise<boolean> {
   if (joined.result === 'conflict' || joined.result === 'up-to-date') return true;
@@ -156,6 +167,7 @@ async function move(
   try {
     const [done] = await changeRefs(core, {
       ...change,
+      ...(pushed === undefined ? {} : { through: 'git' }),
       ...(quarantine === undefined ? {} : { quarantine }),
     });
     if (done?.refused !== undefined) {

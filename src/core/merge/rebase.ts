@@ -1,6 +1,6 @@
 import { type CommitParts, identLine, readCommit, writeCommit } from '../../model/commit.ts';
 import { UserError } from '../../model/errors.ts';
-import { commitsToRebase } from '../../programs/ancestry.ts';
+import { type Candidate, commitsToRebase } from '../../programs/ancestry.ts';
 import { readCommitObjects } from '../../programs/commits.ts';
 import { mergeTrees } from '../../programs/merge-tree.ts';
 import type { Join, Joined, JoinParts } from './join.ts';
@@ -16,6 +16,12 @@ interface Pick {
   readonly oid: string;
   readonly commit: CommitParts;
   readonly before: string;
+  /** Whether the other side has the same change. */
+  readonly isThere: boolean;
+}
+
+function isEmpty({ commit, before }: Pick): boolean {
+  return commit.tree === before;
 }
 
 /** A commit as it was made anew. */
@@ -34,8 +40,8 @@ export async function rebase(parts: JoinParts, join: Join): Promise<Joined> {
   const { git, scratch } = parts;
   const { ours, theirs, source } = join;
   const limit = mostRebased;
-  const oids = await commitsToRebase(git, scratch, { target: ours, source: theirs, limit });
-  if (oids.length > limit) {
+  const candidates = await commitsToRebase(git, scratch, { target: ours, source: theirs });
+  if (candidates.length > limit) {
     throw new UserError(
       'unavailable',
       `${source.name} has more than ${limit} commits to rebase: that is too much for the server`,
@@ -44,7 +50,9 @@ export async function rebase(parts: JoinParts, join: Join): Promise<Joined> {
   }
   const start = (await readCommitObjects(git, scratch, [ours])).map(readCommit);
   let tip: Tip = { oid: ours, tree: start[0]?.tree ?? '' };
-  for (const pick of await picksOf(parts, oids)) {
+  for (const pick of await picksOf(parts, candidates)) {
+    // All empty commits make the same change: they say nothing of each other.
+    if (pick.isThere && !isEmpty(pick)) continue;
     const applied = await apply(parts, join, { tip, pick });
     if ('result' in applied) return applied;
     tip = applied;
@@ -52,7 +60,11 @@ export async function rebase(parts: JoinParts, join: Join): Promise<Joined> {
   return { result: tip.oid === ours ? 'up-to-date' : 'rebased', commit: tip.oid };
 }
 
-async function picksOf({ git, scratch }: JoinParts, oids: readonly string[]): Promise<Pick[]> {
+async function picksOf(
+  { git, scratch }: JoinParts,
+  candidates: readonly Candidate[],
+): Promise<Pick[]> {
+  const oids = candidates.map(({ oid }) => oid);
   const commits = (await readCommitObjects(git, scratch, oids)).map(readCommit);
   const parents = commits.map((commit) => commit.parents[0]);
   const known = parents.filter((oid) => oid !== undefined);
@@ -61,9 +73,8 @@ async function picksOf({ git, scratch }: JoinParts, oids: readonly string[]): Pr
   );
   const treeOf = new Map(known.map((oid, at) => [oid, trees[at]]));
   return commits.map((commit, at) => {
-    const parent = parents[at];
-    const before = (parent === undefined ? undefined : treeOf.get(parent)) ?? emptyTree;
-    return { oid: oids[at] ?? '', commit, before };
+    const before = treeOf.get(parents[at] ?? '') ?? emptyTree;
+    return { oid: oids[at] ?? '', commit, before, isThere: candidates[at]?.isThere === true };
   });
 }
 
@@ -91,8 +102,7 @@ async function apply(
     }
     tree = merged.tree;
   }
-  const wasEmpty = commit.tree === before;
-  if (tree === tip.tree && !wasEmpty) return tip;
+  if (tree === tip.tree && !isEmpty(pick)) return tip;
   const made = writeCommit({ ...commit, tree, parents: [tip.oid], committer });
   return { oid: await writer.write(made), tree };
 }

@@ -37,13 +37,32 @@ export async function passOn(
   const { lines, fault } = await settle(attempt, results, { directory, begunMs });
   // What is perhaps not durable, or not recorded, may not be promised.
   const unsure = fault === undefined ? undefined : 'internal error: it could not be recorded';
+  const asked = fault === undefined ? await follow(attempt, results) : { lines: [] };
   const byRef = new Map(results.map(({ command, refused: why }) => [command.ref, why ?? unsure]));
   return {
     ...ending,
-    lines: [...lines, ...ending.lines],
+    lines: [...lines, ...ending.lines, ...asked.lines],
     refused: list.commands.map(({ ref }, at) => refused[at] ?? byRef.get(ref)),
-    ...(fault === undefined ? {} : { fault: ending.fault ?? fault }),
+    ...faultOf(ending.fault ?? fault ?? asked.fault),
   };
+}
+
+function faultOf(fault: unknown): Pick<Ending, 'fault'> {
+  return fault === undefined ? {} : { fault };
+}
+
+/** Does what the push options ask for. The push is done and stays so, whatever comes of it. */
+async function follow(
+  { list, push }: Attempt,
+  results: readonly RefResult[],
+): Promise<{ lines: readonly string[]; fault?: unknown }> {
+  const isAnyDone = results.some(({ refused }) => refused === undefined);
+  if (!isAnyDone || list.pushOptions.length === 0) return { lines: [] };
+  try {
+    return { lines: await push.follow(list.pushOptions.map((option) => option.toString())) };
+  } catch (fault) {
+    return { lines: ['internal error: the push is done, its options are not'], fault };
+  }
 }
 
 /** Makes durable and records what git did. The record is made even where the disk failed: the refs have moved. */
