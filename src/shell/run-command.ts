@@ -26,15 +26,8 @@ export async function runCommand(
   request: Request,
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
-  if (request.principal.kind === 'server') {
-    throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
-  }
-  const asks = command.asks && !globals.yes && !globals.dryRun;
-  if (asks && !(await confirmed(request, command.words))) {
-    throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
-      hint: 'look first with --dry-run, then repeat with --yes',
-    });
-  }
+  refuseServer(request);
+  if (command.asks && !globals.yes && !globals.dryRun) await confirm(request, command.words);
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
@@ -102,6 +95,19 @@ export async function runCommand(
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+function refuseServer({ principal }: Request): void {
+  if (principal.kind !== 'server') return;
+  throw new UserError('denied', `commands are for people (${askerText(principal)})`);
+}
+
+/** @throws UserError `usage` unless the person at the terminal says yes */
+async function confirm(request: Request, words: string): Promise<void> {
+  if (await confirmed(request, words)) return;
+  throw new UserError('usage', `${words} can't be taken back: it needs --yes`, {
+    hint: 'look first with --dry-run, then repeat with --yes',
+  });
 }
 
 function progressLine(
