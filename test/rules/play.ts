@@ -117,6 +117,26 @@ export class Stage {
       },
     };
   }
+
+  /** The same merge by a push option. The pushed branch is none that a rule is about. */
+  options(): Way {
+    return {
+      name: 'push option',
+      takes: this.merges().takes,
+      try: async (who, repo, deeds) => {
+        const results = new Map<string, string | undefined>();
+        for (const [nth, { ref }] of deeds.entries()) {
+          const option = `merge=${ref.slice('refs/heads/'.length)}`;
+          const own = `third:refs/heads/pushed-${who.name}-${nth}`;
+          const words = ['push', '-o', option, who.url(repo), own];
+          const { stderr } = await who.git(words, { cwd: this.work });
+          const [, why] = /^remote: not merged: (.*?) *$/m.exec(stderr) ?? [];
+          results.set(ref, why);
+        }
+        return results;
+      },
+    };
+  }
 }
 
 function deedOf({ act, ref }: Case): Deed {
