@@ -6,7 +6,7 @@ export interface RefResult {
   readonly command: RefCommand;
   /** undefined when git took it; else git's own reason. */
   readonly refused: string | undefined;
-  /** What to do instead, where a rule refused it. */
+  /** What to do instead, where somebody knows. */
   readonly hint?: string | undefined;
 }
 
