@@ -118,20 +118,20 @@ export class Stage {
     };
   }
 
-  /** The same merge by a push option. The pushed branch is none that a rule is about. */
+  /** The same merge, asked for by the option of a push that brings the commit on a branch of its own. */
   options(): Way {
     return {
       name: 'push option',
-      takes: this.merges().takes,
+      takes: ({ act, ref }) => act === 'update' && ref.startsWith('refs/heads/'),
       try: async (who, repo, deeds) => {
         const results = new Map<string, string | undefined>();
-        for (const [nth, { ref }] of deeds.entries()) {
+        for (const { ref } of deeds) {
           const option = `merge=${ref.slice('refs/heads/'.length)}`;
-          const own = `third:refs/heads/pushed-${who.name}-${nth}`;
+          const own = `third:refs/heads/own-${who.name}-${results.size}`;
           const words = ['push', '-o', option, who.url(repo), own];
           const { stderr } = await who.git(words, { cwd: this.work });
-          const [, why] = /^remote: not merged: (.*?) *$/m.exec(stderr) ?? [];
-          results.set(ref, why);
+          const merged = /^remote: \S+: fast-forward with /m.test(stderr);
+          results.set(ref, merged ? undefined : stderr);
         }
         return results;
       },

@@ -13,11 +13,10 @@ t.test('the table of rules has sixty cases and more, each ref of a scene once', 
   }
 });
 
-for (const [nth, scene] of scenes.entries())
-  t.test(`S13 merges and pushes are ruled as the table has it: ${scene.name}`, async (t) => {
+for (const [at, scene] of scenes.entries())
+  t.test(`S13 a merge and a push are ruled as the table has it: ${scene.name}`, async (t) => {
     const repo = await stage.repository(scene);
-    const merges = [stage.merges(), stage.options()];
-    // What the first of them may do, the second finds done: each is the first in turn.
-    for (const way of [...(nth % 2 === 0 ? merges : merges.reverse()), stage.pushes()])
+    const merges = at % 2 === 0 ? stage.merges() : stage.options();
+    for (const way of [merges, stage.pushes()])
       t.strictSame(await stage.play(way, scene, repo), [], way.name);
   });
