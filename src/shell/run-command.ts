@@ -26,8 +26,15 @@ export async function runCommand(
   request: Request,
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
-  refuseServer(request);
-  if (command.asks && !globals.yes && !globals.dryRun) await confirm(request, command.words);
+  if (request.principal.kind === 'server') {
+    throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
+  }
+  const asks = command.asks && !globals.yes && !globals.dryRun;
+  if (asks && !(await confirmed(request, command.words))) {
+    throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
+      hint: 'look first with --dry-run, then repeat with --yes',
+    });
+  }
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
@@ -81,12 +88,7 @@ export async function runCommand(
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
   const refusal = command.refusal?.(answer);
-  if (refusal !== undefined) {
-    const { code, message, status } = refusal;
-    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
-    const detail = { code, message };
-    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail };
-  }
+  if (refusal !== undefined) return refuse(request, refusal, { globals, targetId: repo?.id });
   const status = statusOf(answer);
   return {
     status,
@@ -97,17 +99,15 @@ export async function runCommand(
   };
 }
 
-function refuseServer({ principal }: Request): void {
-  if (principal.kind !== 'server') return;
-  throw new UserError('denied', `commands are for people (${askerText(principal)})`);
-}
-
-/** @throws UserError `usage` unless the person at the terminal says yes */
-async function confirm(request: Request, words: string): Promise<void> {
-  if (await confirmed(request, words)) return;
-  throw new UserError('usage', `${words} can't be taken back: it needs --yes`, {
-    hint: 'look first with --dry-run, then repeat with --yes',
-  });
+/** Ends a request whose answer, printed by now, is a no. */
+async function refuse(
+  { id, stdio }: Request,
+  refusal: UserError,
+  { globals, targetId }: { globals: Globals; targetId: string | undefined },
+): Promise<Done> {
+  const { code, message, status } = refusal;
+  await printError(stdio, refusal, { json: globals.json, requestId: id });
+  return { status, outcome: outcomeOf(refusal), targetId, detail: { code, message } };
 }
 
 function progressLine(

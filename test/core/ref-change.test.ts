@@ -173,3 +173,18 @@ t.test('a purge that a crash cut off is carried on before anybody reads', async 
     t.same(await house.core.store.purges.unfinished(), []);
   });
 });
+t.test(
+  'what was decided under the locks is not asked again once the refs have moved',
+  async (t) => {
+    const { repo, one, two } = await scene('decided');
+    const stillMay = async () => {
+      throw new Error('asked again');
+    };
+
+    const by = { ...actor(), stillMay };
+    t.match(await change(repo, [{ ref: main, old: one, new: two }], { by }), [
+      { refused: undefined },
+    ]);
+    t.match(history(repo), [{ ref: main, old: one, new: two }]);
+  },
+);
