@@ -42,7 +42,6 @@ export const later: readonly string[] = [
   'servers',
   'service',
   'shell',
-  'repo maintain',
   'sshkey deploy',
   'sshkey fetch',
 ];
