@@ -12,10 +12,13 @@ import { merge } from './merge.ts';
 import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
 import { ownerNameCommands } from './owner-names.ts';
+import { carryCommands } from './push-pull.ts';
 import { repoCommands } from './repo.ts';
 import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
+import { serversCommands } from './servers.ts';
+import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
@@ -36,10 +39,12 @@ export const later: readonly string[] = [
   'conflicts',
   'doctor',
   'neighbors',
-  'pull',
-  'push',
   'restart',
-  'servers',
+  'servers follow',
+  'servers invite',
+  'servers join',
+  'servers promote',
+  'servers sync',
   'service',
   'shell',
   'sshkey deploy',
@@ -82,6 +87,9 @@ export const commands: readonly Command[] = [
   ...ownerNameCommands,
   offboard,
   ...sshkeyCommands,
+  ...carryCommands,
+  ...serversCommands,
+  ...serversStatusCommands,
   ...auditCommands,
   events,
   ...sessionsCommands,

@@ -14,6 +14,7 @@ import { ensureScratch } from './house.ts';
 import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
+import { SyncSessions } from './peering/sessions.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Renames } from './renames.ts';
@@ -44,6 +45,7 @@ export interface Core extends Life {
   readonly rules: Rules;
   readonly scripts: HookScripts;
   readonly pushes: PushQueue;
+  readonly syncSessions: SyncSessions;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** `ssh://USER@HOST[:PORT]` of this server. */
@@ -81,9 +83,7 @@ export async function openCore(
   const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, dataDir, log });
   await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
-  const emptyRepository = join(dataDir, 'run', 'empty.git');
-  await rm(emptyRepository, { recursive: true, force: true });
-  await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
+  const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
@@ -110,6 +110,7 @@ export async function openCore(
     rules: new Rules({ store, access, git, lookup }),
     scripts: new HookScripts(git, dataDir),
     pushes,
+    syncSessions: new SyncSessions(dataDir),
     emptyRepository,
     publicUrl: () => publicUrl(current, port),
     cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
@@ -132,6 +133,14 @@ export async function openCore(
       await store.close();
     },
   };
+}
+
+/** @returns the path of an empty bare repository */
+async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
+  const path = join(dataDir, 'run', 'empty.git');
+  await rm(path, { recursive: true, force: true });
+  await initBare(path, { defaultBranch: 'main', repoId });
+  return path;
 }
 
 /** What may be stored, by the settings as they are when that is asked. */

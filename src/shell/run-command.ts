@@ -6,7 +6,7 @@ import type { Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
 import { calledOtherwise, newName } from '../core/namespaces.ts';
 import { statuses, UserError } from '../model/errors.ts';
-import { principalText } from '../model/principal.ts';
+import { askerText, principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
 import { sizeText } from '../model/units.ts';
 import type { Globals } from './flags.ts';
@@ -26,6 +26,9 @@ export async function runCommand(
   request: Request,
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
+  if (request.principal.kind === 'server') {
+    throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
+  }
   const asks = command.asks && !globals.yes && !globals.dryRun;
   if (asks && !(await confirmed(request, command.words))) {
     throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
@@ -149,8 +152,18 @@ function idOf(answer: unknown): string | undefined {
 /** Some answers are a no: a broken chain, a user who may not. */
 function statusOf(answer: unknown): number {
   if (typeof answer !== 'object' || answer === null) return 0;
+  if (Array.isArray(answer)) return Math.max(0, ...answer.map(statusOfRun));
+  if ('reachable' in answer && answer.reachable === false) return statuses.unavailable;
   if ('ok' in answer && answer.ok === false) return statuses.corrupt;
   return 'allowed' in answer && answer.allowed === false ? statuses.denied : 0;
+}
+
+/** A run of sync that left something for a person to do is no success. */
+function statusOfRun(row: unknown): number {
+  const result =
+    typeof row === 'object' && row !== null && 'result' in row ? row.result : undefined;
+  if (result === 'conflict' || result === 'held') return statuses.conflict;
+  return result === 'failed' ? statuses.unavailable : 0;
 }
 
 /** Asks the person at a remote terminal. At a local one `cpm` itself has asked, before it sent the words. */

@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
 import { House } from '../support/house.ts';
+import { openBackup } from '../support/pair.ts';
 import { generateKey } from '../support/person.ts';
 import { type Answer, cleanEnv, must } from '../support/process.ts';
 import { findProgram } from '../support/program.ts';
 import { json } from './scenario.ts';
 
 const house = await House.open(t, { config: 'limits:\n  idle: 10m\n' });
+const backup = await openBackup(t, house);
 const ana = await house.stranger('ana');
 const bo = await house.stranger('bo');
 const laptop = await generateKey(join(house.folder, 'laptop'));
@@ -24,7 +26,7 @@ mkdirSync(join(keydir, 'team'), { recursive: true });
 writeFileSync(join(keydir, 'team/dan@laptop.pub'), (await generateKey(join(keydir, 'dan'))).line);
 
 /** What makes the world that the examples speak of comes first, what takes it away last. */
-const first = ['org create', 'user add', 'init'];
+const first = ['org create', 'user add', 'init', 'servers add'];
 const last = [
   'repo access revoke',
   'org access revoke',
@@ -35,6 +37,9 @@ const last = [
   'user enable',
   'user delete',
   'org delete',
+  'servers set',
+  'servers unlink',
+  'servers remove',
 ];
 const rank = (words: string) =>
   first.includes(words)
@@ -104,7 +109,9 @@ async function type(line: string, words: string): Promise<Answer> {
   const [, typed = '', file] = /^(.*?)(?: < (\S+))?$/.exec(line) ?? [];
   const stdin = file === undefined ? '' : await contents[file]?.();
   const real = typed
+    .replace('SHA256:…', words.startsWith('servers') ? backup.fingerprint : 'SHA256:…')
     .replace('SHA256:…', typed.includes('--overlap') ? replaced : laptop.fingerprint)
+    .replace('cpm@b.example.org:2222', backup.url)
     .replace(/ > \S+$/, '')
     // Followed for ever: the tests of events follow; here it shows what there is.
     .replace(' --follow', '')
