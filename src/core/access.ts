@@ -1,12 +1,11 @@
 import { noSuchRepository, UserError } from '../model/errors.ts';
-import { askerText, type Principal, principalText } from '../model/principal.ts';
+import { askerText, type Principal } from '../model/principal.ts';
 import { repoPathText } from '../model/repo.ts';
 import {
   type Decision,
   decide,
   type Need,
   type RepoStanding,
-  type Right,
   reaches,
   type Standing,
 } from '../model/right.ts';
@@ -15,13 +14,16 @@ import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
-import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
+import { authorizeKey, faultOf, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeName } from './name-access.ts';
 import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
+import { authorizeCarry, peerStanding } from './peer-access.ts';
 import { type Bearing, standingOn } from './rights-on.ts';
+import { tooLittle } from './too-little.ts';
 import { authorizeTrashed } from './trash-access.ts';
+import { authorizeUndo } from './undo-access.ts';
 
 /** Looked at where a repository is missing, so that the time of an answer does not tell it from a hidden one. */
 const nothingThere: Bearing = { id: '', namespaceId: '', visibility: 'private', archived: false };
@@ -42,13 +44,8 @@ export class AccessControl {
   /** Who this is at this moment (S2): key and user as the store has them now. */
   async standing(principal: Principal): Promise<Standing> {
     const { kind } = principal;
-    if (kind === 'deploy-key') {
-      const key = await this.#store.keys.byId(principal.keyId);
-      return { kind, ended: keyFault(key, undefined), siteAdmin: false };
-    }
     if (kind !== 'user') {
-      const ended = kind === 'operator' || kind === 'anonymous' ? undefined : 'not in this version';
-      return { kind, ended, siteAdmin: false };
+      return { kind, ended: await faultOf(this.#store, principal), siteAdmin: false };
     }
     const user = await this.#store.users.byId(principal.id);
     const key = await this.#store.keys.byId(principal.keyId);
@@ -96,8 +93,15 @@ export class AccessControl {
           { principal, standing },
           ask,
         );
+      case 'carry':
+        return authorizeCarry({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'grant':
         return this.#grant(principal, standing, ask);
+      case 'undo': {
+        const write = { path: ask.path, right: 'write' } as const;
+        const granted = await this.#repo(principal, standing, write);
+        return authorizeUndo(this.#store, principal, granted, ask);
+      }
       case 'org':
       case 'role':
       case 'org-grant': {
@@ -127,7 +131,8 @@ export class AccessControl {
   }
 
   async #standingOn(principal: Principal, repo: Bearing): Promise<RepoStanding> {
-    return standingOn(principal, repo, await this.#holdings(principal, repo));
+    const peer = await peerStanding(this.#store, principal, repo);
+    return { ...standingOn(principal, repo, await this.#holdings(principal, repo)), ...peer };
   }
 
   async #holdings(principal: Principal, repo: Bearing): Promise<Holdings> {
@@ -147,7 +152,8 @@ export class AccessControl {
       const on = await this.#standingOn(principal, repo);
       const decision = decide(standing, { kind: 'repo', right, on, alive });
       if (!decision.allowed && !reaches(decision.right, 'read')) continue;
-      if (!decision.allowed) throw await this.#tooLittle(principal, repo, decision, right);
+      if (!decision.allowed)
+        throw await tooLittle(this.#store, { principal, repo }, decision, right);
       const before = how === 'old-name' ? { calledBefore: repoPathText(path) } : {};
       return { standing, decision, repo, ...before };
     }
@@ -169,36 +175,6 @@ export class AccessControl {
       if (repo !== undefined) found.set(repo.id, repo);
     }
     return { ...this.#site(standing, { kind: 'command' }, 'do this'), repos: [...found.values()] };
-  }
-
-  async #tooLittle(
-    principal: Principal,
-    repo: Repository,
-    held: Decision,
-    right: Right,
-  ): Promise<UserError> {
-    if (reaches(held.right, right)) {
-      return new UserError('denied', `${repo.fullName}: ${held.why}, nobody may write to it`, {
-        hint: `an admin takes it out of the archive with: repo unarchive ${repo.fullName}`,
-        aboutId: repo.id,
-      });
-    }
-    const name = principal.kind === 'user' ? principal.name : principalText(principal);
-    const rank = right === 'read' || right === 'write' ? right : `act as its ${right}`;
-    const verb = { read: 'read it', write: 'read and write it', admin: 'administer it' } as const;
-    const may = verb[held.right as keyof typeof verb] ?? 'own it';
-    const admins = await this.#store.access.adminsOf(repo);
-    const ask = admins.length === 0 ? 'ask its admin' : `ask ${admins.join(' or ')}`;
-    const command =
-      right === 'owner' ? '' : `: repo access grant ${repo.fullName} ${name} ${right}`;
-    return new UserError(
-      'denied',
-      `${repo.fullName}: you may ${may}, not ${rank} (${name}, ${held.why})`,
-      {
-        hint: `${ask}${command}`,
-        aboutId: repo.id,
-      },
-    );
   }
 
   async #grant(
@@ -280,6 +256,7 @@ export class AccessControl {
     const who: Readonly<Record<string, string>> = {
       'site-admin': 'a site admin',
       operator: 'the operator, on the machine itself,',
+      peer: 'another server',
     };
     throw new UserError('denied', `only ${who[need.kind] ?? 'a user'} may ${what}`);
   }

@@ -11,8 +11,10 @@ import { AuditChain } from './audit-chain.ts';
 import { Events } from './events.ts';
 import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
+import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
+import { SyncSessions } from './peering/sessions.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Renames } from './renames.ts';
@@ -22,10 +24,9 @@ import { Rules } from './rules.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
-import { TrashCan } from './trash.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
-export interface Core {
+export interface Core extends Life {
   /** The settings in force. */
   readonly config: Config;
   readonly log: Log;
@@ -36,7 +37,6 @@ export interface Core {
   readonly events: Events;
   readonly repos: Repos;
   readonly renames: Renames;
-  readonly trash: TrashCan;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -45,9 +45,12 @@ export interface Core {
   readonly rules: Rules;
   readonly scripts: HookScripts;
   readonly pushes: PushQueue;
+  readonly syncSessions: SyncSessions;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
-  /** The base of clone URLs, without a slash at its end. */
+  /** `ssh://USER@HOST[:PORT]` of this server. */
+  publicUrl(): string;
+  /** Where a repository is cloned from. */
   cloneUrl(fullName: string): string;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
@@ -77,12 +80,10 @@ export async function openCore(
   const room = new Room({ store, sizes, dataDir }, roomLimits(live));
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
+  const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, dataDir, log });
-  const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
-  await recover({ store, repos, renames, trash, git }, { dataDir, audit, log });
-  const emptyRepository = join(dataDir, 'run', 'empty.git');
-  await rm(emptyRepository, { recursive: true, force: true });
-  await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
+  await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
+  const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
@@ -100,7 +101,7 @@ export async function openCore(
     events: new Events(store, access),
     repos,
     renames,
-    trash,
+    ...life,
     git,
     sessions: new Sessions(),
     signIns,
@@ -109,7 +110,9 @@ export async function openCore(
     rules: new Rules({ store, access, git, lookup }),
     scripts: new HookScripts(git, dataDir),
     pushes,
+    syncSessions: new SyncSessions(dataDir),
     emptyRepository,
+    publicUrl: () => publicUrl(current, port),
     cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
     setPort: (real) => {
       port = real;
@@ -130,6 +133,13 @@ export async function openCore(
       await store.close();
     },
   };
+}
+
+async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
+  const directory = join(dataDir, 'run', 'empty.git');
+  await rm(directory, { recursive: true, force: true });
+  await initBare(directory, { defaultBranch: 'main', repoId });
+  return directory;
 }
 
 /** What may be stored, by the settings as they are when that is asked. */

@@ -4,6 +4,7 @@ import { readHead } from '../model/audit-head.ts';
 import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
 import { guessed, nearest } from '../model/nearest.ts';
+import { parsePeerUrl } from '../model/peer.ts';
 import { refFault } from '../model/ref.ts';
 import { refPatternFault } from '../model/ref-pattern.ts';
 import {
@@ -174,6 +175,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
   },
+  oid: (value) => {
+    if (/^[0-9a-f]{7,40}$/.test(value)) return;
+    throw usage(value, 'an object id', 'give 7 to 40 digits of it, 0-9 and a-f');
+  },
   'new-repo': (value) => {
     parseRepoName(value);
   },
@@ -188,11 +193,25 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   repo: (value) => {
     parseRepoPath(value);
   },
+  server: (value) => {
+    checkName(value, 'server');
+  },
+  'server-url': (value) => {
+    parsePeerUrl(value);
+  },
+  rate: (value) => {
+    if (value === 'unlimited' || readSizeBytes(value)) return;
+    throw usage(value, 'a rate', 'write bytes a second: 500K, 20M, or unlimited');
+  },
   setting: checkSetting,
   size: checkSize,
   source: checkSource,
   text: checkText,
   url: checkText,
+  value: (value) => {
+    if (/^(@[1-9]\d{0,8}|[0-9a-fA-F]{4,40})$/.test(value)) return;
+    readMoment(value, new Date(), 'ago');
+  },
   uuid: (value) => {
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
   },

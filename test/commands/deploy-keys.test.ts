@@ -253,41 +253,31 @@ t.test('a right granted again leaves the pattern of what a deploy key writes', a
 });
 
 t.test(
-  'test 13: a deploy key runs its git programs, whoami and help, and no other command',
+  'test 13: a deploy key runs git, whoami and help: no lesser credential makes another one',
   async (t) => {
     const key = await house.stranger('thirteen');
     const add = ['sshkey', 'add', '-', '--repo', 'acme/app', '--right', 'write'];
     await done(house.admin.ssh(add, { stdin: key.key.line }));
-    const values: Readonly<Record<string, string>> = {
-      branch: 'main',
-      duration: '1d',
-      file: '-',
-      fingerprint: key.key.fingerprint,
-      moment: '1d',
-      path: '-',
-      repo: 'acme/app',
-      who: 'ana',
-    };
+    // One connection for all of them.
+    const control = ['ControlMaster=auto', `ControlPath=${join(key.home, 'cm')}`];
+    const options = [...control, 'ControlPersist=60'].flatMap((option) => ['-o', option]);
     const allowed = new Set(['whoami', 'help']);
+    let denied = 0;
 
-    for (const each of commands) {
-      if (each.words === 'serve') continue;
-      const words = each.words.split(' ');
-      for (const name of each.required) {
-        const schema = each.args[name];
-        const format = schema === undefined || !('format' in schema) ? '' : schema.format;
-        const value = schema && 'enum' in schema ? schema.enum[0] : (values[format] ?? 'ana');
-        words.push(...(each.positions.includes(name) ? [] : [`--${name}`]), value ?? '');
+    for (const { words, examples } of commands) {
+      for (const example of examples) {
+        // Some name files of the machine or what is to be filled in: not over SSH, whoever asks.
+        if (words === 'serve' || /\.\/|SEQ:HASH/.test(example)) continue;
+        const line = example.replace(/ [<>] \S+$/, '').replace('SHA256:…', key.key.fingerprint);
+        const { status, stderr } = await key.ssh(line, { stdin: key.key.line, options });
+        t.equal(status, allowed.has(words) ? 0 : 4, `${line}: ${stderr}`);
+        if (status === 4) denied += 1;
+        // One example will do: a deploy key is told no before anything is looked up.
+        break;
       }
-      if (each.words === 'repo access grant') words.splice(-1, 1, 'read');
-      if (each.words === 'sshkey revoke') words.push('SHA256:'.padEnd(50, 'A'));
-      if (each.asks) words.push('--yes');
-
-      const answer = await key.ssh(words, { stdin: key.key.line });
-
-      const wanted = allowed.has(each.words) ? 0 : 4;
-      t.equal(answer.status, wanted, `${words.join(' ')}: ${answer.stderr}`);
     }
+    await key.ssh('', { options: [...options, '-O', 'exit'] });
+    t.ok(denied > 40, `${denied} commands`);
     t.match(await key.git(['ls-remote', key.url('acme/app')]), { status: 0 });
     const archive = ['archive', `--remote=${key.url('acme/app')}`, 'main'];
     t.match(await key.git(archive), { status: 0 });

@@ -1,4 +1,5 @@
 import Sqlite from 'better-sqlite3';
+import type { KeyWho } from './key-table.ts';
 import { type Answer, looseKey, type Stage } from './stage.ts';
 import { ended, people, type Who } from './table.ts';
 
@@ -34,6 +35,7 @@ export async function raise(stage: Stage): Promise<Cast> {
   await done(stage.root(['sshkey', 'add', '-', '--user', 'tgt'], key.line));
   await organize(stage);
   await furnish(stage);
+  await bindKeys(stage);
   setByHand(stage.databasePath);
   await end(stage);
   return { spare, key: key.fingerprint };
@@ -102,7 +104,30 @@ async function furnish(stage: Stage): Promise<void> {
 async function place(stage: Stage, repo: string, visibility: string): Promise<void> {
   await root(stage, `init ${repo} --visibility ${visibility}`);
   await done(stage.git('sa', 'push', repo, 'main'));
+  await done(stage.git('sa', 'push', repo, 'topic'));
   for (const grant of grants) await root(stage, `repo access grant ${repo} ${grant}`);
+}
+
+/** Makes the deploy keys, with what they are bound to. */
+async function bindKeys(stage: Stage): Promise<void> {
+  const some = '--repo acme/private --repo acme/old --right';
+  const flags: Readonly<Record<KeyWho, string>> = {
+    dr: `${some} read`,
+    dw: `${some} write`,
+    df: `${some} write --refs ci/*`,
+    dg: '--org acme --right write',
+    dx: `${some} write --expires 2020-01-01`,
+    dp: `${some} write`,
+    dv: `${some} write`,
+  };
+  for (const who of Object.keys(flags) as KeyWho[]) {
+    const key = await stage.makeKey(who);
+    const words = ['sshkey', 'add', '-', ...flags[who].split(' ')];
+    // Whoever is no site admin has to prove a key first.
+    await done(who === 'dp' ? stage.ask('ow', words, key.line) : stage.root(words, key.line));
+    await stage.use(who, key);
+    if (who === 'dv') await root(stage, `sshkey revoke ${key.fingerprint} --yes`);
+  }
 }
 
 /** What the commands that are yet to come will set: an archive, what members may, a grant on an organization. */
@@ -135,6 +160,6 @@ async function end(stage: Stage): Promise<void> {
   await root(stage, 'user delete de --yes');
   for (const who of ended) {
     const { status } = await stage.ask(who, ['whoami']);
-    if (status === 0) throw new Error(`${people[who]} is let in`);
+    if (status === 0) throw new Error(`${who} is let in`);
   }
 }

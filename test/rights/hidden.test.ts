@@ -53,9 +53,14 @@ const questions = [
   'repo delete R --yes',
   'repo delete R',
   'repo restore R',
+  'repo verify R',
+  'repo adopt R',
   'repo trash list R --json',
   'repo trash empty R --yes',
   'repo history R',
+  'repo history R main --json',
+  'repo undo R main --yes',
+  'repo undo R main --to @1 --dry-run',
   'git push R',
 ];
 

@@ -11,6 +11,7 @@ import type { Principal } from '../../src/model/principal.ts';
 import { nullOid } from '../../src/model/ref.ts';
 import type { Request } from '../../src/shell/request.ts';
 import { must } from '../support/process.ts';
+import { deployKeys } from './key-table.ts';
 import { type Answer, type GitDeed, looseKey, type PublicKey, type Stage } from './stage.ts';
 import type { Who } from './table.ts';
 
@@ -92,12 +93,20 @@ export class InProcess implements Stage {
   }
 
   async use(who: Who, key: PublicKey): Promise<void> {
+    if (Object.hasOwn(deployKeys, who)) return this.#useDeployKey(who, key);
     const user = await this.core.store.users.byName(who);
     const held = user && (await this.core.store.keys.ofUser(user.id, key.fingerprint));
     if (user === undefined || held === undefined) throw new Error(`${who} has no such key`);
     const { id, name } = user;
     const { fingerprint } = held;
     const principal = { kind: 'user', id, name, keyId: held.id, fingerprint } as const;
+    this.#props.principals.set(who, principal);
+  }
+
+  async #useDeployKey(who: Who, { fingerprint }: PublicKey): Promise<void> {
+    const [held] = await this.core.store.keys.withFingerprint(fingerprint);
+    if (held === undefined) throw new Error(`there is no key of ${who}`);
+    const principal = { kind: 'deploy-key', keyId: held.id, fingerprint } as const;
     this.#props.principals.set(who, principal);
   }
 
@@ -109,7 +118,7 @@ export class InProcess implements Stage {
   /**
    * The real git on the server, and here what git's client would send it, at once: a want of the one commit there is,
    * a push of it to a new branch, or HEAD for an archive. A status of 0 counts when the answer is a whole success:
-   * a pack, a report that says `ok`, an archive.
+   * a pack, a report that says `ok`, an archive. 4 stands for a ref that a deploy key may not write, too.
    */
   async git(who: Who, deed: GitDeed, repo: string, branch?: string): Promise<Answer> {
     const { oid, pack } = this.#props.seed;
@@ -132,7 +141,9 @@ export class InProcess implements Stage {
     const answer = await this.#request(who, [program, repo], Buffer.concat(input));
     const stdout = answer.stdout.toString('latin1');
     const whole = answer.status !== 0 || stdout.includes(success);
-    return { status: whole ? answer.status : -1, stdout, stderr: answer.stderr.toString() };
+    const byPattern = stdout.includes(`ng ${ref} this deploy key writes only `);
+    const status = whole ? answer.status : byPattern ? 4 : -1;
+    return { status, stdout, stderr: answer.stderr.toString() };
   }
 
   async #request(who: Who, words: readonly string[], input: Buffer) {

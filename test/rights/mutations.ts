@@ -51,6 +51,27 @@ export const mutations: readonly Mutation[] = [
     noticedBy: /^git clone acme\/internal/,
   },
   {
+    fault: 'a deploy key runs whatever a user may',
+    file: right,
+    from: "return who.kind !== 'deploy-key';",
+    to: 'return true;',
+    noticedBy: /^show acme\/private/,
+  },
+  {
+    fault: 'a deploy key writes everywhere where it may write at all',
+    file: right,
+    from: "if (who.kind !== 'deploy-key') return undefined;",
+    to: 'return undefined;',
+    noticedBy: /^git push acme\/private \S/,
+  },
+  {
+    fault: 'a deploy key that has ended, is pending or was revoked still counts',
+    file: access,
+    from: 'ended: keyFault(key, undefined)',
+    to: 'ended: undefined',
+    noticedBy: /^git clone acme\/private/,
+  },
+  {
     fault: 'private is internal',
     file: right,
     from: 'private: false',

@@ -16,7 +16,8 @@ const notLetIn = /^cpm@127\.0\.0\.1: Permission denied \(publickey\)\.\s*$/m;
 /** How a client's own status says which refusal it was told. */
 const tellings: readonly [RegExp, number][] = [
   [/^fatal: remote error: cpm: \S+: no such repository, or not yours to see \(you are /m, 3],
-  [/^fatal: remote error: cpm: \S+: you may [a-z ]+, not [a-z ]+ \(\w+, .+\)$/m, 4],
+  [/^fatal: remote error: cpm: \S+: you may [a-z ]+, not [a-z ]+ \([\w:+/]+, .+\)$/m, 4],
+  [/ \(this deploy key writes only ci\/\*\)$/m, 4],
   [/^fatal: remote error: cpm: \S+: the repository is archived, /m, 4],
   [notLetIn, 4],
 ];

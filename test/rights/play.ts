@@ -60,8 +60,8 @@ function fill({ who, words }: Row, cast: Cast, number: number): readonly string[
 }
 
 async function carryOut(stage: Stage, who: Who, words: readonly string[]): Promise<Answer> {
-  const [first, deed = '', repo = ''] = words;
-  if (first === 'git') return stage.git(who, deed as GitDeed, repo);
+  const [first, deed = '', repo = '', branch] = words;
+  if (first === 'git') return stage.git(who, deed as GitDeed, repo, branch);
   return stage.ask(who, words, words.includes('-') ? looseKey().line : undefined);
 }
 

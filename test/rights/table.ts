@@ -1,3 +1,5 @@
+import { deployKeys, endedKeys, type KeyWho, keyCommands, keyGrid } from './key-table.ts';
+
 /** Who asks, in the order of the table's columns. Each but `op` and `an` is a user of that name. */
 export const people = {
   op: 'the operator',
@@ -20,10 +22,10 @@ export const people = {
   pe: 'a user whose key is pending',
   de: 'a deleted user',
 } as const;
-export type Who = keyof typeof people;
+export type Who = keyof typeof people | KeyWho;
 
 /** Those who have nothing any more, or nothing yet: no door lets them in. */
-export const ended: readonly Who[] = ['di', 'ex', 'rv', 'pe', 'de'];
+export const ended: readonly Who[] = ['di', 'ex', 'rv', 'pe', 'de', ...endedKeys];
 
 /** One question and its one right answer. */
 export interface Row {
@@ -161,6 +163,17 @@ repo access revoke un/internal cap          0  0  0  4  4  4  4  4  4  4  4  4  
 repo access revoke un/public cap            0  0  0  4  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
 repo access grant acme/private tmp owner    2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 repo access grant acme/private nemo read    3  3  3  3  3  4  4  4  4  3  4  4  3  3  4  4  4  4  4
+# History is for who reads; topic was made by sa and forced by nobody, so that with write there is nothing to undo
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo history acme/private                   0  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
+repo history acme/internal main             0  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
+repo history un/private                     0  0  0  3  3  3  3  0  0  0  0  3  3  3  4  4  4  4  4
+repo undo acme/private topic --dry-run      0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo undo acme/internal topic --dry-run     0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo undo un/private topic --dry-run        0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo undo acme/private nosuch --yes         3  3  3  3  3  4  4  4  4  3  4  4  3  3  4  4  4  4  4
+repo undo acme/private topic                2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+repo undo acme/old topic --dry-run          4  4  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
 # acme/old is private and archived; members have nothing in beta and may write in gama, both private
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 git clone acme/old                          2  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
@@ -188,6 +201,10 @@ repo trash empty acme/bin --dry-run         0  0  3  0  4  4  4  3  4  4  3  4  
 repo trash list                             0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
 repo trash empty acme/bin                   2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 show acme/bin                               3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo verify acme/private                    0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo verify acme/internal                   0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+list --discover                             -  -  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+repo adopt                                  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 # What is not there
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 git clone acme/none                         2  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
@@ -303,13 +320,30 @@ list                                        0  0  0  0  0  0  0  0  0  0  0  0  
 {nothing}                                   0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
 `;
 
-/** The whole table, row after row. */
-export const rows: readonly Row[] = grid.split('\n').flatMap((line) => {
-  if (line === '' || line.startsWith('#')) return [];
-  const cells = line.trim().split(/\s+/).slice(-Object.keys(people).length);
-  const words = line.slice(0, -3 * cells.length).trim();
-  return (Object.keys(people) as Who[]).flatMap((who, column) => {
-    const answer = cells[column] ?? '';
-    return answer === '.' ? [] : [{ who, words, answer }];
-  });
+const peoplesRows = read(grid, Object.keys(people) as Who[]);
+
+/** Every command of the table, asked with a deploy key: none but those few is for it to run. */
+const commandRows = [...new Set(peoplesRows.map(({ words }) => words))].flatMap((words) => {
+  if (words.startsWith('git ') || keyCommands.includes(words)) return [];
+  const nobodys = peoplesRows.every((row) => row.words !== words || row.answer === '2');
+  return (['dw', 'dg'] as const).map((who) => ({ who, words, answer: nobodys ? '2' : '4' }));
 });
+
+/** The whole table, row after row. */
+export const rows: readonly Row[] = [
+  ...peoplesRows,
+  ...read(keyGrid, Object.keys(deployKeys) as Who[]),
+  ...commandRows,
+];
+
+function read(text: string, columns: readonly Who[]): readonly Row[] {
+  return text.split('\n').flatMap((line) => {
+    if (line === '' || line.startsWith('#')) return [];
+    const cells = line.trim().split(/\s+/).slice(-columns.length);
+    const words = line.slice(0, -3 * cells.length).trim();
+    return columns.flatMap((who, column) => {
+      const answer = cells[column] ?? '';
+      return answer === '.' ? [] : [{ who, words, answer }];
+    });
+  });
+}

@@ -82,6 +82,32 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'x'.repeat(1100),
     ],
   },
+  server: { good: ['b', 'hq-2', 'x.y'], bad: ['', 'B', 'a/b', 'a..b', 'x'.repeat(64)] },
+  'server-url': {
+    good: [
+      'cpm@b.example.org',
+      'cpm@b:2222',
+      'git@127.0.0.1:22',
+      'cpm@[::1]:2222',
+      'ssh://cpm@b:22/',
+    ],
+    bad: [
+      '',
+      'b',
+      'root@b',
+      'cpm@',
+      'cpm@b:0',
+      'cpm@b:70000',
+      'cpm@-oProxyCommand=x',
+      'cpm@b c',
+      'cpm@b/x',
+      'cpm@b;id',
+      'cpm@$(id)',
+      'cpm@[x]:1',
+      'cpm@::1',
+    ],
+  },
+  rate: { good: ['500K', '20M', 'unlimited'], bad: ['', '0', '-1', '20 M', 'fast'] },
   description: {
     good: ['', 'An app – ünïcode 漢字 🙂', '-x', long.slice(1)],
     bad: [long, ...controls],
@@ -121,6 +147,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
   namespace: {
     good: names,
     bad: [...noNames, 'cpm', 'git', 'root', 'nobody', 'operator', 'anonymous'],
+  },
+  oid: {
+    good: ['1a2b3c4', 'a'.repeat(40)],
+    bad: ['', '1a2b3c', 'a'.repeat(41), 'A'.repeat(40), 'main', '@1'],
   },
   'new-repo': {
     good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
@@ -190,6 +220,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
   },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
+  value: {
+    good: ['@1', '@999999999', '1a2b', 'A'.repeat(40), '2h', '2026-12-24T18:00:00Z'],
+    bad: ['', '@', '@0', '@-1', '@1x', 'a2b', 'a'.repeat(41), 'main', 'HEAD~1', 'soon'],
+  },
   uuid: {
     good: ['0b9d1f3e-58c2-4a57-9a0e-6f0c2f0f6a11'],
     bad: ['', 'x', '0B9D1F3E-58C2-4A57-9A0E-6F0C2F0F6A11', '0b9d1f3e58c24a579a0e6f0c2f0f6a11'],

@@ -5,6 +5,7 @@ import type { Namespace } from '../../src/store/names.ts';
 import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
+import { meetServers } from './peering.ts';
 
 const nothing = async () => undefined;
 const oid = (digit: number) => String(digit).repeat(40);
@@ -97,7 +98,7 @@ async function organize({ orgs, teams, users }: Store, { ada, bo }: People): Pro
 }
 
 async function host(store: Store, { ada, bo }: People): Promise<void> {
-  const { access, names, pushes, repositories, usage } = store;
+  const { access, history, names, pushes, repositories, usage } = store;
   const namespace = await names.find('acme');
   if (namespace === undefined) throw new Error('a namespace was made and is not there');
   const id = crypto.randomUUID();
@@ -139,9 +140,32 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await pushes.unsettled();
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
+  const gone = [{ ref: 'refs/heads/main', old: oid(1), new: oid(0) }];
+  await pushes.settle(app.id, 'git-receive-pack', { done: gone, archived: [] }, by);
+  for (const ref of [undefined, 'refs/heads/main']) {
+    for (const before of [undefined, 9]) await history.page(app.id, { ref, before, limit: 10 });
+  }
+  await history.last(app.id, ['refs/heads/main']);
+  await history.values(app.id, '', 10);
+  await history.valuesOf(app.id, ['refs/heads/main']);
+  await meetServers(store, app);
   await move(store, app, namespace);
+  await tidy(store, app);
   await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
   await discard(store, app, bo.id);
+}
+
+async function tidy({ upkeep }: Store, app: Repository): Promise<void> {
+  const before = '2099-01-01';
+  await upkeep.recordedRefs(app.id, { after: '', limit: 10 });
+  await upkeep.recordedRef(app.id, 'refs/heads/main');
+  await upkeep.untidy(10);
+  await upkeep.tidiness(app.id);
+  await upkeep.tidied(app.id, 1, { repacked: true });
+  await upkeep.tidied(app.id, 1, { repacked: false });
+  await upkeep.tipsBefore(app.id, before, 10);
+  await upkeep.withTipsBefore(before, { after: '', limit: 10 });
+  await upkeep.dropTips(app, [oid(1)], { before, by: actor() });
 }
 
 async function discard({ repositories, trash }: Store, app: Repository, userId: string) {
