@@ -27,7 +27,9 @@ interface Scene {
 }
 
 interface Client {
+  /** Whose git pushes: one who may write, and create nothing, or a push to what was deleted would make it anew. */
   readonly person: Person;
+  readonly admin: Person;
   readonly work: string;
 }
 
@@ -69,13 +71,13 @@ async function forward(client: Client, scene: Scene, place: Place): Promise<bool
   return true;
 }
 
-const say = async ({ person }: Client, line: string): Promise<boolean> =>
-  (await person.ssh(line)).status === 0;
+const say = async ({ admin }: Client, line: string): Promise<boolean> =>
+  (await admin.ssh(line)).status === 0;
 
 async function merge(client: Client, scene: Scene, place: Place): Promise<boolean> {
   const [source, into] = [scene.dice.pick(branches), scene.dice.pick(branches)];
   const line = `merge ${place.name} ${source} --into ${into} --json`;
-  const { status, stdout } = await client.person.ssh(line);
+  const { status, stdout } = await client.admin.ssh(line);
   if (status !== 0) return false;
   place.acknowledged.add(JSON.parse(stdout).commit);
   return true;
@@ -187,6 +189,8 @@ export async function life(
   const house = await House.open(t);
   const { admin } = house;
   await admin.ssh('org create acme');
+  const bo = await house.person('bo');
+  await admin.ssh('org access grant acme bo write');
   const places: Place[] = [];
   for (const name of ['acme/a', 'acme/b', 'acme/c']) {
     const { stdout } = await admin.ssh(`init ${name} --json`);
@@ -194,7 +198,7 @@ export async function life(
   }
   const people: Client[] = [];
   for (let nth = 0; nth < clients; nth++) {
-    people.push({ person: admin, work: await admin.worktree(`work-${nth}`) });
+    people.push({ person: bo, admin, work: await bo.worktree(`work-${nth}`) });
   }
   const [first, ...more] = places;
   if (first === undefined) throw new Error('no repository was made');
