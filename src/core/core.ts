@@ -81,11 +81,9 @@ export async function openCore(
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
   const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
-  const renames = new Renames({ store, repos, locks, room, dataDir, log });
+  const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
   await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
-  const emptyRepository = join(dataDir, 'run', 'empty.git');
-  await rm(emptyRepository, { recursive: true, force: true });
-  await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
+  const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
@@ -135,6 +133,14 @@ export async function openCore(
       await store.close();
     },
   };
+}
+
+/** @returns the path of an empty bare repository, made anew */
+async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
+  const directory = join(dataDir, 'run', 'empty.git');
+  await rm(directory, { recursive: true, force: true });
+  await initBare(directory, { defaultBranch: 'main', repoId });
+  return directory;
 }
 
 /** What may be stored, by the settings as they are when that is asked. */
