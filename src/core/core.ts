@@ -135,12 +135,12 @@ export async function openCore(
   };
 }
 
-/** @returns the path of an empty bare repository, made anew */
+/** @returns the absolute path of an empty bare repository */
 async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
-  const directory = join(dataDir, 'run', 'empty.git');
-  await rm(directory, { recursive: true, force: true });
-  await initBare(directory, { defaultBranch: 'main', repoId });
-  return directory;
+  const path = join(dataDir, 'run', 'empty.git');
+  await rm(path, { recursive: true, force: true });
+  await initBare(path, { defaultBranch: 'main', repoId });
+  return path;
 }
 
 /** What may be stored, by the settings as they are when that is asked. */

@@ -83,12 +83,7 @@ export async function runCommand(
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
   const refusal = command.refusal?.(answer);
-  if (refusal !== undefined) {
-    const { code, message, status } = refusal;
-    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
-    const detail = { code, message };
-    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail };
-  }
+  if (refusal !== undefined) return refuse(request, refusal, { globals, targetId: repo?.id });
   const status = statusOf(answer);
   return {
     status,
@@ -104,6 +99,17 @@ function newNames({ repo, calledBefore }: Granted, changes: boolean): string[] {
   if (repo === undefined || calledBefore === undefined) return [];
   if (changes) throw calledOtherwise(calledBefore, repo.fullName);
   return [newName(calledBefore, repo.fullName)];
+}
+
+/** Ends a request whose answer, printed by now, is a no. */
+async function refuse(
+  { id, stdio }: Request,
+  refusal: UserError,
+  { globals, targetId }: { globals: Globals; targetId: string | undefined },
+): Promise<Done> {
+  const { code, message, status } = refusal;
+  await printError(stdio, refusal, { json: globals.json, requestId: id });
+  return { status, outcome: outcomeOf(refusal), targetId, detail: { code, message } };
 }
 
 function progressLine(
