@@ -43,15 +43,9 @@ export async function runCommand(
   const context: Context = {
     core,
     principal: request.principal,
-    by: {
-      principal: principalText(request.principal),
-      keyId: 'keyId' in request.principal ? request.principal.keyId : undefined,
-      request: request.id,
-      dryRun: globals.dryRun,
-      stillMay: onceMore(async () =>
-        checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
-      ),
-    },
+    by: actorOf(request, globals, async () =>
+      checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
+    ),
     granted,
     signal: request.signal,
     staySilent: () => request.staySilent?.(),
@@ -99,6 +93,21 @@ function newNames({ repo, calledBefore }: Granted, changes: boolean): string[] {
   if (repo === undefined || calledBefore === undefined) return [];
   if (changes) throw calledOtherwise(calledBefore, repo.fullName);
   return [newName(calledBefore, repo.fullName)];
+}
+
+/** Who writes what a command changes. @param decide - decides anew */
+function actorOf(
+  { id, principal }: Request,
+  { dryRun }: Globals,
+  decide: () => Promise<void>,
+): Context['by'] {
+  return {
+    principal: principalText(principal),
+    keyId: 'keyId' in principal ? principal.keyId : undefined,
+    request: id,
+    dryRun,
+    stillMay: onceMore(decide),
+  };
 }
 
 /** Ends a request whose answer, printed by now, is a no. */
