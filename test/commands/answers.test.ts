@@ -283,7 +283,7 @@ const fields: Record<string, string> = {
 };
 /** Facts that answers have besides. */
 const besides: Record<string, string> = {
-  show: 'archived_tips clone_url grants keys',
+  show: 'archived_tips archive_bytes trash_bytes clone_url grants keys',
   'sshkey list': 'right refs',
   'repo history': 'purged',
   'audit list': 'door',
