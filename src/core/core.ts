@@ -83,9 +83,7 @@ export async function openCore(
   const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, dataDir, log });
   await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
-  const emptyRepository = join(dataDir, 'run', 'empty.git');
-  await rm(emptyRepository, { recursive: true, force: true });
-  await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
+  const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
@@ -135,6 +133,14 @@ export async function openCore(
       await store.close();
     },
   };
+}
+
+/** Makes the empty repository anew: nobody knows what became of the last one. */
+async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
+  const path = join(dataDir, 'run', 'empty.git');
+  await rm(path, { recursive: true, force: true });
+  await initBare(path, { defaultBranch: 'main', repoId });
+  return path;
 }
 
 /** What may be stored, by the settings as they are when that is asked. */
