@@ -20,11 +20,13 @@ import { send } from './send.ts';
 
 const usualFileBytes = 1024 * 1024;
 
+type Asked = Extract<Resolved, { kind: 'command' }>;
+
 /** Runs a command for whoever may: decided first, then done, then printed. */
 export async function runCommand(
   core: Core,
   request: Request,
-  { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
+  { command, args, globals, habit }: Asked,
 ): Promise<Done> {
   if (request.principal.kind === 'server') {
     throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
@@ -80,12 +82,7 @@ export async function runCommand(
   if (aborted && !command.changes && reason instanceof UserError) throw reason;
   if (globals.verbose) notes.push(`decided: ${granted.decision.why}`);
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
-  // The greeting says it by itself, and scripts are told by git alone.
-  const warned = terminal !== undefined && command.words !== '';
-  const warning = warned ? await keyWarning(core, request.principal) : undefined;
-  if (warning !== undefined) notes.push(warning);
-  if (globals.dryRun) notes.push('dry run: nothing was changed');
-  if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
+  if (!globals.quiet) await tellNotes(core, request, { notes, command, globals });
   const { repo, org, user } = granted;
   const refusal = command.refusal?.(answer);
   if (refusal !== undefined) {
@@ -102,6 +99,20 @@ export async function runCommand(
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** What is told besides the answer. */
+async function tellNotes(
+  core: Core,
+  { principal, stdio, terminal }: Request,
+  { notes, command, globals }: { notes: readonly string[] } & Pick<Asked, 'command' | 'globals'>,
+): Promise<void> {
+  // The greeting says it by itself, and scripts are told by git alone.
+  const warned = terminal !== undefined && command.words !== '';
+  const warning = warned ? await keyWarning(core, principal) : undefined;
+  const rehearsed = globals.dryRun ? ['dry run: nothing was changed'] : [];
+  const lines = [...notes, ...(warning === undefined ? [] : [warning]), ...rehearsed];
+  if (lines.length > 0) await send(stdio.stderr, `${lines.join('\n')}\n`);
 }
 
 function progressLine(
