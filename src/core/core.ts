@@ -135,7 +135,7 @@ export async function openCore(
   };
 }
 
-/** Makes the empty repository anew: nobody knows what became of the last one. */
+/** @returns the absolute path of an empty bare repository */
 async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
   const path = join(dataDir, 'run', 'empty.git');
   await rm(path, { recursive: true, force: true });

@@ -20,13 +20,11 @@ import { send } from './send.ts';
 
 const usualFileBytes = 1024 * 1024;
 
-type Asked = Extract<Resolved, { kind: 'command' }>;
-
 /** Runs a command for whoever may: decided first, then done, then printed. */
 export async function runCommand(
   core: Core,
   request: Request,
-  { command, args, globals, habit }: Asked,
+  { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
   if (request.principal.kind === 'server') {
     throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
@@ -82,15 +80,15 @@ export async function runCommand(
   if (aborted && !command.changes && reason instanceof UserError) throw reason;
   if (globals.verbose) notes.push(`decided: ${granted.decision.why}`);
   if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
-  if (!globals.quiet) await tellNotes(core, request, { notes, command, globals });
+  // The greeting says it by itself, and scripts are told by git alone.
+  const warned = terminal !== undefined && command.words !== '';
+  const warning = warned ? await keyWarning(core, request.principal) : undefined;
+  if (warning !== undefined) notes.push(warning);
+  if (globals.dryRun) notes.push('dry run: nothing was changed');
+  if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
   const refusal = command.refusal?.(answer);
-  if (refusal !== undefined) {
-    const { code, message, status } = refusal;
-    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
-    const detail = { code, message };
-    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail };
-  }
+  if (refusal !== undefined) return refuse(request, refusal, { globals, targetId: repo?.id });
   const status = statusOf(answer);
   return {
     status,
@@ -101,18 +99,15 @@ export async function runCommand(
   };
 }
 
-/** What is told besides the answer. */
-async function tellNotes(
-  core: Core,
-  { principal, stdio, terminal }: Request,
-  { notes, command, globals }: { notes: readonly string[] } & Pick<Asked, 'command' | 'globals'>,
-): Promise<void> {
-  // The greeting says it by itself, and scripts are told by git alone.
-  const warned = terminal !== undefined && command.words !== '';
-  const warning = warned ? await keyWarning(core, principal) : undefined;
-  const rehearsed = globals.dryRun ? ['dry run: nothing was changed'] : [];
-  const lines = [...notes, ...(warning === undefined ? [] : [warning]), ...rehearsed];
-  if (lines.length > 0) await send(stdio.stderr, `${lines.join('\n')}\n`);
+/** Ends a request whose answer, printed by now, is a no. */
+async function refuse(
+  { id, stdio }: Request,
+  refusal: UserError,
+  { globals, targetId }: { globals: Globals; targetId: string | undefined },
+): Promise<Done> {
+  const { code, message, status } = refusal;
+  await printError(stdio, refusal, { json: globals.json, requestId: id });
+  return { status, outcome: outcomeOf(refusal), targetId, detail: { code, message } };
 }
 
 function progressLine(
