@@ -37,26 +37,15 @@ export async function runCommand(
   }
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
-  const notes: string[] = [];
+  const notes = newNames(granted, command.changes);
   const detail: Record<string, unknown> = {};
-  if (granted.repo !== undefined && granted.calledBefore !== undefined) {
-    const { fullName } = granted.repo;
-    if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
-    notes.push(newName(granted.calledBefore, fullName));
-  }
   const line = progressLine(request, globals);
   const context: Context = {
     core,
     principal: request.principal,
-    by: {
-      principal: principalText(request.principal),
-      keyId: 'keyId' in request.principal ? request.principal.keyId : undefined,
-      request: request.id,
-      dryRun: globals.dryRun,
-      stillMay: onceMore(async () =>
-        checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
-      ),
-    },
+    by: actorOf(request, globals, async () =>
+      checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
+    ),
     granted,
     signal: request.signal,
     staySilent: () => request.staySilent?.(),
@@ -96,6 +85,28 @@ export async function runCommand(
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
+  };
+}
+
+/** What to tell of an old name that was asked by. @throws UserError `denied` when something is to be changed by it */
+function newNames({ repo, calledBefore }: Granted, changes: boolean): string[] {
+  if (repo === undefined || calledBefore === undefined) return [];
+  if (changes) throw calledOtherwise(calledBefore, repo.fullName);
+  return [newName(calledBefore, repo.fullName)];
+}
+
+/** Who writes what a command changes. @param decide - decides anew */
+function actorOf(
+  { id, principal }: Request,
+  { dryRun }: Globals,
+  decide: () => Promise<void>,
+): Context['by'] {
+  return {
+    principal: principalText(principal),
+    keyId: 'keyId' in principal ? principal.keyId : undefined,
+    request: id,
+    dryRun,
+    stillMay: onceMore(decide),
   };
 }
 
