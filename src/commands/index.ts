@@ -52,7 +52,6 @@ export const later: readonly string[] = [
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
   init: ['from'],
   list: ['server', 'discover'],
-  'repo access list': ['effective'],
   serve: ['takeover'],
 };
 

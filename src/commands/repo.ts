@@ -4,6 +4,7 @@ import { type Grantable, grantable, type Right } from '../model/right.ts';
 import { changed, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 import { changedWithKeys, giveRight, refuseAdminKey, tellingOrphans } from './deploy-keys.ts';
+import { type Reaching, whoReaches } from './effective.ts';
 import { checkNotEmpty } from './usage.ts';
 
 const repo = { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } as const;
@@ -50,23 +51,32 @@ const set = command({
 
 const accessList = list({
   words: 'repo access list',
-  summary: 'Who has been granted what on a repository',
-  examples: ['repo access list acme/app'],
-  args: { repo },
+  summary: 'Who has been granted what on a repository; or everybody who reaches it, and why',
+  examples: ['repo access list acme/app', 'repo access list acme/app --effective'],
+  args: {
+    repo,
+    effective: { type: 'boolean', description: 'everybody who reaches it, not grants alone' },
+  },
   positions: ['repo'],
   required: ['repo'],
   row: object({ who: string, right: string, via: string }),
   columns: ['WHO', 'RIGHT', 'VIA'],
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
   target: (args) => args.repo,
-  run: async ({ core, granted }) => accessRows(core, present(granted.repo)),
+  run: async (context, { effective }) => {
+    const found = present(context.granted.repo);
+    return effective === true ? whoReaches(context, found) : accessRows(context.core, found);
+  },
   cells: (row) => [row.who, row.right, row.via],
 });
 
-async function* accessRows(core: Context['core'], found: NonNullable<Context['granted']['repo']>) {
+async function* accessRows(
+  core: Context['core'],
+  found: NonNullable<Context['granted']['repo']>,
+): AsyncGenerator<Reaching> {
   for (const grant of await core.store.access.list(found)) {
     const via = grant.on === 'repo' ? found.fullName : `org:${found.namespace}`;
-    yield { who: grant.who, right: grant.right as Right, via };
+    yield { who: grant.who, right: grant.right, via };
   }
 }
 
