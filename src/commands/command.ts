@@ -20,6 +20,7 @@ export type Format =
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'oid'
   | 'new-repo'
   | 'path'
   | 'pattern'
@@ -32,6 +33,7 @@ export type Format =
   | 'source'
   | 'text'
   | 'url'
+  | 'value'
   | 'uuid'
   | 'who'
   | 'whom';
@@ -102,6 +104,8 @@ export interface Context {
   resolvePath(path: string): string;
   /** A line for the person, on stderr. */
   note(line: string): void;
+  /** Adds to what the record keeps of the request. */
+  record(detail: Readonly<Record<string, unknown>>): void;
 }
 
 /** A list that is made while it is printed. */

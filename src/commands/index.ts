@@ -5,6 +5,7 @@ import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
 import { events } from './events.ts';
 import { createHelp } from './help.ts';
+import { history } from './history.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
 import { merge } from './merge.ts';
@@ -21,6 +22,7 @@ import { sshkeyCommands } from './sshkey.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
 import { trashCommands } from './trash.ts';
+import { undo } from './undo.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
@@ -40,9 +42,7 @@ export const later: readonly string[] = [
   'service',
   'shell',
   'repo adopt',
-  'repo history',
   'repo maintain',
-  'repo undo',
   'repo verify',
   'sshkey deploy',
   'sshkey fetch',
@@ -68,6 +68,8 @@ export const commands: readonly Command[] = [
   help,
   merge,
   ...repoCommands,
+  history,
+  undo,
   ...repoNameCommands,
   ...repoRulesCommands,
   ...trashCommands,

@@ -1,8 +1,11 @@
+import { rightsOn } from '../core/rights-on.ts';
 import { UserError } from '../model/errors.ts';
 import { matchesGlob } from '../model/glob.ts';
-import { reaches } from '../model/right.ts';
+import type { Principal } from '../model/principal.ts';
+import { type Decision, reaches, type Standing } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
 import type { Repository } from '../store/repositories.ts';
+import type { Viewer } from '../store/viewer.ts';
 import { boolean, integer, object, paged, string, time } from './answers.ts';
 import { type Context, list as listCommand } from './command.ts';
 
@@ -23,6 +26,31 @@ interface Row {
 
 type Sort = 'name' | 'size' | 'updated';
 
+/** A repository that somebody may read, and why. */
+interface Decided extends Pick<Decision, 'right' | 'why'> {
+  readonly repo: Repository;
+}
+
+/**
+ * The repositories that a principal may read, in the order of their names, decided on page by page.
+ *
+ * @param options - whose repositories may be readable at all, and of which namespace
+ */
+export async function* decided(
+  core: Context['core'],
+  asker: { principal: Principal; standing: Standing },
+  { viewer, namespaceId }: { viewer: Viewer; namespaceId?: string | undefined },
+): AsyncGenerator<Decided> {
+  const pages = paged<Decided>(async (last) => {
+    const after = { namespace: last?.repo.namespace ?? '', name: last?.repo.name ?? '' };
+    const options = { after, limit: pageRows, namespaceId };
+    const repos = await core.store.repositories.page(viewer, options);
+    const decisions = await rightsOn(core, asker, repos);
+    return repos.map((repo, index) => ({ ...(decisions[index] as Decision), repo }));
+  });
+  for await (const each of pages) if (reaches(each.right, 'read')) yield each;
+}
+
 /** The repositories that whoever asks may read, in the order of their names, as far as a glob and a namespace go. */
 export async function* readable(
   { core, principal, granted }: Context,
@@ -37,17 +65,12 @@ export async function* readable(
     principal.kind === 'user' && !everything
       ? ({ kind: 'user', id: principal.id } as const)
       : ({ kind: 'all' } as const);
-  const repositories = paged<Repository>((after) =>
-    core.store.repositories.page(viewer, {
-      after: { namespace: after?.namespace ?? '', name: after?.name ?? '' },
-      limit: pageRows,
-      namespaceId: owner?.ownerId,
-    }),
-  );
-  for await (const repo of repositories) {
+  const asker = { principal, standing: granted.standing };
+  for await (const { repo, right } of decided(core, asker, {
+    viewer,
+    namespaceId: owner?.ownerId,
+  })) {
     if (pattern !== undefined && !matchesGlob(pattern, repo.fullName)) continue;
-    const { right } = await core.access.rightOn(principal, granted.standing, repo);
-    if (!reaches(right, 'read')) continue;
     yield {
       name: repo.fullName,
       id: repo.id,

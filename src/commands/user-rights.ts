@@ -1,14 +1,13 @@
-import { asUser } from '../core/access.ts';
+import { asUser, standingOf } from '../core/access.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { type Right, reaches } from '../model/right.ts';
-import type { Repository } from '../store/repositories.ts';
 import type { User } from '../store/users.ts';
-import { boolean, changed, object, paged, present, string } from './answers.ts';
+import { boolean, changed, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 import { changedWithKeys, tellingOrphans } from './deploy-keys.ts';
+import { decided } from './list.ts';
 import { named } from './user.ts';
 
-const pageRows = 500;
 const name = { type: 'string', format: 'name', description: "the user's name" } as const;
 
 const admin = command({
@@ -66,15 +65,9 @@ const access = list({
 
 async function* accessRows(core: Context['core'], user: User) {
   const viewer = user.admin ? ({ kind: 'all' } as const) : ({ kind: 'user', id: user.id } as const);
-  const repositories = paged<Repository>((after) =>
-    core.store.repositories.page(viewer, {
-      after: { namespace: after?.namespace ?? '', name: after?.name ?? '' },
-      limit: pageRows,
-    }),
-  );
-  for await (const repo of repositories) {
-    const { right, why } = await core.access.rightOf(user, repo);
-    if (reaches(right, 'read')) yield { repo: repo.fullName, right, why };
+  const asker = { principal: asUser(user), standing: standingOf(user) };
+  for await (const { repo, right, why } of decided(core, asker, { viewer })) {
+    yield { repo: repo.fullName, right, why };
   }
 }
 

@@ -1,12 +1,11 @@
 import { noSuchRepository, UserError } from '../model/errors.ts';
-import { askerText, type Principal, principalText } from '../model/principal.ts';
+import { askerText, type Principal } from '../model/principal.ts';
 import { repoPathText } from '../model/repo.ts';
 import {
   type Decision,
   decide,
   type Need,
   type RepoStanding,
-  type Right,
   reaches,
   type Standing,
 } from '../model/right.ts';
@@ -20,10 +19,10 @@ import type { Lookup } from './lookup.ts';
 import { authorizeName } from './name-access.ts';
 import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
+import { type Bearing, standingOn } from './rights-on.ts';
+import { tooLittle } from './too-little.ts';
 import { authorizeTrashed } from './trash-access.ts';
-
-/** What of a repository bears on rights to it. */
-type Bearing = Pick<Repository, 'id' | 'namespaceId' | 'visibility' | 'archived'>;
+import { authorizeUndo } from './undo-access.ts';
 
 /** Looked at where a repository is missing, so that the time of an answer does not tell it from a hidden one. */
 const nothingThere: Bearing = { id: '', namespaceId: '', visibility: 'private', archived: false };
@@ -100,6 +99,11 @@ export class AccessControl {
         );
       case 'grant':
         return this.#grant(principal, standing, ask);
+      case 'undo': {
+        const write = { path: ask.path, right: 'write' } as const;
+        const granted = await this.#repo(principal, standing, write);
+        return authorizeUndo(this.#store, principal, granted, ask);
+      }
       case 'org':
       case 'role':
       case 'org-grant': {
@@ -129,9 +133,7 @@ export class AccessControl {
   }
 
   async #standingOn(principal: Principal, repo: Bearing): Promise<RepoStanding> {
-    const held = await this.#holdings(principal, repo);
-    const ownNamespace = principal.kind === 'user' && repo.namespaceId === principal.id;
-    return { visibility: repo.visibility, archived: repo.archived, ownNamespace, ...held };
+    return standingOn(principal, repo, await this.#holdings(principal, repo));
   }
 
   async #holdings(principal: Principal, repo: Bearing): Promise<Holdings> {
@@ -151,7 +153,8 @@ export class AccessControl {
       const on = await this.#standingOn(principal, repo);
       const decision = decide(standing, { kind: 'repo', right, on, alive });
       if (!decision.allowed && !reaches(decision.right, 'read')) continue;
-      if (!decision.allowed) throw await this.#tooLittle(principal, repo, decision, right);
+      if (!decision.allowed)
+        throw await tooLittle(this.#store, { principal, repo }, decision, right);
       const before = how === 'old-name' ? { calledBefore: repoPathText(path) } : {};
       return { standing, decision, repo, ...before };
     }
@@ -173,36 +176,6 @@ export class AccessControl {
       if (repo !== undefined) found.set(repo.id, repo);
     }
     return { ...this.#site(standing, { kind: 'command' }, 'do this'), repos: [...found.values()] };
-  }
-
-  async #tooLittle(
-    principal: Principal,
-    repo: Repository,
-    held: Decision,
-    right: Right,
-  ): Promise<UserError> {
-    if (reaches(held.right, right)) {
-      return new UserError('denied', `${repo.fullName}: ${held.why}, nobody may write to it`, {
-        hint: `an admin takes it out of the archive with: repo unarchive ${repo.fullName}`,
-        aboutId: repo.id,
-      });
-    }
-    const name = principal.kind === 'user' ? principal.name : principalText(principal);
-    const rank = right === 'read' || right === 'write' ? right : `act as its ${right}`;
-    const verb = { read: 'read it', write: 'read and write it', admin: 'administer it' } as const;
-    const may = verb[held.right as keyof typeof verb] ?? 'own it';
-    const admins = await this.#store.access.adminsOf(repo);
-    const ask = admins.length === 0 ? 'ask its admin' : `ask ${admins.join(' or ')}`;
-    const command =
-      right === 'owner' ? '' : `: repo access grant ${repo.fullName} ${name} ${right}`;
-    return new UserError(
-      'denied',
-      `${repo.fullName}: you may ${may}, not ${rank} (${name}, ${held.why})`,
-      {
-        hint: `${ask}${command}`,
-        aboutId: repo.id,
-      },
-    );
   }
 
   async #grant(
@@ -275,9 +248,7 @@ export class AccessControl {
 
   /** The right of a user, by name and not by key, on a repository; a disabled one has none. */
   async rightOf(user: User, repo: Bearing): Promise<Decision> {
-    const ended = user.state === 'active' ? undefined : `the account ${user.name} is disabled`;
-    const standing: Standing = { kind: 'user', ended, siteAdmin: user.admin };
-    return this.rightOn(asUser(user), standing, repo);
+    return this.rightOn(asUser(user), standingOf(user), repo);
   }
 
   #site(standing: Standing, need: Need, what: string): Granted {
@@ -294,4 +265,10 @@ export class AccessControl {
 /** A user as a principal that signed nothing: to ask about, never to act as. */
 export function asUser({ id, name }: User): Principal {
   return { kind: 'user', id, name, keyId: '', fingerprint: '' };
+}
+
+/** The standing of a user, by name and not by key. */
+export function standingOf({ name, state, admin }: User): Standing {
+  const ended = state === 'active' ? undefined : `the account ${name} is disabled`;
+  return { kind: 'user', ended, siteAdmin: admin };
 }

@@ -37,6 +37,13 @@ export type Ask =
   /** What is to be done with the repository that an alias leads to. */
   | { readonly need: 'alias-of'; readonly alias: string }
   | {
+      readonly need: 'undo';
+      readonly path: RepoPath;
+      /** A full name, or a word that means it. */
+      readonly ref: string;
+      readonly to: string | undefined;
+    }
+  | {
       /** A repository in the trash, of which there may be several of one name. */
       readonly need: 'trashed';
       readonly path: RepoPath;

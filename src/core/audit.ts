@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../log.ts';
+import { UserError } from '../model/errors.ts';
 import { type Principal, principalText } from '../model/principal.ts';
 import type { AuditHead, AuditRow } from '../store/audit.ts';
 import type { Store } from '../store/store.ts';
@@ -35,10 +36,16 @@ export interface OpenRecord {
 }
 
 const flushMs = 100;
+/** How long a database that took no rows is left alone, once so many wait that each try costs. */
+const retryMs = 250;
+const costlyRows = 500;
+/** Rows that wait for the disk at the most, besides the closing rows of requests that run. */
+const mostWaiting = 10_000;
 
 /**
  * The record of every request: an opening and a closing row, both appended, each with the hash of the row before it (S28).
- * Rows are written in batches: at once for what changes something, within 100 ms for a pure read.
+ * Rows are written in batches: at once for what changes something, within 100 ms for a pure read. While the database takes
+ * none, nothing new is let in: whoever asks has to wait for the disk as the rows do.
  */
 export class Audit {
   readonly #store: Store;
@@ -48,15 +55,26 @@ export class Audit {
   #queue: AuditRow[] = [];
   #flushing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
+  /** When rows could not be written, the last time; undefined while they can. */
+  #stuckAt: number | undefined;
+  /** Requests that were refused without a row, since there was no room for more. */
+  #unrecorded: { requests: number; first: string; last: string } | undefined;
 
   constructor(store: Store, log: Log) {
     this.#store = store;
     this.#log = log;
-    this.#failed = new FailedSignIns((count) => this.#push(failedRow(count)));
+    this.#failed = new FailedSignIns((count) => {
+      if (this.#queue.length < mostWaiting) this.#push(failedRow(count));
+      else this.#failed.add(count);
+    });
   }
 
-  /** @param durable - wait until the row is on disk: for everything that may change something */
+  /**
+   * @param durable - wait until the row is on disk: for everything that may change something
+   * @throws UserError `unavailable` while the database takes no rows, for reads too
+   */
   async open(opening: Opening, durable: boolean): Promise<OpenRecord> {
+    if (this.#queue.length >= mostWaiting) await this.#makeRoom();
     const row = openingRow(opening);
     this.#push(row);
     let closed = false;
@@ -70,7 +88,7 @@ export class Audit {
       if (now) await this.flush();
     };
     try {
-      if (durable) await this.flush();
+      if (durable || this.#stuckAt !== undefined) await this.#flushOrRefuse();
     } catch (error) {
       await close('failed', {}, { durable: false });
       throw error;
@@ -78,8 +96,32 @@ export class Audit {
     return { close };
   }
 
-  /** A sign-in by a verified signature. */
+  /** Writes what waits. @throws UserError `unavailable` when that can't be: the request is only counted */
+  async #makeRoom(): Promise<void> {
+    try {
+      await this.#flushOrRefuse();
+    } catch (error) {
+      const at = new Date().toISOString();
+      const { requests, first } = this.#unrecorded ?? { requests: 0, first: at };
+      this.#unrecorded = { requests: requests + 1, first, last: at };
+      throw error;
+    }
+  }
+
+  /** @throws UserError `unavailable` when nothing can be written; not tried at once again then */
+  async #flushOrRefuse(): Promise<void> {
+    const sinceMs = performance.now() - (this.#stuckAt ?? Number.NEGATIVE_INFINITY);
+    if (this.#queue.length >= costlyRows && sinceMs < retryMs) throw notWritten(undefined);
+    try {
+      await this.flush();
+    } catch (cause) {
+      throw notWritten(cause);
+    }
+  }
+
+  /** A sign-in by a verified signature. One more that can't be written down is counted alone. */
   signedIn(principal: Principal, address: string): void {
+    if (this.#queue.length >= mostWaiting) return void this.#makeRoom().catch(() => undefined);
     const opening = { request: randomUUID(), principal, address, door: 'ssh', action: 'sign-in' };
     this.#push({ ...openingRow({ ...opening, target: undefined }), phase: 'note', outcome: 'ok' });
   }
@@ -144,15 +186,25 @@ export class Audit {
       );
     } catch (error) {
       this.#queue = [...rows, ...this.#queue];
+      this.#stuckAt = performance.now();
+      this.#timer ??= this.#flushIn(4 * retryMs).unref();
       throw error;
     }
+    this.#stuckAt = undefined;
+    const missed = this.#unrecorded;
+    this.#unrecorded = undefined;
+    if (missed !== undefined) this.noted('refused unrecorded', missed);
   }
 
   #push(row: AuditRow): void {
     this.#queue.push(row);
-    this.#timer ??= setTimeout(() => {
-      this.flush().catch((error) => this.#log.error({ error }, 'audit rows not written'));
-    }, flushMs);
+    this.#timer ??= this.#flushIn(flushMs);
+  }
+
+  #flushIn(ms: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.flush().catch((error) => this.#log.error({ err: error }, 'audit rows not written'));
+    }, ms);
   }
 
   /** Ends the timers after everything was written. */
@@ -160,6 +212,13 @@ export class Audit {
     this.#failed.stop();
     await this.flush();
   }
+}
+
+function notWritten(cause: unknown): UserError {
+  return new UserError('unavailable', 'the record of requests can not be written now', {
+    hint: 'try again later; the operator of this server looks at its disk and its log',
+    cause,
+  });
 }
 
 function openingRow(opening: Opening): AuditRow {

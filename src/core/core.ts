@@ -47,7 +47,9 @@ export interface Core {
   readonly pushes: PushQueue;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
-  /** The base of clone URLs, without a slash at its end. */
+  /** `ssh://USER@HOST[:PORT]` of this server. */
+  publicUrl(): string;
+  /** Where a repository is cloned from. */
   cloneUrl(fullName: string): string;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
@@ -110,6 +112,7 @@ export async function openCore(
     scripts: new HookScripts(git, dataDir),
     pushes,
     emptyRepository,
+    publicUrl: () => publicUrl(current, port),
     cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
     setPort: (real) => {
       port = real;

@@ -29,16 +29,21 @@ export class FailedSignIns {
   }
 
   count(prefix: string, fingerprints: readonly string[], now: Date): void {
-    const full = this.#counts.size >= prefixesAWindow && !this.#counts.has(prefix);
-    const key = full ? 'others' : prefix;
     const at = now.toISOString();
-    const held = this.#counts.get(key);
-    const known = new Set([...(held?.fingerprints ?? []), ...fingerprints]);
-    this.#counts.set(key, {
-      prefix: key,
-      attempts: (held?.attempts ?? 0) + 1,
-      first: held?.first ?? at,
-      last: at,
+    this.add({ prefix, attempts: 1, first: at, last: at, fingerprints });
+  }
+
+  /** Adds to what is counted; also a count of before that could not be recorded. */
+  add(more: FailedCount): void {
+    const full = this.#counts.size >= prefixesAWindow && !this.#counts.has(more.prefix);
+    const prefix = full ? 'others' : more.prefix;
+    const held = this.#counts.get(prefix);
+    const known = new Set([...(held?.fingerprints ?? []), ...more.fingerprints]);
+    this.#counts.set(prefix, {
+      prefix,
+      attempts: (held?.attempts ?? 0) + more.attempts,
+      first: held !== undefined && held.first < more.first ? held.first : more.first,
+      last: held !== undefined && held.last > more.last ? held.last : more.last,
       fingerprints: [...known].slice(0, fingerprintsKept),
     });
     this.#timer ??= setTimeout(() => this.flush(), windowMs).unref();

@@ -14,12 +14,15 @@ import type { Room } from './room.ts';
 import { type Rules, unborn } from './rules.ts';
 import { archiveDeleted, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 import type { Sizes } from './sizes.ts';
+import { undoLines } from './undo-lines.ts';
 
 /** What history calls a change by push. */
 const action = 'git-receive-pack';
 
 export interface PushParts extends SettleParts {
   readonly access: AccessControl;
+  /** `ssh://USER@HOST[:PORT]` of this server, for the lines that the client reads. */
+  readonly publicUrl: string;
   readonly rules: Rules;
   readonly scripts: HookScripts;
   readonly room: Room;
@@ -184,15 +187,16 @@ export class PushRequest implements Push {
       refused === undefined ? [command] : [],
     );
     // A repository that is to be taken back stays in the journal until it is gone.
-    if (done.length > 0 || !this.#created) {
-      await settleRefs(this.#parts, repo, done, { by: this.#by, action });
-    }
+    const left =
+      done.length > 0 || !this.#created
+        ? await settleRefs(this.#parts, repo, done, { by: this.#by, action })
+        : [];
     this.#admitted = [];
     this.#done = done;
     this.#refused ||= done.length < results.length;
     this.#releaseRefs?.();
     this.#releaseRefs = undefined;
-    return [];
+    return undoLines(this.#parts.publicUrl, repo.fullName, left);
   }
 
   async follow(options: readonly string[]): Promise<readonly string[]> {

@@ -1,13 +1,13 @@
 import { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import { isWritableRef, nullOid, type RefCommand, refFault, shortRef } from '../model/ref.ts';
-import { quoted } from '../model/repo.ts';
-import type { Right } from '../model/right.ts';
+import { quoted, type RepoPath } from '../model/repo.ts';
 import { admitObjects } from '../programs/admit.ts';
 import { readRefsOf } from '../programs/refs.ts';
 import { updateRefs } from '../programs/tips.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
+import type { Ask } from './ask.ts';
 import type { HookScripts } from './hook-scripts.ts';
 import { keyRefusal } from './key-refs.ts';
 import { endOf } from './locks.ts';
@@ -28,8 +28,8 @@ export interface RefChange extends Deed {
   readonly commands: readonly RefCommand[];
   readonly principal: Principal;
   readonly signal: AbortSignal;
-  /** The right on the repository that is decided anew once repository and refs are held; write unless told. */
-  readonly right?: Right;
+  /** What is decided anew once repository and refs are held; the right to write unless told. */
+  readonly needs?: (path: RepoPath) => Ask;
   /** By a push, which deploy keys may do too, each within the refs that it is bound to. */
   readonly through?: 'git';
   /** An object directory whose objects are brought into the repository once all is decided. */
@@ -112,11 +112,11 @@ function checkWritable(ref: string): void {
 /** What was true before the wait for the locks may not be true any more (S11). */
 async function decideAgain(
   { access }: ChangeParts,
-  { principal, repo, right = 'write', through }: RefChange,
+  { principal, repo, needs, through }: RefChange,
 ): Promise<{ repo: Repository; refs: readonly string[] | undefined }> {
   const path = { namespace: repo.namespace, name: repo.name };
-  const ask = { need: 'repo', path, right, ...(through && { through }) } as const;
-  const granted = await access.authorize(principal, ask);
+  const toWrite = { need: 'repo', path, right: 'write', ...(through && { through }) } as const;
+  const granted = await access.authorize(principal, needs?.(path) ?? toWrite);
   if (granted.repo?.id === repo.id) return { repo: granted.repo, refs: granted.decision.refs };
   throw new UserError('unavailable', `${repo.fullName}: it was moved meanwhile`, {
     hint: 'try again',

@@ -20,19 +20,28 @@ export interface Deed {
   readonly action: string;
 }
 
-/** Makes what became of refs durable, archives what was overwritten, and moves it from the journal into history. */
+/** A value that a ref was moved away from and that can't be reached from its new one. */
+export interface Left {
+  readonly ref: string;
+  readonly oid: string;
+}
+
+/**
+ * Makes what became of refs durable, archives what was overwritten, and moves it from the journal into history.
+ *
+ * @returns what is in the archive alone now, in the order of `done`
+ */
 export async function settleRefs(
   { store, repos, git }: SettleParts,
   repo: Repository,
   done: readonly RefCommand[],
   { by, action }: Deed,
-): Promise<void> {
+): Promise<readonly Left[]> {
   const directory = repos.directory(repo);
   await syncRefs(
     directory,
     done.map(({ ref }) => ref),
   );
-  const deleted = done.filter((command) => command.new === nullOid);
   const moved = done.filter((command) => command.new !== nullOid && command.old !== nullOid);
   const lost = new Set(
     moved.length === 0
@@ -43,13 +52,11 @@ export async function settleRefs(
         }),
   );
   if (lost.size > 0) await archiveTips(git, directory, [...lost]);
-  const archived = [...deleted, ...moved.filter(({ old }) => lost.has(old))].map(
-    ({ old, ref }) => ({
-      oid: old,
-      ref,
-    }),
-  );
+  const archived = done
+    .filter(({ old, new: next }) => old !== nullOid && (next === nullOid || lost.has(old)))
+    .map(({ ref, old }) => ({ ref, oid: old }));
   await store.pushes.settle(repo.id, action, { done, archived }, by);
+  return archived;
 }
 
 /** What became of commands whose author was cut off, read from the refs themselves. @param why - they were not done */

@@ -43,3 +43,8 @@ export function refFault(ref: string): string | undefined {
 export function shortRef(ref: string): string {
   return ref.startsWith('refs/heads/') ? ref.slice('refs/heads/'.length) : ref;
 }
+
+/** The refs that a word may mean, the likeliest first: a full name itself; else a branch, a tag, notes of that name. */
+export function refsMeantBy(word: string): readonly string[] {
+  return word.startsWith('refs/') ? [word] : writable.map((prefix) => `${prefix}${word}`);
+}

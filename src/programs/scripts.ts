@@ -1,12 +1,21 @@
-import { access, constants, readdir } from 'node:fs/promises';
+import { access, constants, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Git } from './git.ts';
 import type { ObjectPlace } from './new-objects.ts';
 
-/** A script may take so long. */
-const longestMs = 60_000;
-/** And say so much. */
+/** A script may say so much. */
 const mostBytes = 256 * 1024;
+
+/** What a script is asked. */
+export interface Asked {
+  readonly path: string;
+  /** What it is told besides what git tells every hook. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What it reads. */
+  readonly lines: string;
+  /** It may take so long; 60 s unless told. */
+  readonly longestMs?: number;
+}
 
 /** How a script ended. */
 export interface ScriptEnd {
@@ -26,27 +35,28 @@ export async function findScripts(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch(() => []);
   const visible = names.filter((name) => !name.startsWith('.')).sort();
   const paths = visible.map((name) => join(folder, name));
-  const can = await Promise.all(
-    paths.map((path) =>
-      access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
+  const can = await Promise.all(paths.map(canRun));
   return paths.filter((_, at) => can[at]);
+}
+
+async function canRun(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK);
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
 }
 
 /**
  * Runs one script in the repository, without arguments.
  *
- * @param about - `env`: what it is told besides; `lines`: what it reads
  * @throws the signal's reason
  */
 export async function runScript(
   git: Git,
   { directory, quarantine, signal }: ObjectPlace,
-  { path, env, lines }: { path: string; env: Readonly<Record<string, string>>; lines: string },
+  { path, env, lines, longestMs = 60_000 }: Asked,
 ): Promise<ScriptEnd> {
   const name = path.slice(path.lastIndexOf('/') + 1);
   const extra = {
@@ -70,15 +80,7 @@ export async function runScript(
     return { name, fault, said: `${stdout}${stderr}` };
   } catch (error) {
     signal.throwIfAborted();
-    return {
-      name,
-      fault: error instanceof Error ? withoutFolder(error, path) : 'it failed',
-      said: '',
-    };
+    const { message } = error as Error;
+    return { name, fault: message.replaceAll(path, 'it').replaceAll(directory, '.'), said: '' };
   }
-}
-
-/** What went wrong, without an absolute path. */
-function withoutFolder({ message }: Error, path: string): string {
-  return message.replaceAll(path, 'it');
 }

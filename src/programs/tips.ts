@@ -21,10 +21,10 @@ export async function notReachable(
 ): Promise<string[]> {
   const kept = new Set(news.filter((oid) => oid !== nullOid));
   const asked = [...new Set(olds)].filter((oid) => oid !== nullOid && !kept.has(oid));
-  if (asked.length === 0 || kept.size === 0) return asked;
+  if (asked.length === 0) return asked;
   const [types, apart] = await Promise.all([
     typesOf(git, directory, asked),
-    apartFrom(git, directory, { asked, kept: [...kept] }),
+    kept.size === 0 ? new Set(asked) : apartFrom(git, directory, { asked, kept: [...kept] }),
   ]);
   return asked.filter((oid) => {
     const type = types.get(oid);

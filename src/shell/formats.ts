@@ -174,6 +174,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
   },
+  oid: (value) => {
+    if (/^[0-9a-f]{7,40}$/.test(value)) return;
+    throw usage(value, 'an object id', 'give 7 to 40 digits of it, 0-9 and a-f');
+  },
   'new-repo': (value) => {
     parseRepoName(value);
   },
@@ -193,6 +197,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   source: checkSource,
   text: checkText,
   url: checkText,
+  value: (value) => {
+    if (/^(@[1-9]\d{0,8}|[0-9a-fA-F]{4,40})$/.test(value)) return;
+    readMoment(value, new Date(), 'ago');
+  },
   uuid: (value) => {
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) throw usage(value, 'an id');
   },

@@ -33,6 +33,7 @@ export async function runCommand(
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
+  const detail: Record<string, unknown> = {};
   if (granted.repo !== undefined && granted.calledBefore !== undefined) {
     const { fullName } = granted.repo;
     if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
@@ -58,6 +59,7 @@ export async function runCommand(
       readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
     note: (line) => notes.push(line),
+    record: (more) => Object.assign(detail, more),
   };
   const answer = await command.run(context, args);
   // Nothing but whether it was done: the status tells.
@@ -89,6 +91,7 @@ export async function runCommand(
     status,
     acted: command.changes && !globals.dryRun,
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
+    detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
 }

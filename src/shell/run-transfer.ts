@@ -143,6 +143,7 @@ async function push(
   let merged: Pick<MergeAnswer, 'source' | 'target' | 'result' | 'commit'> | undefined;
   const parts = {
     ...{ store, access, rules, scripts, repos, git, room, limits },
+    publicUrl: core.publicUrl(),
     follow: async (at: Repository, pushed: readonly RefCommand[], options: readonly string[]) => {
       const after = await mergeAfterPush(core, {
         repo: at,

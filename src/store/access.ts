@@ -39,29 +39,44 @@ export class Access {
   }
 
   async holdings(userId: string, repo: RepoRef): Promise<Holdings> {
-    const org = await this.#db
+    const [held] = await this.holdingsOn(userId, [repo]);
+    if (held === undefined) throw new Error('what was asked for one repository was not answered');
+    return held;
+  }
+
+  /** What a user holds on each of some repositories, in their order: two queries, however many they are. */
+  async holdingsOn(userId: string, repos: readonly RepoRef[]): Promise<readonly Holdings[]> {
+    const namespaces = [...new Set(repos.map(({ namespaceId }) => namespaceId))];
+    const rows = await this.#db
       .selectFrom('org')
       .leftJoin('org_member', (join) =>
         join.onRef('org_member.org_id', '=', 'org.id').on('org_member.user_id', '=', userId),
       )
-      .select(['org.name', 'org.member_right', 'org_member.role'])
-      .where('org.id', '=', repo.namespaceId)
-      .executeTakeFirst();
-    return {
-      orgRole: org?.role ?? undefined,
-      orgName: org?.name,
-      memberRight: org?.member_right ?? 'none',
-      grants: await this.#grants(userId, repo),
-    };
+      .select(['org.id', 'org.name', 'org.member_right', 'org_member.role'])
+      .where('org.id', 'in', namespaces)
+      .execute();
+    const orgs = new Map(rows.map((row) => [row.id, row]));
+    const grants = await this.#grants(userId, [...repos.map(({ id }) => id), ...namespaces]);
+    return repos.map(({ id, namespaceId }) => {
+      const org = orgs.get(namespaceId);
+      return {
+        orgRole: org?.role ?? undefined,
+        orgName: org?.name,
+        memberRight: org?.member_right ?? 'none',
+        grants: [...(grants.get(id) ?? []), ...(grants.get(namespaceId) ?? [])],
+      };
+    });
   }
 
-  async #grants(userId: string, repo: RepoRef): Promise<{ right: Right; via: string }[]> {
+  /** What was granted to a user, an org or a team of the user, by what it was granted on. */
+  async #grants(userId: string, on: readonly string[]): Promise<Map<string, Holdings['grants']>> {
     const rows = await this.#db
       .selectFrom('access_grant')
       .leftJoin('org', 'org.id', 'access_grant.who_id')
       .leftJoin('team', 'team.id', 'access_grant.who_id')
-      .select(['access_grant.right', 'who_kind', 'on_kind', 'org.name as org', 'team.name as team'])
-      .where('on_id', 'in', [repo.id, repo.namespaceId])
+      .select(['access_grant.right', 'on_id', 'who_kind', 'on_kind'])
+      .select(['org.name as org', 'team.name as team'])
+      .where('on_id', 'in', on)
       .where((eb) =>
         eb(
           'who_id',
@@ -79,11 +94,14 @@ export class Access {
         ),
       )
       .execute();
-    return rows.map(({ right, who_kind, on_kind, org, team }) => {
-      const on = on_kind === 'org' ? ' on the org' : '';
+    const grants = new Map<string, Holdings['grants']>();
+    for (const { right, on_id, who_kind, on_kind, org, team } of rows) {
+      const where = on_kind === 'org' ? ' on the org' : '';
       const to = who_kind === 'user' ? '' : ` to ${who_kind} ${org ?? team}`;
-      return { right, via: `${right} by a grant${on}${to}` };
-    });
+      const held = grants.get(on_id) ?? [];
+      grants.set(on_id, [...held, { right, via: `${right} by a grant${where}${to}` }]);
+    }
+    return grants;
   }
 
   /** Users who could give a right to the repository, for a hint: three names at the most. */

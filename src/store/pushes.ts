@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { nullOid, type RefCommand } from '../model/ref.ts';
 import { type Actor, inBatches, type Write, write } from './changes.ts';
+import { addUpdates, external, nobody, unseenBefore } from './ref-updates.ts';
 import type { Database } from './sqlite.ts';
 
 /** A push that was handed to git and whose outcome is not written down yet. */
@@ -56,18 +57,15 @@ export class Pushes {
   ): Promise<void> {
     await write(this.#db, by, async (w) => {
       const { trx, now } = w;
-      const updates = outcome.done.map(({ ref, old, new: next }) => ({
-        repo_id: repoId,
-        ref,
-        old_oid: old,
-        new_oid: next,
-        at: now,
-        principal: by.principal,
-        key_id: by.keyId ?? null,
-        action,
-        request: by.request,
-      }));
-      await inBatches(updates, (batch) => trx.insertInto('ref_update').values(batch).execute());
+      const unseen = await unseenBefore(trx, repoId, outcome.done);
+      await addUpdates(
+        w,
+        repoId,
+        { done: unseen, forced: new Set() },
+        { by: nobody(by), action: external },
+      );
+      const forced = new Set(outcome.archived.map(({ ref }) => ref));
+      await addUpdates(w, repoId, { done: outcome.done, forced }, { by, action });
       const type = 'ref-updated';
       await w.log(...outcome.done.map((detail) => ({ type, repoId, detail: { ...detail } })));
       if (outcome.done.length > 0) await countRefs(w, repoId, outcome.done);

@@ -9,6 +9,7 @@ import { keys } from './migrations/004-keys.ts';
 import { names } from './migrations/005-names.ts';
 import { repositoryLife } from './migrations/006-repository-life.ts';
 import { refRules } from './migrations/007-ref-rules.ts';
+import { refHistory } from './migrations/008-ref-history.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -27,7 +28,7 @@ export class Database extends Kysely<Tables> {
   }
 }
 
-const migrations = [foundation, auditHeads, keys, names, repositoryLife, refRules];
+const migrations = [foundation, auditHeads, keys, names, repositoryLife, refRules, refHistory];
 
 export interface OpenDatabase {
   readonly db: Database;

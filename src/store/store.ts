@@ -12,6 +12,7 @@ import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
 import { Paths } from './paths.ts';
 import { Pushes } from './pushes.ts';
+import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
 import { RefRules } from './rules.ts';
 import { type Database, openDatabase } from './sqlite.ts';
@@ -38,6 +39,7 @@ export interface Store {
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
+  readonly history: RefHistory;
   readonly rules: RefRules;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
@@ -70,6 +72,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
+    history: new RefHistory(db),
     rules: new RefRules(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),

@@ -114,6 +114,20 @@ export interface Tables {
     key_id: string | null;
     action: string;
     request: string;
+    /** Whether it left a value that can't be reached from the new one. */
+    forced: Generated<number>;
+    /** Whether the new value was purged since. */
+    purged: Generated<number>;
+  };
+  ref_value: { repo_id: string; ref: string; oid: string };
+  purge: {
+    repo_id: string;
+    oid: string;
+    request: string;
+    principal: string;
+    key_id: string | null;
+    at: string;
+    done: number;
   };
   push_journal: {
     request: string;

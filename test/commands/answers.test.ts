@@ -22,6 +22,13 @@ const [next, robot] = [
 mkdirSync(`${house.folder}/keydir`);
 writeFileSync(`${house.folder}/keydir/dan.pub`, (await generateKey(`${house.folder}/dan`)).line);
 
+const work = await house.admin.worktree();
+const push = (...refs: string[]) =>
+  house.admin.git(['push', '-q', house.admin.url('tool'), ...refs], { cwd: work });
+await push('main', 'main:topic');
+await house.admin.git(['commit', '-q', '--allow-empty', '-m', 'second'], { cwd: work });
+await push('main');
+
 t.test('the check of answers is strict: fields, types, times, missing and unknown', async (t) => {
   const schema: AnswerSchema = object(
     { name: string, at: time, more: maybe },
@@ -46,6 +53,11 @@ t.test('the check of answers is strict: fields, types, times, missing and unknow
 
 /** Lines that together run every command, again where done already is done, and over lists that are empty and not. */
 const lines: [keyof typeof doors, string][] = [
+  ['ada', 'repo history tool'],
+  ['ada', 'repo undo tool main --yes'],
+  ['ada', 'repo undo tool main --yes'],
+  ['ada', 'repo undo tool topic --dry-run'],
+  ['ada', 'repo history tool main'],
   ['ada', 'org create acme --description Works'],
   ['ada', 'org create acme --exist-ok'],
   ['ada', 'org list'],
@@ -235,6 +247,7 @@ const fields: Record<string, string> = {
   'sshkey list': 'fingerprint type title owner state expires_at added_at added_by last_used_at',
   'org show': 'name id description member_right members teams',
   'repo access list': 'who right via',
+  'repo history': 'ref oid until at by action',
   'repo rules list': 'id pattern allow deny require max_file from',
   'org rules list': 'id pattern allow deny require max_file from',
   'audit list': 'seq at principal key address action target outcome detail',
@@ -245,6 +258,7 @@ const fields: Record<string, string> = {
 const besides: Record<string, string> = {
   show: 'archived_tips clone_url grants keys',
   'sshkey list': 'right refs',
+  'repo history': 'purged',
   'audit list': 'door',
 };
 
@@ -341,6 +355,7 @@ t.test(
     t.strictSame(
       commands.filter(({ asks }) => asks).map(({ words: name }) => name),
       [
+        'repo undo',
         'repo rules remove',
         'repo delete',
         'repo trash empty',

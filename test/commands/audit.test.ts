@@ -30,6 +30,9 @@ writeFileSync(
   join(house.folder, 'keydir/dan.pub'),
   (await generateKey(join(house.folder, 'dan'))).line,
 );
+await house.admin.git(['push', '-q', house.admin.url('tool'), 'main', 'main:topic'], {
+  cwd: await house.admin.worktree(),
+});
 const entries = async (line: string) => (await json(operator, `audit list ${line}`)) as Entry[];
 
 /** What is done, by whom, how it ends, and what the record keeps of it. */
@@ -79,6 +82,7 @@ const done: Row[] = [
   ['ana', 'org rules add acme v* --deny force', 0, 'org rules add', 'acme', 'ok'],
   ['operator', 'org rules remove acme 1 --yes', 0, 'org rules remove', 'acme', 'ok'],
   ['ada', 'repo access revoke acme/app bo', 0, 'repo access revoke', 'acme/app', 'ok'],
+  ['ada', 'repo undo tool topic --yes', 0, 'repo undo', 'tool', 'ok'],
   ['ana', 'init acme/lib', 0, 'init', 'acme/lib', 'ok'],
   ['ana', 'repo alias add Old/Lib acme/lib', 0, 'repo alias add', 'acme/lib', 'ok'],
   ['ana', 'repo alias remove Old/Lib', 0, 'repo alias remove', 'Old/Lib', 'ok'],
@@ -104,6 +108,8 @@ const others: Row[] = [
   ['ana', 'desc acme/app y', 0, 'repo set', 'acme/app', 'ok'],
   ['ana', 'init acme/dry --dry-run', 0, 'init', 'acme/dry', 'ok'],
   ['ana', 'list', 0, 'list', null, 'ok'],
+  ['ana', 'repo history ada/tool', 3, 'repo history', 'ada/tool', 'not_found'],
+  ['ada', 'repo history tool', 0, 'repo history', 'tool', 'ok'],
   ['ana', 'show tools', 3, 'show', 'tools', 'not_found'],
   ['ana', 'show ada/tools', 3, 'show', 'ada/tools', 'not_found'],
   ['ana', 'user add dan', 4, 'user add', 'dan', 'denied'],

@@ -151,11 +151,25 @@ async function serve(line: string): Promise<number | null> {
   return status;
 }
 
+/** What is in acme/app before its history is asked for: a branch that grew, and one beside it. */
+async function fillApp(): Promise<void> {
+  const { admin } = house;
+  const work = await admin.worktree('app');
+  const push = ['push', '-q', admin.url('acme/app'), '+main', '+main:topic'];
+  await must('git', push, { cwd: work, env: admin.gitEnv() });
+  await must('git', ['commit', '-q', '--allow-empty', '-m', 'more'], {
+    cwd: work,
+    env: admin.gitEnv(),
+  });
+  await must('git', push.slice(0, -1), { cwd: work, env: admin.gitEnv() });
+}
+
 for (const { words, examples, columns } of inOrder)
   for (const line of examples)
     t.test(`the example works: ${line}`, async (t) => {
       for (const prepared of before[line] ?? [])
         t.match(await house.operator(prepared), { status: 0 }, prepared);
+      if (line === 'repo history acme/app') await fillApp();
       if (words === 'serve') return t.equal(await serve(line), 0);
       const { status, stdout, stderr } = await type(line, words);
       t.equal(status, 0, stderr);

@@ -185,7 +185,7 @@ t.test('a long list streams: its first lines arrive while its last are not made 
   const db = new Database(`${house.dataDir}/cpm.db`);
   const owner = db.prepare("SELECT id FROM user WHERE name = 'bo'").pluck().get();
   const add = db.prepare(
-    "INSERT INTO repository VALUES (?, ?, ?, '', 'internal', 'main', 0, 0, 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')",
+    "INSERT INTO repository (id, namespace_id, name, description, visibility, default_branch, archived, size_bytes, ref_count, created_at, updated_at) VALUES (?, ?, ?, '', 'internal', 'main', 0, 0, 0, '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z')",
   );
   db.transaction(() => {
     for (let n = 0; n < many; n++) add.run(`bulk-${n}`, owner, `bulk-${n}`);

@@ -36,7 +36,7 @@ function rowsOf(sql: string, repo: Repository): unknown[] {
 
 const history = (repo: Repository) =>
   rowsOf(
-    'SELECT action, ref, old_oid AS old, new_oid AS new FROM ref_update WHERE repo_id = ? ORDER BY id',
+    "SELECT action, ref, old_oid AS old, new_oid AS new FROM ref_update WHERE repo_id = ? AND action <> 'external' ORDER BY id",
     repo,
   );
 

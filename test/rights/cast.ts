@@ -104,6 +104,7 @@ async function furnish(stage: Stage): Promise<void> {
 async function place(stage: Stage, repo: string, visibility: string): Promise<void> {
   await root(stage, `init ${repo} --visibility ${visibility}`);
   await done(stage.git('sa', 'push', repo, 'main'));
+  await done(stage.git('sa', 'push', repo, 'topic'));
   for (const grant of grants) await root(stage, `repo access grant ${repo} ${grant}`);
 }
 

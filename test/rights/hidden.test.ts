@@ -57,6 +57,9 @@ const questions = [
   'repo trash list R --json',
   'repo trash empty R --yes',
   'repo history R',
+  'repo history R main --json',
+  'repo undo R main --yes',
+  'repo undo R main --to @1 --dry-run',
   'git push R',
 ];
 

@@ -163,6 +163,17 @@ repo access revoke un/internal cap          0  0  0  4  4  4  4  4  4  4  4  4  
 repo access revoke un/public cap            0  0  0  4  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
 repo access grant acme/private tmp owner    2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 repo access grant acme/private nemo read    3  3  3  3  3  4  4  4  4  3  4  4  3  3  4  4  4  4  4
+# History is for who reads; topic was made by sa and forced by nobody, so that with write there is nothing to undo
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo history acme/private                   0  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
+repo history acme/internal main             0  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
+repo history un/private                     0  0  0  3  3  3  3  0  0  0  0  3  3  3  4  4  4  4  4
+repo undo acme/private topic --dry-run      0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo undo acme/internal topic --dry-run     0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+repo undo un/private topic --dry-run        0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
+repo undo acme/private nosuch --yes         3  3  3  3  3  4  4  4  4  3  4  4  3  3  4  4  4  4  4
+repo undo acme/private topic                2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+repo undo acme/old topic --dry-run          4  4  3  4  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
 # acme/old is private and archived; members have nothing in beta and may write in gama, both private
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 git clone acme/old                          2  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4

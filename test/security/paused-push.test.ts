@@ -99,6 +99,26 @@ t.test('S11 / test 7: a grant that ends while the pack streams is gone at its en
   t.match(await lastPush(repo), { outcome: 'denied', detail: { refs: [] } });
 });
 
+t.test('S11 / test 7: a rule that comes while the pack streams holds at its end', async (t) => {
+  const { person, repo, tip } = await writer('gil');
+  const cases: [string, RegExp][] = [
+    // What only the objects could tell is not found out any more, and so is no yes.
+    [`repo protect ${repo}`, /\(the rules of the repository changed meanwhile\)/],
+    [`repo rules add ${repo} main --deny update`, /\(update refused by rule 2 of ada\/for-gil/],
+  ];
+  for (const [line, why] of cases) {
+    const push = await pausedPush(t, person, repo, ['+main']);
+    await admin.ssh(line);
+    push.pause.resume();
+    const { status, stderr } = await push.ended;
+    t.equal(status, 1);
+    t.match(stderr, why);
+    t.equal(await tipOf(repo), tip, 'the ref has not moved');
+    t.same(leftOvers(push.directory), []);
+    if (line.startsWith('repo protect')) await admin.ssh(`repo rules remove ${repo} 1 --yes`);
+  }
+});
+
 t.test('S11 / test 7: a right to create that ends leaves no repository', async (t) => {
   const person = await house.person('cy');
   await admin.ssh('org create acme');

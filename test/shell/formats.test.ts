@@ -122,6 +122,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: names,
     bad: [...noNames, 'cpm', 'git', 'root', 'nobody', 'operator', 'anonymous'],
   },
+  oid: {
+    good: ['1a2b3c4', 'a'.repeat(40)],
+    bad: ['', '1a2b3c', 'a'.repeat(41), 'A'.repeat(40), 'main', '@1'],
+  },
   'new-repo': {
     good: ['app', 'acme/app', '/acme/app.git/', '~/app', 'acme/git'],
     bad: [...noPaths, 'Acme/app', 'App', 'a/b/c'],
@@ -190,6 +194,10 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
   },
   text: { good: ['', 'anything: 漢字', '-'], bad: [long, ...controls] },
   url: { good: ['cpm@host:2222'], bad: [long, ...controls] },
+  value: {
+    good: ['@1', '@999999999', '1a2b', 'A'.repeat(40), '2h', '2026-12-24T18:00:00Z'],
+    bad: ['', '@', '@0', '@-1', '@1x', 'a2b', 'a'.repeat(41), 'main', 'HEAD~1', 'soon'],
+  },
   uuid: {
     good: ['0b9d1f3e-58c2-4a57-9a0e-6f0c2f0f6a11'],
     bad: ['', 'x', '0B9D1F3E-58C2-4A57-9A0E-6F0C2F0F6A11', '0b9d1f3e58c24a579a0e6f0c2f0f6a11'],

@@ -128,10 +128,12 @@ const samples: Record<string, string> = {
   moment: '3d',
   name: 'ana',
   namespace: 'ana',
+  oid: '1a2b3c4',
   'new-repo': 'app',
   path: '-',
   pattern: '*',
   'ref-pattern': 'main',
+  ref: 'main',
   repo: 'app',
   setting: 'limits.idle',
   size: '20M',
@@ -139,6 +141,7 @@ const samples: Record<string, string> = {
   text: 'word',
   url: 'u',
   uuid: '0b9d1f3e-58c2-4a57-9a0e-6f0c2f0f6a11',
+  value: '@1',
   who: 'ana',
 };
 

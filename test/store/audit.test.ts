@@ -151,7 +151,10 @@ t.test('a record that could not be closed is closed once the disk takes rows aga
 t.test('a request that could not be recorded does not begin, and stays open nowhere', async (t) => {
   const { audit, raw, opening, store, request, verify, list } = await open(t);
   const empty = fill(raw);
-  await t.rejects(audit.open(opening('init'), true), { message: /full/ });
+  await t.rejects(audit.open(opening('init'), true), {
+    code: 'unavailable',
+    cause: { message: /full/ },
+  });
 
   empty();
   await request('list');

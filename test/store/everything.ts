@@ -97,7 +97,7 @@ async function organize({ orgs, teams, users }: Store, { ada, bo }: People): Pro
 }
 
 async function host(store: Store, { ada, bo }: People): Promise<void> {
-  const { access, names, pushes, repositories, usage } = store;
+  const { access, history, names, pushes, repositories, usage } = store;
   const namespace = await names.find('acme');
   if (namespace === undefined) throw new Error('a namespace was made and is not there');
   const id = crypto.randomUUID();
@@ -126,6 +126,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await access.grant(on, who, { from: 'read', to: 'write' }, actor());
   await access.granted(app.id, bo.id);
   await access.holdings(bo.id, app);
+  await access.holdingsOn(bo.id, [app]);
   await access.holdings(bo.id, { id: app.id, namespaceId: ada.id });
   await access.adminsOf(app);
   await access.list(app);
@@ -138,6 +139,14 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await pushes.unsettled();
   const archived = [{ oid: oid(1), ref: 'refs/heads/main' }];
   await pushes.settle(app.id, 'git-receive-pack', { done: commands, archived }, by);
+  const gone = [{ ref: 'refs/heads/main', old: oid(1), new: oid(0) }];
+  await pushes.settle(app.id, 'git-receive-pack', { done: gone, archived: [] }, by);
+  for (const ref of [undefined, 'refs/heads/main']) {
+    for (const before of [undefined, 9]) await history.page(app.id, { ref, before, limit: 10 });
+  }
+  await history.last(app.id, ['refs/heads/main']);
+  await history.values(app.id, '', 10);
+  await history.valuesOf(app.id, ['refs/heads/main']);
   await move(store, app, namespace);
   await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
   await discard(store, app, bo.id);

@@ -17,6 +17,7 @@ const subjects = [
   'auditHeads',
   'auditSearch',
   'changes',
+  'history',
   'deployKeys',
   'imports',
   'keys',
