@@ -191,7 +191,7 @@ const set = command({
   required: ['org'],
   answer: changedWithKeys,
   changes: true,
-  check: ({ org: _, ...settings }) => checkNotEmpty('org set', settings),
+  check: (args) => checkNotEmpty('org set', ['member-right', 'description'], args),
   needs: (args) => ({ need: 'org', org: args.org, role: 'admin' }),
   target: (args) => args.org,
   run: async (context, { description, 'member-right': memberRight }) => {

@@ -28,7 +28,7 @@ const set = command({
   required: ['repo'],
   answer: changed,
   changes: true,
-  check: ({ repo: _, ...settings }) => checkNotEmpty('repo set', settings),
+  check: (args) => checkNotEmpty('repo set', ['description', 'visibility', 'default-branch'], args),
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin', alive: true }),
   target: (args) => args.repo,
   run: async ({ core, by, granted }, args) => {

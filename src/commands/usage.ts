@@ -4,13 +4,17 @@ import type { ArgSchema, Command } from './command.ts';
 /**
  * Refuses a command that changes settings and is given none.
  *
- * @param settings - its flags, as far as they were given
+ * @param settings - the flags one of which it takes
  * @throws UserError `usage`
  */
-export function checkNotEmpty(words: string, settings: Readonly<Record<string, unknown>>): void {
-  if (Object.values(settings).some((value) => value !== undefined)) return;
+export function checkNotEmpty(
+  words: string,
+  settings: readonly string[],
+  args: Readonly<Record<string, unknown>>,
+): void {
+  if (settings.some((name) => args[name] !== undefined)) return;
   throw new UserError('usage', `${words}: what is to be changed?`, {
-    hint: `see its flags with: help ${words}`,
+    hint: `give ${settings.map((name) => `--${name}`).join(', ')}; see: help ${words}`,
   });
 }
 
