@@ -24,6 +24,8 @@ export interface Config {
   readonly dataDir: string;
   readonly databasePath: string;
   readonly hostKeyPaths: readonly string[];
+  /** The private key that this server signs in with elsewhere. */
+  readonly sshKeyPath: string;
   /** The file that was read, or that `config set` would make. */
   readonly file: string;
   /** Who becomes the first site admin, and the file of the key (contract section 2). */
@@ -189,6 +191,7 @@ function assemble(
     dataDir,
     databasePath: resolve(values.database_path || join(dataDir, 'cpm.db')),
     hostKeyPaths: hostKeys.split(',').map((path) => resolve(path.trim())),
+    sshKeyPath: resolve(values.ssh_key_path || join(dataDir, 'keys', 'server_ed25519')),
     file,
     firstAdmin: {
       name: env['CPM_ADMIN'] || undefined,

@@ -12,10 +12,13 @@ import { merge } from './merge.ts';
 import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
 import { ownerNameCommands } from './owner-names.ts';
+import { carryCommands } from './push-pull.ts';
 import { repoCommands } from './repo.ts';
 import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
+import { serversCommands } from './servers.ts';
+import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
@@ -23,6 +26,7 @@ import { status } from './status.ts';
 import { teamCommands } from './team.ts';
 import { trashCommands } from './trash.ts';
 import { undo } from './undo.ts';
+import { upkeepCommands } from './upkeep.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
@@ -35,23 +39,22 @@ export const later: readonly string[] = [
   'conflicts',
   'doctor',
   'neighbors',
-  'pull',
-  'push',
   'restart',
-  'servers',
+  'servers follow',
+  'servers invite',
+  'servers join',
+  'servers promote',
+  'servers sync',
   'service',
   'shell',
-  'repo adopt',
   'repo maintain',
-  'repo verify',
   'sshkey deploy',
   'sshkey fetch',
 ];
 
 /** Flags of commands that are there already, answered likewise. */
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
-  init: ['from'],
-  list: ['server', 'discover'],
+  list: ['server'],
   serve: ['takeover'],
 };
 
@@ -73,6 +76,7 @@ export const commands: readonly Command[] = [
   ...repoNameCommands,
   ...repoRulesCommands,
   ...trashCommands,
+  ...upkeepCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...orgRulesCommands,
@@ -83,6 +87,9 @@ export const commands: readonly Command[] = [
   ...ownerNameCommands,
   offboard,
   ...sshkeyCommands,
+  ...carryCommands,
+  ...serversCommands,
+  ...serversStatusCommands,
   ...auditCommands,
   events,
   ...sessionsCommands,

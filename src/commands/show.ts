@@ -1,3 +1,4 @@
+import { syncStates } from '../core/peering/state.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { reaches } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
@@ -5,11 +6,11 @@ import { allRefs } from '../programs/refs.ts';
 import { sizeOfTree } from '../programs/size.ts';
 import type { Repository } from '../store/repositories.ts';
 import {
-  anything,
   array,
   boolean,
   integer,
   maybe,
+  maybeInteger,
   maybeTime,
   object,
   present,
@@ -42,7 +43,9 @@ export const show = command({
       archived_tips: integer,
       updated_at: time,
       clone_url: string,
-      sync: array(anything),
+      sync: array(
+        object({ server: string, state: string, behind_s: maybeInteger, last_sync_at: maybeTime }),
+      ),
     },
     {
       grants: array(object({ who: string, right: string, on: string })),
@@ -80,7 +83,7 @@ export const show = command({
       archived_tips: archive.length,
       updated_at: repo.updatedAt,
       clone_url: core.cloneUrl(repo.fullName),
-      sync: [],
+      sync: await syncStates(core, repo),
       // Who else has rights is for admins (S18).
       ...(reaches(right, 'admin') ? await forAdmins(core, repo) : {}),
     };

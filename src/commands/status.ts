@@ -1,11 +1,9 @@
 import { measureSpace } from '../core/space.ts';
 import { headName } from '../model/audit-head.ts';
 import { sizeText } from '../model/units.ts';
-import { array, boolean, integer, maybeTime, object, string } from './answers.ts';
+import { array, boolean, integer, maybeInteger, maybeTime, object, string } from './answers.ts';
 import { command } from './command.ts';
 import { cpmVersion } from './version.ts';
-
-const maybeInteger = { type: ['integer', 'null'] } as const;
 
 /** How the server is, at a glance. */
 export const status = command({

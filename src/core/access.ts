@@ -14,11 +14,12 @@ import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
-import { authorizeKey, keyFault, refuseCommand } from './key-access.ts';
+import { authorizeKey, faultOf, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
 import { authorizeName } from './name-access.ts';
 import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
+import { authorizeCarry, peerStanding } from './peer-access.ts';
 import { type Bearing, standingOn } from './rights-on.ts';
 import { tooLittle } from './too-little.ts';
 import { authorizeTrashed } from './trash-access.ts';
@@ -43,13 +44,8 @@ export class AccessControl {
   /** Who this is at this moment (S2): key and user as the store has them now. */
   async standing(principal: Principal): Promise<Standing> {
     const { kind } = principal;
-    if (kind === 'deploy-key') {
-      const key = await this.#store.keys.byId(principal.keyId);
-      return { kind, ended: keyFault(key, undefined), siteAdmin: false };
-    }
     if (kind !== 'user') {
-      const ended = kind === 'operator' || kind === 'anonymous' ? undefined : 'not in this version';
-      return { kind, ended, siteAdmin: false };
+      return { kind, ended: await faultOf(this.#store, principal), siteAdmin: false };
     }
     const user = await this.#store.users.byId(principal.id);
     const key = await this.#store.keys.byId(principal.keyId);
@@ -97,6 +93,8 @@ export class AccessControl {
           { principal, standing },
           ask,
         );
+      case 'carry':
+        return authorizeCarry({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'grant':
         return this.#grant(principal, standing, ask);
       case 'undo': {
@@ -133,7 +131,8 @@ export class AccessControl {
   }
 
   async #standingOn(principal: Principal, repo: Bearing): Promise<RepoStanding> {
-    return standingOn(principal, repo, await this.#holdings(principal, repo));
+    const peer = await peerStanding(this.#store, principal, repo);
+    return { ...standingOn(principal, repo, await this.#holdings(principal, repo)), ...peer };
   }
 
   async #holdings(principal: Principal, repo: Bearing): Promise<Holdings> {
@@ -257,6 +256,7 @@ export class AccessControl {
     const who: Readonly<Record<string, string>> = {
       'site-admin': 'a site admin',
       operator: 'the operator, on the machine itself,',
+      peer: 'another server',
     };
     throw new UserError('denied', `only ${who[need.kind] ?? 'a user'} may ${what}`);
   }

@@ -10,7 +10,9 @@ import type { User } from '../store/users.ts';
 
 /** What a request asks to be allowed, by names; `Access.authorize` looks them up and decides. */
 export type Ask =
-  | { readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' }
+  | {
+      readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' | 'peer';
+    }
   /** To bind a deploy key of this fingerprint, if there is one, to more than it is bound to. */
   | { readonly need: 'bind'; readonly fingerprint: string }
   | { readonly need: 'self'; readonly user: string | undefined }
@@ -31,6 +33,13 @@ export type Ask =
   /** The same right on each of several repositories. */
   | { readonly need: 'repos'; readonly paths: readonly RepoPath[]; readonly right: Right }
   | { readonly need: 'create'; readonly path: RepoPath }
+  | {
+      readonly need: 'carry';
+      readonly path: RepoPath;
+      readonly right: 'read' | 'write';
+      /** The id of the server to carry it to or from. */
+      readonly serverId: string;
+    }
   /** Another name for a repository; a bare one lies in the namespace where the repository is. */
   | { readonly need: 'rename'; readonly path: RepoPath; readonly to: RepoPath }
   | { readonly need: 'alias'; readonly alias: string; readonly path: RepoPath }

@@ -18,7 +18,7 @@ export interface Identified extends PublicKey {
  */
 export async function identifyKey(store: Store, blob: Buffer): Promise<Identified | undefined> {
   const key = await store.keys.inForce(fingerprint(blob), blob);
-  if (key === undefined) return undefined;
+  if (key === undefined) return identifyServer(store, blob);
   const ends = key.expiresAt === undefined ? {} : { endsAt: Date.parse(key.expiresAt) };
   const { id: keyId, fingerprint: keyFingerprint } = key;
   if (key.userId === undefined) {
@@ -38,5 +38,22 @@ export async function identifyKey(store: Store, blob: Buffer): Promise<Identifie
     },
     user: user.id,
     ...ends,
+  };
+}
+
+async function identifyServer(store: Store, blob: Buffer): Promise<Identified | undefined> {
+  const found = await store.servers.byKey(blob);
+  if (found === undefined) return undefined;
+  const { server, key } = found;
+  return {
+    ...checkBlob(key.blob),
+    principal: {
+      kind: 'server',
+      id: server.id,
+      name: server.name,
+      keyId: key.id,
+      fingerprint: key.fingerprint,
+    },
+    user: server.id,
   };
 }

@@ -7,6 +7,7 @@ import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
+import { peerFault } from './peer-access.ts';
 
 /** What deciding about keys asks of its surroundings. */
 export interface KeyAccessParts {
@@ -148,4 +149,14 @@ export function keyFault(key: Key | undefined, userId: string | undefined): stri
   if (key.state === 'expired')
     return `key ${key.fingerprint} ended on ${key.expiresAt?.slice(0, 10)}`;
   return `key ${key.fingerprint} is ${key.state}`;
+}
+
+/** Why a principal that is no user has nothing any more; undefined when it is in good standing. */
+export async function faultOf(
+  store: Store,
+  principal: Exclude<Principal, { kind: 'user' }>,
+): Promise<string | undefined> {
+  if (principal.kind === 'server') return peerFault(store, principal);
+  if (principal.kind !== 'deploy-key') return undefined;
+  return keyFault(await store.keys.byId(principal.keyId), undefined);
 }

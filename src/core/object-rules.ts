@@ -83,7 +83,7 @@ async function checkOf(
   { rule, about }: OpenQuestion,
 ): Promise<Check> {
   const refs = await allRefs(place.directory);
-  const values = new Set(refs.map(({ oid }) => oid));
+  const present = new Set(refs.map(({ oid }) => oid));
   // A ref that moves is measured against the refs under the same rule alone: what came in elsewhere, past the rule,
   // is new to it. A new ref begins with what is there already.
   const ruled = refs.filter(({ name }) => matchesRef(rule.pattern, name)).map(({ oid }) => oid);
@@ -92,7 +92,10 @@ async function checkOf(
       news: commands.map((command) => command.new),
       known: kind === 'created' ? 'all' : ruled,
     };
-    if (about === 'signed') return signatures.faultIn(place, span, values);
+    if (about === 'signed') {
+      const others = commands.filter(({ ref }) => !ref.startsWith('refs/heads/'));
+      return signatures.faultIn(place, span, { others: others.map((one) => one.new), present });
+    }
     const large = await largeFile(git, place, { span, maxBytes: rule.maxFileBytes ?? 0 });
     return large && `${quoted(large.path)} is ${sizeText(large.sizeBytes)}`;
   };

@@ -6,6 +6,8 @@ export interface RefResult {
   readonly command: RefCommand;
   /** undefined when git took it; else git's own reason. */
   readonly refused: string | undefined;
+  /** What to do instead, where somebody knows. */
+  readonly hint?: string | undefined;
 }
 
 /** How git is to be run for one push. */

@@ -68,6 +68,7 @@ export async function changeRefs(
       return commands.map((command, at) => ({
         command,
         refused: refusals[at]?.reason ?? 'not done: another ref was refused',
+        hint: refusals[at]?.hint,
       }));
     }
     if (signal.aborted) throw endOf(signal);

@@ -81,9 +81,9 @@ function hintFor(
   }
   if (act === 'force' && ref.startsWith('refs/tags/'))
     return 'give the new version a tag of its own';
-  if (act === 'update' && isBranch) {
-    return 'push to another branch, and have it merged by somebody whom the rule allows';
-  }
   const list = rule.on === 'repo' ? `repo rules list ${fullName}` : `org rules list ${namespace}`;
+  if (act === 'update' && isBranch) {
+    return `have it merged by somebody whom the rule allows; see it with: ${list}`;
+  }
   return `an admin may change the rule; see it with: ${list}`;
 }

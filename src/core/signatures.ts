@@ -48,24 +48,22 @@ export class Signatures {
   /**
    * What is wrong with the first new object that is not signed as it should be; undefined when all are.
    *
+   * @param others - oids of the span that no branches are to get: git lets a branch have a commit alone
    * @param present - oids that refs have already: a tag among them is not new
    */
   async faultIn(
     place: ObjectPlace,
     span: Span,
-    present: ReadonlySet<string>,
+    { others, present }: { others: readonly string[]; present: ReadonlySet<string> },
   ): Promise<string | undefined> {
     const { git } = this.#parts;
-    const news = span.news.filter((oid) => !present.has(oid));
-    if (news.length > 0) {
-      const types = await typesOf(git, place, news);
-      const tags = news.filter((_, at) => types[at] === 'tag');
-      const other = types.findIndex((type) => type !== 'commit' && type !== 'tag');
-      if (other >= 0) return `${shortOid(news[other] ?? '')} is neither a commit nor a tag`;
-      for (const tag of tags) {
-        const fault = await this.#tagFault(place, tag, present);
-        if (fault !== undefined) return fault;
-      }
+    const news = others.filter((oid) => !present.has(oid));
+    const types = news.length === 0 ? [] : await typesOf(git, place, news);
+    for (const [at, oid] of news.entries()) {
+      if (types[at] === 'commit') continue;
+      if (types[at] !== 'tag') return `${shortOid(oid)} is neither a commit nor a tag`;
+      const fault = await this.#tagFault(place, oid, present);
+      if (fault !== undefined) return fault;
     }
     for await (const oids of newCommits(git, place, span)) {
       for (const [at, { oid, content }] of (await readObjects(git, place, oids)).entries()) {

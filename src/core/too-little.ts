@@ -3,6 +3,7 @@ import { type Principal, principalText } from '../model/principal.ts';
 import { type Decision, type Right, reaches } from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
+import { mirrorRefusal } from './peer-access.ts';
 
 /** The refusal of one who may read a repository and asked for more: what one may, why, and whom to ask. */
 export async function tooLittle(
@@ -12,6 +13,8 @@ export async function tooLittle(
   right: Right,
 ): Promise<UserError> {
   if (reaches(held.right, right)) {
+    const mirror = await mirrorRefusal(store, repo, held.why);
+    if (mirror !== undefined) return mirror;
     return new UserError('denied', `${repo.fullName}: ${held.why}, nobody may write to it`, {
       hint: `an admin takes it out of the archive with: repo unarchive ${repo.fullName}`,
       aboutId: repo.id,

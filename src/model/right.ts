@@ -1,3 +1,4 @@
+import type { PeerRole } from './peer.ts';
 import type { Visibility } from './repo.ts';
 
 export const rights = ['none', 'read', 'write', 'admin', 'owner'] as const;
@@ -42,6 +43,14 @@ export interface RepoStanding {
     /** A pattern of the refs that it lets be written; all of them without one. */
     readonly refs?: string | undefined;
   }[];
+  /** Where a server asks: what it is to us, whether the repository is linked with it, and was born there. */
+  readonly peer?: {
+    readonly role: PeerRole;
+    readonly linked: boolean;
+    readonly bornThere: boolean;
+  };
+  /** The main whose mirror this is: nobody else writes to it. */
+  readonly mirrorOf?: string;
 }
 
 /** What a request needs before it may run; all that any of them refers to has been looked up already. */
@@ -52,6 +61,8 @@ export type Need =
   | { readonly kind: 'account' }
   | { readonly kind: 'site-admin' }
   | { readonly kind: 'operator' }
+  /** The protocol that servers speak among themselves. */
+  | { readonly kind: 'peer' }
   | { readonly kind: 'self'; readonly isSelf: boolean }
   | {
       readonly kind: 'repo';
@@ -59,6 +70,15 @@ export type Need =
       readonly on: RepoStanding;
       /** Whether it may not be archived, also where no write is asked for. */
       readonly alive?: boolean | undefined;
+    }
+  /** Has this server carry a repository to another or from it, with its own key (S9). */
+  | {
+      readonly kind: 'carry';
+      readonly right: 'read' | 'write';
+      /** The asker's own right on it. */
+      readonly held: Right;
+      /** Whether it is linked with that server. */
+      readonly linked: boolean;
     }
   | {
       /** Gives or takes a right on a repository: `from` is what the other has by the grant that changes. */
@@ -100,6 +120,7 @@ function candidates(who: Standing, on: RepoStanding): { right: Right; why: strin
     right,
     why: via,
   }));
+  if (who.kind === 'server') return [...peerCandidates(on), ...cappedForMain(held, on)];
   if (who.kind !== 'user') return held;
   if (who.siteAdmin) held.push({ right: 'owner', why: 'site admin' });
   if (on.ownNamespace) held.push({ right: 'owner', why: 'own namespace' });
@@ -109,6 +130,28 @@ function candidates(who: Standing, on: RepoStanding): { right: Right; why: strin
   }
   if (visible[on.visibility]) held.push({ right: 'read', why: `${on.visibility} repository` });
   return held;
+}
+
+/** What a server's role and links give it. A role alone lets nobody write (S19). */
+function peerCandidates({ peer }: RepoStanding): { right: Right; why: string }[] {
+  if (peer === undefined) return [];
+  const held: { right: Right; why: string }[] = [];
+  if (peer.role === 'backup') held.push({ right: 'read', why: 'a backup' });
+  if (peer.linked) {
+    const equals = peer.role === 'dev' || peer.role === 'neighbor';
+    const right = equals || (peer.role === 'main' && peer.bornThere) ? 'write' : 'read';
+    held.push({ right, why: peer.bornThere ? 'born there' : 'linked' });
+  }
+  return held;
+}
+
+/** A repository born here is never writable by a main, whatever it was granted (S19). */
+function cappedForMain(
+  grants: { right: Right; why: string }[],
+  { peer }: RepoStanding,
+): { right: Right; why: string }[] {
+  if (peer?.role !== 'main' || peer.bornThere) return grants;
+  return grants.map((each) => ({ ...each, right: 'read' }));
 }
 
 /** The highest right that a principal in good standing has on a repository, and what gives it. */
@@ -149,6 +192,9 @@ function decideRepo(who: Standing, need: Extract<Need, { kind: 'repo' | 'grant' 
   if (changesIt && need.on.archived) {
     return { allowed: false, right, why: 'the repository is archived' };
   }
+  if (changesIt && need.on.mirrorOf !== undefined && !isItsMain(who, need.on)) {
+    return { allowed: false, right, why: `it is a mirror of ${need.on.mirrorOf}` };
+  }
   const refs = writableRefs(who, need.on);
   return { allowed: true, right, why, ...(refs === undefined ? {} : { refs }) };
 }
@@ -159,6 +205,10 @@ function writableRefs(who: Standing, on: RepoStanding): readonly string[] | unde
   const writing = on.grants.filter(({ right }) => reaches(right, 'write'));
   const patterns = writing.flatMap(({ refs }) => refs ?? []);
   return writing.length > 0 && patterns.length === writing.length ? patterns : undefined;
+}
+
+function isItsMain(who: Standing, { peer }: RepoStanding): boolean {
+  return who.kind === 'server' && peer?.role === 'main' && peer.bornThere;
 }
 
 function decideOrg(who: Standing, need: Extract<Need, { kind: 'org' | 'role' }>): Decision {
@@ -181,7 +231,11 @@ function decideOrg(who: Standing, need: Extract<Need, { kind: 'org' | 'role' }>)
 function decideSite(who: Standing, need: Need): boolean {
   switch (need.kind) {
     case 'signed-in':
-      return who.kind !== 'anonymous';
+      return who.kind !== 'anonymous' && who.kind !== 'server';
+    case 'peer':
+      return who.kind === 'server';
+    case 'carry':
+      return commands(who) || (need.linked && reaches(need.held, need.right));
     case 'command':
       return who.kind !== 'deploy-key';
     case 'account':

@@ -32,7 +32,8 @@ export async function notReachable(
   });
 }
 
-async function typesOf(
+/** The types of the objects that exist, by oid. @throws Error when git fails */
+export async function typesOf(
   git: Git,
   directory: string,
   oids: readonly string[],
@@ -88,14 +89,34 @@ export async function archiveTips(
   oids: readonly string[],
 ): Promise<void> {
   const tips = [...new Set(oids)].filter((oid) => oid !== nullOid);
-  if (tips.length === 0) return;
-  const refs = tips.map((oid) => `${archivePrefix}${oid}`);
+  await keepRefs(
+    git,
+    directory,
+    tips.map((oid) => ({ ref: `${archivePrefix}${oid}`, oid })),
+  );
+}
+
+/**
+ * Points hidden refs at objects, so that these are never pruned. Durable when it returns; doing it again changes
+ * nothing.
+ *
+ * @throws Error when git fails, as for an oid that is not in the repository
+ */
+export async function keepRefs(
+  git: Git,
+  directory: string,
+  kept: readonly { readonly ref: string; readonly oid: string }[],
+): Promise<void> {
+  if (kept.length === 0) return;
   const { status, stderr } = await git.run(['update-ref', '--stdin'], {
     cwd: directory,
-    input: lines(tips.map((oid) => `update ${archivePrefix}${oid} ${oid}`)),
+    input: lines(kept.map(({ ref, oid }) => `update ${ref} ${oid}`)),
   });
   if (status !== 0) throw new Error(`git update-ref ended with ${status}: ${stderr}`);
-  await syncRefs(directory, refs);
+  await syncRefs(
+    directory,
+    kept.map(({ ref }) => ref),
+  );
 }
 
 /**

@@ -4,6 +4,7 @@ import { readHead } from '../model/audit-head.ts';
 import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
 import { guessed, nearest } from '../model/nearest.ts';
+import { parsePeerUrl } from '../model/peer.ts';
 import { refFault } from '../model/ref.ts';
 import { refPatternFault } from '../model/ref-pattern.ts';
 import {
@@ -191,6 +192,16 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   repo: (value) => {
     parseRepoPath(value);
+  },
+  server: (value) => {
+    checkName(value, 'server');
+  },
+  'server-url': (value) => {
+    parsePeerUrl(value);
+  },
+  rate: (value) => {
+    if (value === 'unlimited' || readSizeBytes(value)) return;
+    throw usage(value, 'a rate', 'write bytes a second: 500K, 20M, or unlimited');
   },
   setting: checkSetting,
   size: checkSize,

@@ -3,8 +3,8 @@ import { greeting } from '../commands/greeting.ts';
 import { help, later, laterFlags } from '../commands/index.ts';
 import { version } from '../commands/version.ts';
 import { repoPathText } from '../model/repo.ts';
-import { transfers } from '../transfer/index.ts';
-import type { Plan, Transfer } from '../transfer/transfer.ts';
+import { peerTransfers, transfers } from '../transfer/index.ts';
+import type { PeerPlan, Plan, Transfer } from '../transfer/transfer.ts';
 import type { Globals } from './flags.ts';
 import { type Parsed, parse } from './parse.ts';
 import type { Request } from './request.ts';
@@ -16,6 +16,12 @@ export type Resolved =
       readonly plan: Plan;
       readonly action: string;
       readonly target: string;
+    }
+  | {
+      readonly kind: 'peer';
+      readonly plan: PeerPlan;
+      readonly action: string;
+      readonly target: undefined;
     }
   | {
       readonly kind: 'command';
@@ -32,6 +38,10 @@ export function resolve(request: Request, tree: { commands: readonly Command[] }
   const plan = request.door === 'local' ? undefined : planOf(request.words);
   if (plan !== undefined) {
     return { kind: 'transfer', plan, action: plan.action, target: repoPathText(plan.path) };
+  }
+  const peer = request.door === 'local' ? undefined : peerPlanOf(request.words);
+  if (peer !== undefined) {
+    return { kind: 'peer', plan: peer, action: peer.action, target: undefined };
   }
   const parsed = parse(
     request.words,
@@ -61,6 +71,10 @@ function choose({ globals, command, args, topic }: Parsed): Pick<Parsed, 'args'>
 function planOf(words: readonly string[]): Plan | undefined {
   const rest = words.slice(words[0] === 'git' ? 2 : 1);
   return transferOf(words)?.plan(rest);
+}
+
+function peerPlanOf([program, ...rest]: readonly string[]): PeerPlan | undefined {
+  return peerTransfers.find((each) => each.program === program)?.plan(rest);
 }
 
 /** The git program that words ask for, whatever follows. `git upload-pack` and `git-upload-pack` are one. */

@@ -6,12 +6,14 @@ import type { Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
 import { calledOtherwise, newName } from '../core/namespaces.ts';
 import { statuses, UserError } from '../model/errors.ts';
-import { principalText } from '../model/principal.ts';
+import { askerText, principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
 import { sizeText } from '../model/units.ts';
+import type { Globals } from './flags.ts';
 import { keyWarning } from './key-warning.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { printAnswer, printError } from './print.ts';
+import { ProgressLine } from './progress.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
 import { send } from './send.ts';
@@ -24,6 +26,9 @@ export async function runCommand(
   request: Request,
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
+  if (request.principal.kind === 'server') {
+    throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
+  }
   const asks = command.asks && !globals.yes && !globals.dryRun;
   if (asks && !(await confirmed(request, command.words))) {
     throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
@@ -39,6 +44,7 @@ export async function runCommand(
     if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
     notes.push(newName(granted.calledBefore, fullName));
   }
+  const line = progressLine(request, globals);
   const context: Context = {
     core,
     principal: request.principal,
@@ -58,10 +64,12 @@ export async function runCommand(
     readFile: (file, largestBytes = usualFileBytes) =>
       readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
+    input: () => input(request),
+    progress: line && ((now) => line.show(now)),
     note: (line) => notes.push(line),
     record: (more) => Object.assign(detail, more),
   };
-  const answer = await command.run(context, args);
+  const answer = await command.run(context, args).finally(() => line?.end());
   // Nothing but whether it was done: the status tells.
   const silent = globals.quiet && !globals.json && String(command.answer.required) === 'changed';
   if (!silent) {
@@ -96,6 +104,15 @@ export async function runCommand(
   };
 }
 
+function progressLine(
+  { stdio, terminal }: Request,
+  { json, quiet }: Globals,
+): ProgressLine | undefined {
+  if (terminal === undefined || json || quiet) return undefined;
+  // A line of progress that a slow terminal does not take is not waited for.
+  return new ProgressLine((text) => stdio.stderr.write(text), terminal.columns);
+}
+
 /** What was true before a wait, for a lock or for standard input, may not be true any more (S11). */
 function onceMore(decide: () => Promise<void>): () => Promise<void> {
   let decided = false;
@@ -126,8 +143,18 @@ function idOf(answer: unknown): string | undefined {
 /** Some answers are a no: a broken chain, a user who may not. */
 function statusOf(answer: unknown): number {
   if (typeof answer !== 'object' || answer === null) return 0;
+  if (Array.isArray(answer)) return Math.max(0, ...answer.map(statusOfRun));
+  if ('reachable' in answer && answer.reachable === false) return statuses.unavailable;
   if ('ok' in answer && answer.ok === false) return statuses.corrupt;
   return 'allowed' in answer && answer.allowed === false ? statuses.denied : 0;
+}
+
+/** A run of sync that left something for a person to do is no success. */
+function statusOfRun(row: unknown): number {
+  const result =
+    typeof row === 'object' && row !== null && 'result' in row ? row.result : undefined;
+  if (result === 'conflict' || result === 'held') return statuses.conflict;
+  return result === 'failed' ? statuses.unavailable : 0;
 }
 
 /** Asks the person at a remote terminal. At a local one `cpm` itself has asked, before it sent the words. */

@@ -10,6 +10,7 @@ import { printError, toUserError } from './print.ts';
 import type { Request, Run } from './request.ts';
 import { gitProgram, type Resolved, resolve } from './resolve.ts';
 import { runCommand } from './run-command.ts';
+import { runPeer } from './run-peer.ts';
 import { refuseTransfer, runTransfer } from './run-transfer.ts';
 import { send } from './send.ts';
 
@@ -109,6 +110,7 @@ function tryResolve(request: Request): Attempted {
 }
 
 function changes(resolved: Resolved): boolean {
+  if (resolved.kind === 'peer') return true;
   if (resolved.kind === 'transfer') return resolved.plan.right === 'write';
   return resolved.command.changes && !resolved.globals.dryRun;
 }
@@ -116,6 +118,7 @@ function changes(resolved: Resolved): boolean {
 async function carryOut(core: Core, request: Request, resolved: Attempted): Promise<Done> {
   if (resolved.kind === 'faulty') throw resolved.error;
   if (resolved.kind === 'transfer') return runTransfer(core, request, resolved.plan);
+  if (resolved.kind === 'peer') return runPeer(core, request, resolved.plan);
   return runCommand(core, request, resolved);
 }
 

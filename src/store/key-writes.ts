@@ -4,6 +4,7 @@ import { UserError } from '../model/errors.ts';
 import { fingerprint as fingerprintOf, type PublicKey } from '../model/sshkey.ts';
 import { type Actor, newId, type Write } from './changes.ts';
 import type { KeyRow } from './key-rows.ts';
+import { refuseServerKey } from './server-keys.ts';
 import type { Tables } from './tables.ts';
 
 /** What a pending key's owner signs is the hexadecimal text of as many random bytes (S20). */
@@ -29,17 +30,17 @@ export type Revoked = { readonly keyId: string } | { readonly userId: string };
  * @throws UserError `conflict` when it is somebody else's, or was revoked (S3)
  */
 export async function refuseTaken(
-  { trx }: Write,
+  w: Write,
   fingerprint: string,
   userId: string | undefined,
 ): Promise<KeyRow | undefined> {
-  const held = await trx
+  const held = await w.trx
     .selectFrom('ssh_key')
     .selectAll()
     .where('fingerprint', '=', fingerprint)
     .where('verified', '=', sql.lit(1))
     .executeTakeFirst();
-  if (held === undefined) return undefined;
+  if (held === undefined) return refuseServerKey(w, fingerprint);
   if (held.revoked_at !== null) {
     throw new UserError('conflict', `key ${fingerprint} was revoked and is never accepted again`, {
       hint: 'make a new one with: ssh-keygen -t ed25519',

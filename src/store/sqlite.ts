@@ -10,6 +10,7 @@ import { names } from './migrations/005-names.ts';
 import { repositoryLife } from './migrations/006-repository-life.ts';
 import { refRules } from './migrations/007-ref-rules.ts';
 import { refHistory } from './migrations/008-ref-history.ts';
+import { servers } from './migrations/011-servers.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -28,7 +29,16 @@ export class Database extends Kysely<Tables> {
   }
 }
 
-const migrations = [foundation, auditHeads, keys, names, repositoryLife, refRules, refHistory];
+const migrations = [
+  foundation,
+  auditHeads,
+  keys,
+  names,
+  repositoryLife,
+  refRules,
+  refHistory,
+  servers,
+];
 
 export interface OpenDatabase {
   readonly db: Database;

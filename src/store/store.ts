@@ -5,6 +5,7 @@ import { AuditHeads } from './audit-heads.ts';
 import { AuditSearch } from './audit-search.ts';
 import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
+import { Conflicts } from './conflicts.ts';
 import { DeployKeys } from './deploy-keys.ts';
 import { Keys } from './keys.ts';
 import { Moves } from './moves.ts';
@@ -15,9 +16,13 @@ import { Pushes } from './pushes.ts';
 import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
 import { RefRules } from './rules.ts';
+import { ServerLinks } from './server-links.ts';
+import { Servers } from './servers.ts';
 import { type Database, openDatabase } from './sqlite.ts';
+import { Syncs } from './syncs.ts';
 import { Teams } from './teams.ts';
 import { Trash } from './trash.ts';
+import { Upkeep } from './upkeep.ts';
 import { Usage } from './usage.ts';
 import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
@@ -36,6 +41,7 @@ export interface Store {
   readonly aliases: Aliases;
   readonly moves: Moves;
   readonly trash: Trash;
+  readonly upkeep: Upkeep;
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
@@ -45,6 +51,10 @@ export interface Store {
   readonly auditHeads: AuditHeads;
   readonly auditSearch: AuditSearch;
   readonly changes: ChangeLog;
+  readonly servers: Servers;
+  readonly serverLinks: ServerLinks;
+  readonly syncs: Syncs;
+  readonly conflicts: Conflicts;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
   close(): Promise<void>;
@@ -69,6 +79,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     aliases: new Aliases(db),
     moves: new Moves(db),
     trash: new Trash(db),
+    upkeep: new Upkeep(db),
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),
@@ -78,6 +89,10 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     auditHeads: new AuditHeads(db),
     auditSearch: new AuditSearch(db),
     changes: new ChangeLog(db),
+    servers: new Servers(db),
+    serverLinks: new ServerLinks(db),
+    syncs: new Syncs(db),
+    conflicts: new Conflicts(db),
     houseId: await ensureHouseId(db),
     close,
   };

@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely';
+import type { PeerRole, PeerState } from '../model/peer.ts';
 import type { Visibility } from '../model/repo.ts';
 import type { Grantable, Right, Role } from '../model/right.ts';
 
@@ -167,4 +168,76 @@ export interface Tables {
     signature: string;
   };
   audit_checkpoint: { seq: number; hash: string; at: string; signature: string };
+  server: {
+    id: string;
+    name: string;
+    role: PeerRole;
+    url: string | null;
+    host_key: string | null;
+    host_key_line: string | null;
+    bandwidth: number | null;
+    state: PeerState;
+    error: string | null;
+    latency_ms: number | null;
+    checked_at: string | null;
+    house_id: string | null;
+    added_at: string;
+    added_by: string;
+  };
+  server_key: {
+    id: string;
+    server_id: string;
+    fingerprint: string;
+    type: string;
+    blob: Buffer;
+    added_at: string;
+  };
+  server_link: {
+    server_id: string;
+    repo_id: string;
+    remote_id: string | null;
+    born_there: number;
+    linked_at: string;
+  };
+  mirror_namespace: { owner_id: string; server_id: string };
+  sync_base: {
+    server_id: string;
+    repo_id: string;
+    digest: string;
+    refs: Buffer;
+    agreed_at: string;
+  };
+  sync_run: {
+    id: string;
+    server_id: string;
+    repo_id: string;
+    direction: 'out' | 'in';
+    transport: 'none' | 'rsync' | 'tar';
+    result: string;
+    refs_updated: number;
+    refs_conflicted: number;
+    bytes_sent: number;
+    bytes_received: number;
+    bytes_total: number;
+    program: string | null;
+    error: string | null;
+    started_at: string;
+    ended_at: string;
+  };
+  sync_conflict: {
+    id: string;
+    repo_id: string;
+    server_id: string;
+    server: string;
+    ref: string;
+    kind: string;
+    local_oid: string;
+    remote_oid: string;
+    base_oid: string;
+    state: 'open' | 'resolved' | 'closed';
+    opened_at: string;
+    ended_at: string | null;
+    ended_by: string | null;
+    resolution: string | null;
+  };
 }

@@ -16,20 +16,29 @@ export async function pass(talk: Talk, args: readonly string[], first?: Buffer):
   const { git, directory, protocol, signal, stdio } = talk;
   if (signal.aborted) throw endReason(signal);
   const child = git.start(args, { cwd: directory, protocol });
+  return statusOf(await passStreams(child, { stdio, signal, directory }, first));
+}
+
+/** What of a talk the passing of streams needs. */
+export type Streams = Pick<Talk, 'stdio' | 'signal' | 'directory'>;
+
+/** @see pass */
+export async function passStreams(child: Program, streams: Streams, first?: Buffer): Promise<Exit> {
+  const { stdio, signal } = streams;
   const onAbort = (): void => child.end();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     const ended = Promise.all([
       child.exited,
-      copy(child, stdio.stdout, talk),
-      copyErrors(child, stdio.stderr, talk),
+      copy(child, stdio.stdout, streams),
+      copyErrors(child, stdio.stderr, streams),
     ]);
     const input = first === undefined ? clientInput(stdio.stdin, signal) : only(first);
-    // Not awaited: a client may keep its side open long after git has said all.
+    // Not awaited: a client may keep its side open long after the program has said all.
     void feed(child, input).catch(() => child.end());
     const [exit] = await ended;
     if (signal.aborted) throw endReason(signal);
-    return statusOf(exit);
+    return exit;
   } finally {
     signal.removeEventListener('abort', onAbort);
   }
@@ -56,7 +65,7 @@ function only(bytes: Buffer): Pick<ClientInput, 'chunk'> {
 }
 
 /** A program whose output nobody takes any more is ended: it would work for nothing. */
-async function copy(child: Program, to: Writable, { signal }: Talk): Promise<void> {
+async function copy(child: Program, to: Writable, { signal }: Streams): Promise<void> {
   try {
     for await (const chunk of child.stdout) {
       await writeTo(to, chunk, signal);
@@ -67,7 +76,7 @@ async function copy(child: Program, to: Writable, { signal }: Talk): Promise<voi
   }
 }
 
-async function copyErrors(child: Program, to: Writable, talk: Talk): Promise<void> {
+async function copyErrors(child: Program, to: Writable, talk: Streams): Promise<void> {
   try {
     for await (const chunk of child.stderr) {
       await writeTo(to, withoutPath(chunk, talk.directory), talk.signal);

@@ -1,7 +1,10 @@
+import type { Core } from '../core/core.ts';
 import type { Push } from '../core/push.ts';
+import type { ServerPrincipal } from '../model/principal.ts';
 import type { RepoPath } from '../model/repo.ts';
 import type { Stdio } from '../model/stdio.ts';
 import type { Git } from '../programs/git.ts';
+import type { Actor } from '../store/changes.ts';
 
 /** The repository a transfer was allowed to reach. */
 export interface Target {
@@ -37,6 +40,23 @@ export interface WritePlan extends BasePlan {
   talk(talk: Talk, push: Push): Promise<number>;
 }
 
+/** Everything that a talk between servers may touch. */
+export interface PeerTalk {
+  readonly core: Core;
+  readonly principal: ServerPrincipal;
+  readonly by: Actor;
+  readonly stdio: Stdio;
+  readonly signal: AbortSignal;
+}
+
+/** A program that servers ask each other for; its words name no repository. */
+export interface PeerPlan {
+  readonly right: 'peer';
+  readonly action: string;
+  /** @returns the exit status, and what the record keeps */
+  talk(talk: PeerTalk): Promise<{ status: number; detail: Readonly<Record<string, unknown>> }>;
+}
+
 export type Plan = ReadPlan | WritePlan;
 
 /** A transfer protocol: words in, plan out, nothing touched. */
@@ -48,4 +68,11 @@ export interface Transfer {
    * @throws UserError `usage` on anything but the protocol's own arguments
    */
   plan(words: readonly string[]): Plan;
+}
+
+/** A protocol of servers among themselves: words in, plan out, nothing touched. */
+export interface PeerTransfer {
+  readonly program: string;
+  /** @throws UserError `usage` */
+  plan(words: readonly string[]): PeerPlan;
 }

@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { KeyPair } from '../support/person.ts';
 import { must } from '../support/process.ts';
-import type { Side, Sides } from './side.ts';
+import type { Ruled, Side, Sides } from './side.ts';
 
 /** Something that both servers are asked to do, in turns. */
 export interface Case {
@@ -29,7 +30,7 @@ export async function pushAll(side: Side, source: string, repo: string): Promise
 }
 
 /** @param source - a bare repository, the one that both sides hold as `big` */
-export function cases({ folder }: Sides, source: string, branch: string): Case[] {
+export function cases({ folder, key }: Sides, source: string, branch: string): Case[] {
   const lsRemote = async (side: Side) => {
     await side.git(['ls-remote', '-q', side.url(big)]);
   };
@@ -72,6 +73,8 @@ export function cases({ folder }: Sides, source: string, branch: string): Case[]
         await side.git(['push', '-q', side.url(big), `${oid}:refs/heads/bench`], source);
       },
     },
+    ruledPush('forward', { source, branch, key }),
+    ruledPush('signed', { source, branch, key }),
     {
       name: 'clone of everything',
       rounds: 5,
@@ -95,13 +98,53 @@ export function cases({ folder }: Sides, source: string, branch: string): Case[]
   ];
 }
 
-async function commit(source: string, parent: string, round: number): Promise<string> {
+/** A push of one commit to a branch under a rule: the first is told by git itself, the second takes a look at objects. */
+function ruledPush(
+  what: Ruled,
+  { source, branch, key }: { source: string; branch: string; key: KeyPair },
+): Case {
+  const names = { forward: 'that only moves forward', signed: 'of signed commits' };
+  const repo = `ruled-${what}`;
+  const commits = new Map<number, string>();
+  const made = new Set<string>();
+  return {
+    name: `push of one commit to a branch ${names[what]}`,
+    rounds: 9,
+    times: 1,
+    repo: () => repo,
+    before: async (side, round) => {
+      if (!made.has(side.name)) {
+        made.add(side.name);
+        await side.create(repo);
+        await side.git(['push', '-q', side.url(repo), `${branch}:refs/heads/bench`], source);
+        await side.rule(repo, what);
+      }
+      if (commits.has(round)) return;
+      const signedBy = what === 'signed' ? key : undefined;
+      const parent = commits.get(round - 1) ?? branch;
+      commits.set(round, await commit(source, parent, round, signedBy));
+    },
+    run: async (side, round) => {
+      const oid = commits.get(round) ?? '';
+      await side.git(['push', '-q', side.url(repo), `${oid}:refs/heads/bench`], source);
+    },
+  };
+}
+
+async function commit(
+  source: string,
+  parent: string,
+  round: number,
+  signedBy?: KeyPair,
+): Promise<string> {
   const who = { NAME: 'bench', EMAIL: 'bench@example.org', DATE: `${1_800_000_000 + round} +0000` };
   const env = Object.fromEntries(
     ['AUTHOR', 'COMMITTER'].flatMap((role) =>
       Object.entries(who).map(([key, value]) => [`GIT_${role}_${key}`, value]),
     ),
   );
+  const signing = ['-c', 'gpg.format=ssh', '-c', `user.signingKey=${signedBy?.privatePath}`];
   const args = ['commit-tree', '-m', `round ${round}`, '-p', parent, `${parent}^{tree}`];
-  return (await must('git', args, { cwd: source, env })).stdout.trim();
+  const all = signedBy === undefined ? args : [...signing, ...args, '-S'];
+  return (await must('git', all, { cwd: source, env })).stdout.trim();
 }

@@ -1,6 +1,7 @@
+import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { House } from '../support/house.ts';
-import { type Person, quoteWords } from '../support/person.ts';
+import { type KeyPair, type Person, quoteWords } from '../support/person.ts';
 import { must } from '../support/process.ts';
 import { startSshd } from './sshd.ts';
 
@@ -14,12 +15,22 @@ export interface Side {
   readonly user: string;
   /** Makes an empty repository. @param repo - a name */
   create(repo: string): Promise<void>;
+  /**
+   * Rules the branch `bench`. Where git-shell serves, by an update hook that says the same.
+   *
+   * @param what - it only moves forward, or takes signed commits alone
+   */
+  rule(repo: string, what: Ruled): Promise<void>;
   url(repo: string): string;
   /** Runs the git client against this side. @returns its stdout. @throws when it fails */
   git(args: readonly string[], cwd?: string): Promise<string>;
   /** The ssh client's words up to the command. */
   readonly ssh: readonly string[];
 }
+
+export type Ruled = 'forward' | 'signed';
+
+const flags = { forward: ['--deny', 'force,delete'], signed: ['--require', 'signed'] };
 
 export const algorithms = { kex: 'curve25519-sha256', cipher: 'aes128-gcm@openssh.com' };
 
@@ -28,6 +39,8 @@ export interface Sides {
   readonly cpm: Side;
   readonly sshd: Side;
   readonly folder: string;
+  /** Of the one person who asks. */
+  readonly key: KeyPair;
 }
 
 /**
@@ -48,6 +61,7 @@ export async function startSides(
   const common = (user: string, port: number) => ({ user, port, ...client(admin, user, port) });
   return {
     folder,
+    key: admin.key,
     cpm: {
       name: 'cpm',
       pid: house.pid,
@@ -56,6 +70,11 @@ export async function startSides(
       url: (repo) => `ssh://cpm@127.0.0.1:${house.port}/${admin.name}/${repo}`,
       create: async (repo) => {
         const words = ['init', `${admin.name}/${repo}`, '--default-branch', branch];
+        const answer = await house.operator(words);
+        if (answer.status !== 0) throw new Error(answer.stderr);
+      },
+      rule: async (repo, what) => {
+        const words = ['repo', 'rules', 'add', `${admin.name}/${repo}`, 'bench', ...flags[what]];
         const answer = await house.operator(words);
         if (answer.status !== 0) throw new Error(answer.stderr);
       },
@@ -71,9 +90,25 @@ export async function startSides(
         // Housekeeping behind a push would be measured in whatever runs next.
         await must('git', ['-C', plain(repo), 'config', 'receive.autogc', 'false']);
       },
+      rule: async (repo, what) => {
+        const signers = join(folder, 'signers');
+        writeFileSync(signers, `bench@example.org ${admin.key.line}\n`);
+        await must('git', ['-C', plain(repo), 'config', 'gpg.ssh.allowedSignersFile', signers]);
+        const hook = join(plain(repo), 'hooks', 'update');
+        writeFileSync(hook, `#!/bin/sh\n[ "$1" = refs/heads/bench ] || exit 0\n${hooks[what]}\n`);
+        chmodSync(hook, 0o755);
+      },
     },
   };
 }
+
+/** What an operator of git-shell would write: `$2` and `$3` are the old and the new value. */
+const hooks = {
+  forward:
+    'case $2 in 0000*) exit 0;; esac; case $3 in 0000*) exit 1;; esac\nexec git merge-base --is-ancestor "$2" "$3"',
+  signed:
+    'for oid in $(git rev-list "$3" --not --all); do git verify-commit "$oid" 2>&- || exit 1; done',
+};
 
 function client(person: Person, user: string, port: number): Pick<Side, 'git' | 'ssh'> {
   const pinned = [`KexAlgorithms=${algorithms.kex}`, `Ciphers=${algorithms.cipher}`];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
 import { type Entrance, House } from '../support/house.ts';
+import { openBackup } from '../support/pair.ts';
 import { generateKey } from '../support/person.ts';
 import { doorOf, json, refused, words } from './scenario.ts';
 
@@ -21,6 +22,7 @@ interface Entry {
 
 const house = await House.open(t, { config: 'log_level: warn\n' });
 const operator: Pick<Entrance, 'run'> = { run: house.operator.bind(house) };
+const { url, fingerprint } = await openBackup(t, house);
 const ana = await house.person('ana');
 const admin = doorOf(house.admin);
 const key = await generateKey(join(house.folder, 'more'));
@@ -82,6 +84,21 @@ const done: Row[] = [
   ['ana', 'org rules add acme v* --deny force', 0, 'org rules add', 'acme', 'ok'],
   ['operator', 'org rules remove acme 1 --yes', 0, 'org rules remove', 'acme', 'ok'],
   ['ada', 'repo access revoke acme/app bo', 0, 'repo access revoke', 'acme/app', 'ok'],
+  [
+    'ada',
+    `servers add b ${url} --role backup --fingerprint ${fingerprint}`,
+    0,
+    'servers add',
+    'b',
+    'ok',
+  ],
+  ['operator', 'push acme/app --to b', 0, 'push', 'acme/app', 'ok'],
+  ['ada', 'pull acme/app --from b', 0, 'pull', 'acme/app', 'ok'],
+  ['ada', `servers trust b --fingerprint ${fingerprint}`, 0, 'servers trust', 'b', 'ok'],
+  ['ada', 'servers set b --bandwidth 20M', 0, 'servers set', 'b', 'ok'],
+  ['ada', 'servers unlink b acme/app', 0, 'servers unlink', 'b acme/app', 'ok'],
+  ['ada', 'servers link b acme/app', 0, 'servers link', 'b acme/app', 'ok'],
+  ['ada', 'servers remove b --yes', 0, 'servers remove', 'b', 'ok'],
   ['ada', 'repo undo tool topic --yes', 0, 'repo undo', 'tool', 'ok'],
   ['ana', 'init acme/lib', 0, 'init', 'acme/lib', 'ok'],
   ['ana', 'repo alias add Old/Lib acme/lib', 0, 'repo alias add', 'acme/lib', 'ok'],
@@ -96,6 +113,7 @@ const done: Row[] = [
   ['ada', 'user rename fay gus', 0, 'user rename', 'fay', 'ok'],
   ['ada', 'user offboard gus --yes', 0, 'user offboard', 'gus', 'ok'],
   ['ana', 'init acme/old', 0, 'init', 'acme/old', 'ok'],
+  ['operator', 'repo adopt', 0, 'repo adopt', null, 'ok'],
   ['ana', 'D trash acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
   ['ana', 'repo restore acme/old', 0, 'repo restore', 'acme/old', 'ok'],
   ['ada', 'repo delete acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
@@ -116,7 +134,9 @@ const others: Row[] = [
   ['ana', 'init ada/x', 4, 'init', 'ada/x', 'denied'],
   ['ana', 'init acme/app', 5, 'init', 'acme/app', 'conflict'],
   ['ana', 'init Acme', 2, 'init Acme', null, 'usage'],
-  ['ana', 'push acme/app', 2, 'push acme/app', null, 'usage'],
+  ['ana', 'merge acme/app', 2, 'merge acme/app', null, 'usage'],
+  ['ana', 'servers add x', 4, 'servers add', 'x', 'denied'],
+  ['ana', 'push acme/app --to nosuch', 3, 'push', 'acme/app', 'not_found'],
   ['ana', 'sshkey revoke --all', 2, 'sshkey revoke', null, 'usage'],
   ['ada', 'user offboard ana', 2, 'user offboard', 'ana', 'usage'],
   ['ada', 'user delete ana', 2, 'user delete', 'ana', 'usage'],

@@ -1,16 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
 import { House } from '../support/house.ts';
+import { openBackup } from '../support/pair.ts';
 import { generateKey } from '../support/person.ts';
 import { type Answer, cleanEnv, must } from '../support/process.ts';
 import { findProgram } from '../support/program.ts';
 import { json } from './scenario.ts';
 
 const house = await House.open(t, { config: 'limits:\n  idle: 10m\n' });
+const backup = await openBackup(t, house);
 const ana = await house.stranger('ana');
 const bo = await house.stranger('bo');
 const laptop = await generateKey(join(house.folder, 'laptop'));
@@ -24,7 +26,7 @@ mkdirSync(join(keydir, 'team'), { recursive: true });
 writeFileSync(join(keydir, 'team/dan@laptop.pub'), (await generateKey(join(keydir, 'dan'))).line);
 
 /** What makes the world that the examples speak of comes first, what takes it away last. */
-const first = ['org create', 'user add', 'init'];
+const first = ['org create', 'user add', 'init', 'servers add'];
 const last = [
   'repo access revoke',
   'org access revoke',
@@ -35,6 +37,9 @@ const last = [
   'user enable',
   'user delete',
   'org delete',
+  'servers set',
+  'servers unlink',
+  'servers remove',
 ];
 const rank = (words: string) =>
   first.includes(words)
@@ -72,9 +77,14 @@ const anas = [
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
 const isLocal = (line: string) =>
-  /^(serve|user import \.|sshkey generate|config (path|validate|set|unset))/.test(line);
+  /^(serve|repo adopt|user import \.|sshkey generate|config (path|validate|set|unset))/.test(line);
 
-const contents: Record<string, () => Promise<string>> = {
+const contents: Record<string, () => Promise<string | Buffer>> = {
+  'app.bundle': async () => {
+    const cwd = await house.admin.worktree('bundled');
+    const { bytes } = await must('git', ['bundle', 'create', '-q', '-', '--all'], { cwd });
+    return bytes;
+  },
   'ana.pub': async () => ana.key.line,
   'laptop.pub': async () => laptop.line,
   'new.pub': async () => newKeys.shift()?.line ?? '',
@@ -99,7 +109,9 @@ async function type(line: string, words: string): Promise<Answer> {
   const [, typed = '', file] = /^(.*?)(?: < (\S+))?$/.exec(line) ?? [];
   const stdin = file === undefined ? '' : await contents[file]?.();
   const real = typed
+    .replace('SHA256:…', words.startsWith('servers') ? backup.fingerprint : 'SHA256:…')
     .replace('SHA256:…', typed.includes('--overlap') ? replaced : laptop.fingerprint)
+    .replace('cpm@b.example.org:2222', backup.url)
     .replace(/ > \S+$/, '')
     // Followed for ever: the tests of events follow; here it shows what there is.
     .replace(' --follow', '')
@@ -188,6 +200,9 @@ async function fill() {
       cwd: work,
     },
   );
+  // What somebody left there, for the examples of its adoption.
+  const repositories = join(house.dataDir, 'repositories/acme');
+  cpSync(join(repositories, 'app.git'), join(repositories, 'found.git'), { recursive: true });
 }
 
 t.test('each command has an example, which begins with its words', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { PeerRole } from '../../src/model/peer.ts';
 import {
   decide,
   type Need,
@@ -194,7 +195,8 @@ t.test('who has ended has nothing, whatever else is true', async (t) => {
 t.test('what concerns the site is decided by who one is', async (t) => {
   const all = { operator, siteAdmin, user, deployKey, server, anonymous };
   const cases: [Need, string[]][] = [
-    [{ kind: 'signed-in' }, ['operator', 'siteAdmin', 'user', 'deployKey', 'server']],
+    [{ kind: 'signed-in' }, ['operator', 'siteAdmin', 'user', 'deployKey']],
+    [{ kind: 'peer' }, ['server']],
     [{ kind: 'account' }, ['operator', 'siteAdmin', 'user']],
     [{ kind: 'command' }, ['operator', 'siteAdmin', 'user', 'server', 'anonymous']],
     [{ kind: 'site-admin' }, ['operator', 'siteAdmin']],
@@ -284,4 +286,54 @@ t.test('S10 a grant is given and taken by those above it, up to their own right'
       t.notOk(by(right)('none', to), `${right} gives ${to}`);
   }
   t.notOk(admin('none', 'owner'), 'above their own');
+});
+
+t.test(
+  'S19 what a server may do on a repository: its role, the link, and where it was born',
+  async (t) => {
+    const rightOf = (peer: NonNullable<RepoStanding['peer']>, more: Partial<RepoStanding> = {}) =>
+      decide(server, { kind: 'repo', right: 'read', on: { ...stranger, ...more, peer } }).right;
+    const rows: [PeerRole, linked: boolean, bornThere: boolean, string][] = [
+      ['main', false, false, 'none'],
+      ['main', true, false, 'read'],
+      ['main', true, true, 'write'],
+      ['backup', false, false, 'read'],
+      ['backup', true, false, 'read'],
+      ['dev', false, false, 'none'],
+      ['dev', true, false, 'write'],
+      ['neighbor', false, false, 'none'],
+      ['neighbor', true, false, 'write'],
+    ];
+    for (const [role, linked, bornThere, right] of rows)
+      t.equal(rightOf({ role, linked, bornThere }), right, `${role} ${linked} ${bornThere}`);
+    const grants = [{ right: 'admin', via: 'a grant' }] as const;
+    t.equal(rightOf({ role: 'dev', linked: false, bornThere: false }, { grants }), 'admin');
+    t.equal(rightOf({ role: 'main', linked: false, bornThere: false }, { grants }), 'read');
+    t.equal(
+      rightOf({ role: 'dev', linked: false, bornThere: false }, { visibility: 'internal' }),
+      'none',
+    );
+  },
+);
+
+t.test('a mirror is written by its main alone, and read as ever', async (t) => {
+  const on = { ...stranger, mirrorOf: 'hq' };
+  for (const who of [operator, siteAdmin]) {
+    t.match(decide(who, { kind: 'repo', right: 'write', on }), {
+      allowed: false,
+      why: /mirror of hq/,
+    });
+    t.match(decide(who, { kind: 'repo', right: 'read', on }), { allowed: true });
+  }
+  const peer = { role: 'main', linked: true, bornThere: true } as const;
+  t.ok(decide(server, { kind: 'repo', right: 'write', on: { ...on, peer } }).allowed);
+});
+
+t.test('S9 who is no site admin carries a repository over a link alone', async (t) => {
+  const may = (who: Standing, right: 'read' | 'write', held: Right, linked: boolean) =>
+    decide(who, { kind: 'carry', right, held, linked }).allowed;
+  t.ok(may(operator, 'write', 'owner', false) && may(siteAdmin, 'write', 'owner', false));
+  t.notOk(may(user, 'read', 'write', false));
+  t.ok(may(user, 'write', 'write', true));
+  t.notOk(may(user, 'write', 'read', true));
 });

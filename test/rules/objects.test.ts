@@ -2,6 +2,7 @@ import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { doorOf, json } from '../commands/scenario.ts';
+import { appears } from '../support/appears.ts';
 import { House } from '../support/house.ts';
 import { generateKey } from '../support/person.ts';
 import { porcelain } from './play.ts';
@@ -297,6 +298,29 @@ t.test(
     t.equal((await push(repo, ':topic')).of('refs/heads/topic'), undefined);
   },
 );
+
+t.test('a server that dies while a script runs has changed nothing', async (t) => {
+  const repo = await repository('crash');
+  const begun = join(house.folder, 'begun');
+  script(t, 'slow', `: > ${begun}; sleep 60`);
+  const branch = await commit();
+  const tip = (await git('ls-remote', ana.url(repo), 'main')).stdout;
+  const pushing = push(repo, `${branch}:${main}`);
+  await appears(begun);
+
+  await house.kill();
+  await pushing;
+  rmSync(join(scripts, 'slow'));
+  await house.restart();
+
+  t.equal((await git('ls-remote', ana.url(repo), 'main')).stdout, tip);
+  t.same(readdirSync(join(house.dataDir, 'incoming')), []);
+  t.equal(
+    (await push(repo, `${branch}:${main}`)).of(main),
+    undefined,
+    'the next push goes through',
+  );
+});
 
 t.test('a script that moves refs or can not be run refuses, and shows no path', async (t) => {
   const repo = await repository('bad-hooks');

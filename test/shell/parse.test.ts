@@ -123,6 +123,9 @@ const samples: Record<string, string> = {
   duration: '5m',
   file: '-',
   fingerprint,
+  rate: '20M',
+  server: 'b',
+  'server-url': 'cpm@b:2222',
   head: `1:${'0'.repeat(64)}`,
   listen: '127.0.0.1:0',
   moment: '3d',
@@ -302,9 +305,8 @@ t.test('unknown words get a hint', async (t) => {
 t.test('what is yet to come says so, as words, as habits and as flags', async (t) => {
   for (const words of later)
     t.match(refusal(words.split(' ')), { code: 'usage', message: `${words}: not in this version` });
-  for (const words of ['repos push x', 'server list', 'conflict list'])
+  for (const words of ['server promote b', 'conflict list'])
     t.match(refusal(words.split(' ')), { message: /: not in this version$/ }, words);
-  t.match(refusal(['init', 'app', '--from', '-']), { message: '--from: not in this version' });
   t.match(refusal(['user', 'list', '--since', '3d']), { message: 'user list has no flag --since' });
 });
 

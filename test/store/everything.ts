@@ -5,6 +5,7 @@ import type { Namespace } from '../../src/store/names.ts';
 import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
+import { meetServers } from './peering.ts';
 
 const nothing = async () => undefined;
 const oid = (digit: number) => String(digit).repeat(40);
@@ -147,9 +148,24 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await history.last(app.id, ['refs/heads/main']);
   await history.values(app.id, '', 10);
   await history.valuesOf(app.id, ['refs/heads/main']);
+  await meetServers(store, app);
   await move(store, app, namespace);
+  await tidy(store, app);
   await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
   await discard(store, app, bo.id);
+}
+
+async function tidy({ upkeep }: Store, app: Repository): Promise<void> {
+  const before = '2099-01-01';
+  await upkeep.recordedRefs(app.id, { after: '', limit: 10 });
+  await upkeep.recordedRef(app.id, 'refs/heads/main');
+  await upkeep.untidy(10);
+  await upkeep.tidiness(app.id);
+  await upkeep.tidied(app.id, 1, { repacked: true });
+  await upkeep.tidied(app.id, 1, { repacked: false });
+  await upkeep.tipsBefore(app.id, before, 10);
+  await upkeep.withTipsBefore(before, { after: '', limit: 10 });
+  await upkeep.dropTips(app, [oid(1)], { before, by: actor() });
 }
 
 async function discard({ repositories, trash }: Store, app: Repository, userId: string) {

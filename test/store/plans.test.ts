@@ -17,6 +17,7 @@ const subjects = [
   'auditHeads',
   'auditSearch',
   'changes',
+  'conflicts',
   'history',
   'deployKeys',
   'imports',
@@ -27,9 +28,13 @@ const subjects = [
   'paths',
   'pushes',
   'repositories',
+  'serverLinks',
+  'servers',
+  'syncs',
   'rules',
   'teams',
   'trash',
+  'upkeep',
   'usage',
   'users',
 ] as const satisfies readonly (keyof Store)[];
@@ -103,6 +108,16 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     in: 'select count(*) as "count" from "repository" where "deleted_at" is null',
     step: 'SCAN repository USING COVERING INDEX repository_any_time',
     why: 'counts them all, for the status alone',
+  },
+  {
+    in: 'select * from "server" order by "name"',
+    step: 'SCAN server USING INDEX server_name',
+    why: 'reads them all, and there are a few',
+  },
+  {
+    in: `from "sync_conflict" where "state" = 'open'`,
+    step: 'SCAN sync_conflict USING INDEX sync_conflict_server',
+    why: 'an index that holds only what is open, all of which is wanted',
   },
   {
     in: 'from "push_journal"',

@@ -171,7 +171,9 @@ async function move(
       ...(quarantine === undefined ? {} : { quarantine }),
     });
     if (done?.refused !== undefined) {
-      throw new UserError('denied', `${quoted(target)}: ${done.refused}`, { aboutId: repo.id });
+      const { refused, hint } = done;
+      const more = { aboutId: repo.id, ...(hint === undefined ? {} : { hint }) };
+      throw new UserError('denied', `${quoted(target)}: ${refused}`, more);
     }
   } catch (error) {
     const moved = error instanceof UserError && error.code === 'conflict';

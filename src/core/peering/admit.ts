@@ -1,0 +1,271 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../../model/errors.ts';
+import type { Principal } from '../../model/principal.ts';
+import { nullOid, type RefCommand } from '../../model/ref.ts';
+import { planRef, type RefStep, type Relation, shrinks } from '../../model/sync-plan.ts';
+import type { RefList } from '../../model/sync-refs.ts';
+import { admitObjects } from '../../programs/admit.ts';
+import { checkConnected, indexPack, relationOf, removeScratch } from '../../programs/pack.ts';
+import type { Actor } from '../../store/changes.ts';
+import type { Repository } from '../../store/repositories.ts';
+import type { Server } from '../../store/servers.ts';
+import type { Core } from '../core.ts';
+import { changeRefs } from '../ref-change.ts';
+import { keepConflicts, settleConflicts } from './conflicts.ts';
+import { corrupt, type Received, readInbox } from './inbox.ts';
+import { visibleRefs } from './snapshot.ts';
+
+/** What is to be brought into a repository here, from a session directory. */
+export interface Admission {
+  readonly server: Server;
+  readonly repo: Repository;
+  /** Whose deed it is: the other server. */
+  readonly principal: Principal;
+  readonly by: Actor;
+  readonly folder: string;
+  /** Refs on whose value a person decided over there, with our value that was decided over. */
+  readonly decided: RefList;
+  /** Only these refs; all of them, without. */
+  readonly only?: ReadonlySet<string> | undefined;
+  readonly allowShrink: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** What became of one ref. */
+export interface RefOutcome {
+  readonly ref: string;
+  readonly outcome: 'applied' | 'conflict' | 'rejected';
+  readonly why?: string;
+}
+
+export interface Admitted {
+  /** Nothing was done: too much would have been deleted or forced. */
+  readonly held: boolean;
+  readonly outcomes: readonly RefOutcome[];
+  /** The refs here, afterwards. */
+  readonly refs: RefList;
+}
+
+/** As often as pushes may come between the plan and its carrying out. */
+const tries = 5;
+
+/**
+ * Admits what another server sent: checked, made durable, refs moved one by one by the three-way rule, conflicts kept,
+ * and what was agreed written down. Doing it again changes nothing (replication.md, section 2, Admission).
+ *
+ * @throws UserError `corrupt` when it is not taken; nothing has changed then
+ */
+export async function admit(core: Core, admission: Admission): Promise<Admitted> {
+  const { repo, signal, server } = admission;
+  const pair = { serverId: server.id, repoId: repo.id };
+  const received = await readInbox(admission.folder, await core.store.syncs.base(pair));
+  const release = await core.repos.hold(repo, signal);
+  const directory = core.repos.directory(repo);
+  const scratch = join(directory, 'objects', `tmp_objdir-sync-${randomUUID()}`);
+  try {
+    await mkdir(join(scratch, 'pack'), { recursive: true, mode: 0o700 });
+    await checkObjects(core, admission, { received, scratch });
+    return await carryOut(core, admission, { received, scratch });
+  } finally {
+    await received.pack?.close();
+    await removeScratch(scratch);
+    release();
+  }
+}
+
+interface Checked {
+  readonly received: Received;
+  /** The object directory with what is new. */
+  readonly scratch: string;
+}
+
+async function checkObjects(
+  core: Core,
+  { repo, signal }: Admission,
+  { received, scratch }: Checked,
+): Promise<void> {
+  const directory = core.repos.directory(repo);
+  const { pack, refs } = received;
+  try {
+    if (pack !== undefined) {
+      await core.room.onDisk();
+      await indexPack(core.git, directory, {
+        pack,
+        scratch,
+        maxBytes: core.config.values['limits.pack_size'],
+        signal,
+      });
+    }
+    const tips = [...new Set(refs.values())];
+    if (tips.length > 0) {
+      await checkConnected(core.git, directory, { tips, scratch, signal });
+    }
+  } catch (cause) {
+    if (cause instanceof UserError || signal.aborted) throw cause;
+    throw corrupt(reason(cause as Error), cause);
+  }
+}
+
+/** git's last words, without paths of this machine. */
+function reason({ message }: Error): string {
+  const line = message.split('\n').at(-1) ?? '';
+  return line.replaceAll(/\/[^\s'"]*\//g, '').slice(0, 200);
+}
+
+async function carryOut(core: Core, admission: Admission, checked: Checked): Promise<Admitted> {
+  const directory = core.repos.directory(admission.repo);
+  let inPlace = false;
+  for (let round = 1; ; round += 1) {
+    const planned = await plan(core, admission, checked);
+    if (planned.held) return { held: true, outcomes: [], refs: planned.mine };
+    // In a dry run the objects stay where they are looked at, and nobody else sees them.
+    if (admission.by.dryRun)
+      return { held: false, outcomes: rehearsed(planned), refs: planned.mine };
+    if (!inPlace) await admitObjects(checked.scratch, directory);
+    inPlace = true;
+    try {
+      const applied = await apply(core, admission, planned.commands);
+      return await record(core, admission, { ...checked, planned, applied });
+    } catch (error) {
+      const moved = error instanceof UserError && error.code === 'conflict';
+      if (!moved || round === tries) throw error;
+    }
+  }
+}
+
+interface Planned {
+  readonly held: boolean;
+  readonly mine: RefList;
+  readonly steps: ReadonlyMap<string, RefStep>;
+  readonly commands: readonly RefCommand[];
+  readonly relations: ReadonlyMap<string, Relation>;
+}
+
+function rehearsed({ commands, steps }: Planned): RefOutcome[] {
+  const conflicts = [...steps].filter(([, { step }]) => step === 'conflict');
+  return [
+    ...commands.map(({ ref }) => ({ ref, outcome: 'applied' }) as const),
+    ...conflicts.map(([ref]) => ({ ref, outcome: 'conflict' }) as const),
+  ];
+}
+
+async function plan(
+  core: Core,
+  { repo, server, decided, only, allowShrink }: Admission,
+  { received, scratch }: Checked,
+): Promise<Planned> {
+  const { store, git, repos } = core;
+  const directory = repos.directory(repo);
+  const pair = { serverId: server.id, repoId: repo.id };
+  const mine = await visibleRefs(directory);
+  const base = await store.syncs.base(pair);
+  const link = await store.serverLinks.of(server.id, repo.id);
+  const { refs: theirs, deleted } = received;
+  const names = [...new Set([...mine.keys(), ...theirs.keys()])].filter(
+    (ref) => mine.get(ref) !== theirs.get(ref) && (only === undefined || only.has(ref)),
+  );
+  const absent = names.filter((ref) => !mine.has(ref));
+  const deletedHere = mine.size === 0 ? new Map() : await store.syncs.deletions(repo.id, absent);
+  const steps = new Map<string, RefStep>();
+  const relations = new Map<string, Relation>();
+  for (const ref of names) {
+    const [own, other] = [mine.get(ref), theirs.get(ref)];
+    if (own !== undefined && other !== undefined) {
+      const asked = { mine: own, theirs: other, scratch };
+      relations.set(ref, await relationOf(git, directory, asked));
+    }
+    const state = {
+      ref,
+      mine: own,
+      theirs: other,
+      base: base?.refs.get(ref),
+      met: base !== undefined,
+      deletedThere: deleted.has(ref),
+      deletedHere: deletedHere.get(ref),
+      decidedThere: decided.has(ref) && decided.get(ref) === (own ?? nullOid),
+      mirror: server.role === 'main' && link?.bornThere === true,
+    };
+    steps.set(
+      ref,
+      planRef(state, () => relations.get(ref) ?? 'apart'),
+    );
+  }
+  const commands = [...steps].flatMap(([ref, { step }]): RefCommand[] => {
+    const old = mine.get(ref) ?? nullOid;
+    if (step === 'take') return [{ ref, old, new: theirs.get(ref) ?? nullOid }];
+    return step === 'delete' ? [{ ref, old, new: nullOid }] : [];
+  });
+  const lost = [...steps.values()].filter(
+    (one) => one.step === 'delete' || ('forced' in one && one.forced),
+  );
+  const held = !allowShrink && shrinks(mine.size, lost.length, theirs.size);
+  return { held, mine, steps, commands, relations };
+}
+
+/** Moves the refs that no rule refuses. @returns per command, why not; undefined where it was done */
+async function apply(
+  core: Core,
+  { repo, principal, by, signal }: Admission,
+  commands: readonly RefCommand[],
+): Promise<ReadonlyMap<string, string | undefined>> {
+  const judged = await core.rules.judge({ repo, principal, commands });
+  const reasons = judged.map(({ refusal }) => refusal?.reason);
+  const taken = commands.filter((_, at) => reasons[at] === undefined);
+  const change = { repo, principal, by, signal, commands: taken, action: 'sync', held: true };
+  const results = taken.length === 0 ? [] : await changeRefs(core, { ...change, held: true });
+  const outcome = new Map(commands.map(({ ref }, at) => [ref, reasons[at]]));
+  for (const { command, refused } of results) outcome.set(command.ref, refused);
+  return outcome;
+}
+
+async function record(
+  core: Core,
+  admission: Admission,
+  done: Checked & { planned: Planned; applied: ReadonlyMap<string, string | undefined> },
+): Promise<Admitted> {
+  const { server, repo } = admission;
+  const { planned, applied, received } = done;
+  const { steps, mine } = planned;
+  const outcomes: RefOutcome[] = [];
+  for (const [ref, why] of applied) {
+    outcomes.push(
+      why === undefined ? { ref, outcome: 'applied' } : { ref, outcome: 'rejected', why },
+    );
+  }
+  const conflicting = [...steps].flatMap(([ref, one]) =>
+    one.step === 'conflict' ? [{ ref, kind: one.kind }] : [],
+  );
+  await keepConflicts(core, admission, { conflicting, mine, theirs: received.refs });
+  for (const { ref } of conflicting) outcomes.push({ ref, outcome: 'conflict' });
+  const refs = await visibleRefs(core.repos.directory(repo));
+  await settleConflicts(core, admission, {
+    planned: steps,
+    relations: planned.relations,
+    refs,
+    theirs: received.refs,
+  });
+  const pair = { serverId: server.id, repoId: repo.id };
+  await core.store.syncs.agree(pair, await agreed(core, admission, done));
+  return { held: false, outcomes, refs };
+}
+
+/** Their values that are kept here now: all but those that a rule refused, and those not looked at. */
+async function agreed(
+  { store }: Core,
+  { server, repo, only }: Admission,
+  { received, applied }: Checked & { applied: ReadonlyMap<string, string | undefined> },
+): Promise<RefList> {
+  const before = (await store.syncs.base({ serverId: server.id, repoId: repo.id }))?.refs;
+  const kept = new Map(received.refs);
+  const left = [...new Set([...received.refs.keys(), ...(before?.keys() ?? [])])].filter(
+    (ref) => applied.get(ref) !== undefined || (only !== undefined && !only.has(ref)),
+  );
+  for (const ref of left) {
+    const old = before?.get(ref);
+    if (old === undefined) kept.delete(ref);
+    else kept.set(ref, old);
+  }
+  return kept;
+}

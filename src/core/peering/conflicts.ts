@@ -1,0 +1,72 @@
+import { nullOid } from '../../model/ref.ts';
+import type { ConflictKind, RefStep, Relation } from '../../model/sync-plan.ts';
+import type { RefList } from '../../model/sync-refs.ts';
+import { keepRefs } from '../../programs/tips.ts';
+import { type Conflict, newConflictId } from '../../store/conflicts.ts';
+import type { Core } from '../core.ts';
+import type { Admission } from './admit.ts';
+
+interface Found {
+  readonly conflicting: readonly { readonly ref: string; readonly kind: ConflictKind }[];
+  readonly mine: RefList;
+  readonly theirs: RefList;
+}
+
+/** Where both values of a conflict stay until a person decides; never advertised. */
+export function conflictRef({ server, id }: Pick<Conflict, 'server' | 'id'>, side: string): string {
+  return `refs/cpm/conflicts/${server}/${id}/${side}`;
+}
+
+/** Keeps both values of each ref that moved on both sides, durably, and tells of it. */
+export async function keepConflicts(
+  core: Core,
+  { server, repo, by }: Admission,
+  { conflicting, mine, theirs }: Found,
+): Promise<void> {
+  if (conflicting.length === 0) return;
+  const { store, git, repos } = core;
+  const open = await store.conflicts.open(repo.id);
+  const base = await store.syncs.base({ serverId: server.id, repoId: repo.id });
+  for (const { ref, kind } of conflicting) {
+    const held = open.find((each) => each.serverId === server.id && each.ref === ref);
+    const id = held?.id ?? newConflictId();
+    const sides = {
+      ours: mine.get(ref) ?? nullOid,
+      theirs: theirs.get(ref) ?? nullOid,
+      base: held?.base ?? base?.refs.get(ref) ?? nullOid,
+    };
+    const kept = Object.entries(sides).filter(([side, oid]) => oid !== nullOid && side !== 'base');
+    await keepRefs(
+      git,
+      repos.directory(repo),
+      kept.map(([side, oid]) => ({ ref: conflictRef({ server: server.name, id }, side), oid })),
+    );
+    const values = { local: sides.ours, remote: sides.theirs, base: sides.base };
+    const about = { repoId: repo.id, serverId: server.id, server: server.name, ref, kind };
+    await store.conflicts.put({ id, ...about, ...values }, by);
+  }
+}
+
+interface Settled {
+  readonly planned: ReadonlyMap<string, RefStep>;
+  readonly relations: ReadonlyMap<string, Relation>;
+  readonly refs: RefList;
+  readonly theirs: RefList;
+}
+
+/** Ends the conflicts that are none any more: both sides have one value, or one's descends from the other's. */
+export async function settleConflicts(
+  { store }: Core,
+  { server, repo, by, only }: Admission,
+  { planned, relations, refs, theirs }: Settled,
+): Promise<void> {
+  const open = await store.conflicts.open(repo.id);
+  for (const conflict of open.filter((each) => each.serverId === server.id)) {
+    const { ref } = conflict;
+    if (only !== undefined && !only.has(ref)) continue;
+    const joined = relations.get(ref) === 'ahead' || relations.get(ref) === 'behind';
+    const taken = planned.get(ref)?.step === 'take' || planned.get(ref)?.step === 'delete';
+    const same = refs.get(ref) === theirs.get(ref);
+    if (joined || taken || same) await store.conflicts.end(conflict, undefined, by);
+  }
+}

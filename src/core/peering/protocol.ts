@@ -1,0 +1,81 @@
+/** The program that servers ask each other for; questions and answers are JSON, one object a line. */
+export const syncProgram = 'cpm-sync';
+
+/** `[ref, oid]`, as lists of refs pass between servers. */
+export type RefPair = readonly [ref: string, oid: string];
+
+/** A repository as its server tells of it. */
+export interface RepoFacts {
+  readonly id: string;
+  readonly name: string;
+  readonly description: string;
+  readonly visibility: 'private' | 'internal' | 'public';
+  readonly defaultBranch: string;
+}
+
+/** What a server says of itself. */
+export interface Caps {
+  readonly protocol: 1;
+  readonly houseId: string;
+  readonly git: string;
+  /** null where there is none that is new enough. */
+  readonly rsync: string | null;
+  readonly freeBytes: number;
+  readonly at: string;
+}
+
+/** The questions of the protocol between servers, by their verb. Digests are of sorted lists of refs. */
+export interface Questions {
+  readonly caps: Record<string, never>;
+  /** May this be sent? `digest`: the sender's refs; `known`: what it knows of the receiver's. */
+  readonly offer: {
+    readonly repo: RepoFacts;
+    readonly digest: string;
+    readonly known: string | null;
+    readonly dryRun: boolean;
+  };
+  /** `decided`: refs whose value a person decided on, with the receiver's value that was decided over. */
+  readonly commit: { readonly token: string; readonly decided: readonly RefPair[] };
+  /** Send me this. `digest`: the asker's refs; `known`: what it knows of the sender's; `have`: its refs, if asked for. */
+  readonly snapshot: {
+    readonly id: string | null;
+    readonly name: string;
+    readonly digest: string | null;
+    readonly known: string | null;
+    readonly have: readonly RefPair[] | null;
+  };
+  /** The asker has all of a snapshot. `digest`: of its refs now. */
+  readonly done: { readonly token: string; readonly digest: string };
+}
+
+export interface Answers {
+  readonly caps: Caps;
+  readonly offer: {
+    /** null where the lists are equal, or in a dry run of what does not exist. */
+    readonly token: string | null;
+    readonly created: boolean;
+    readonly digest: string;
+    /** The receiver's refs; null where the sender knows them. */
+    readonly refs: readonly RefPair[] | null;
+    /** The digest of the sender's list that the receiver took last. */
+    readonly base: string | null;
+  };
+  readonly commit: {
+    readonly held: boolean;
+    readonly applied: readonly string[];
+    readonly conflicts: readonly string[];
+    readonly rejected: readonly RefPair[];
+    readonly digest: string;
+  };
+  readonly snapshot:
+    | { readonly state: 'equal' | 'known' | 'have'; readonly repo: RepoFacts }
+    | {
+        readonly state: 'sent';
+        readonly repo: RepoFacts;
+        readonly token: string;
+        readonly bytes: number;
+      };
+  readonly done: Record<string, never>;
+}
+
+export type Verb = keyof Questions;

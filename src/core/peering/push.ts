@@ -1,0 +1,145 @@
+import { type RefList, refsDigest } from '../../model/sync-refs.ts';
+import type { Repository } from '../../store/repositories.ts';
+import type { Base } from '../../store/syncs.ts';
+import type { Core } from '../core.ts';
+import { carry } from './carry.ts';
+import { factsOf } from './desk.ts';
+import { deletedSince } from './mirror.ts';
+import type { Answers } from './protocol.ts';
+import { pullRepo } from './pull.ts';
+import type { Remote } from './remote.ts';
+import { counted, type Outcome, quiet, type RunOptions, type RunReport } from './run.ts';
+import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
+
+/**
+ * Sends a repository to another server (replication.md, section 2, Push). A run whose answer was lost is repeated
+ * safely: all of it is found done already.
+ */
+export async function pushRepo(
+  core: Core,
+  remote: Remote,
+  { repo, ...options }: { repo: Repository } & RunOptions,
+): Promise<RunReport> {
+  const about = { remote, repo, direction: 'out', by: options.by } as const;
+  return counted(core, about, () => send(core, remote, { repo, ...options }));
+}
+
+interface Sending {
+  readonly refs: RefList;
+  /** The receiver's refs. */
+  readonly theirs: RefList;
+  /** What was agreed: the receiver's values that are kept here. */
+  readonly base: Base | undefined;
+  readonly offer: Answers['offer'];
+  readonly decided: RefList;
+}
+
+async function send(
+  core: Core,
+  remote: Remote,
+  { repo, ...options }: { repo: Repository } & RunOptions,
+): Promise<Outcome> {
+  const { store, repos } = core;
+  const pair = { serverId: remote.server.id, repoId: repo.id };
+  const release = await repos.hold(repo, options.signal);
+  try {
+    const refs = await visibleRefs(repos.directory(repo));
+    const base = await store.syncs.base(pair);
+    const digest = refsDigest(refs);
+    const { dryRun } = options.by;
+    const known = base?.digest ?? null;
+    const offer = await remote.ask('offer', { repo: factsOf(repo), digest, known, dryRun });
+    const theirs = new Map(offer.refs ?? (offer.digest === digest ? refs : base?.refs));
+    const decided = await store.conflicts.decided(pair);
+    if (remote.server.role === 'backup') {
+      await store.serverLinks.link(remote.server, repo, {}, options.by);
+    }
+    if (offer.digest === digest) {
+      if (base?.digest !== digest && !dryRun) await store.syncs.agree(pair, refs);
+      return { ...quiet, result: offer.created ? 'created' : 'up-to-date' };
+    }
+    // It took all of this before; what it still has otherwise is its own.
+    if (offer.base === digest && decided.size === 0) return { ...quiet, result: 'up-to-date' };
+    if (dryRun || offer.token === null) return rehearse(refs, theirs, offer);
+    return await deliver(
+      core,
+      remote,
+      { repo, ...options },
+      { refs, theirs, base, offer, decided },
+    );
+  } finally {
+    release();
+  }
+}
+
+/** What would go, as far as it can be told from here. */
+function rehearse(refs: RefList, theirs: RefList, { created }: Answers['offer']): Outcome {
+  const differing = [...refs].filter(([ref, oid]) => theirs.get(ref) !== oid).length;
+  return { ...quiet, result: created ? 'created' : 'updated', updated: differing };
+}
+
+async function deliver(
+  core: Core,
+  remote: Remote,
+  { repo, ...options }: { repo: Repository } & RunOptions,
+  { refs, theirs, base, offer, decided }: Sending,
+): Promise<Outcome> {
+  const { store, repos, git, syncSessions } = core;
+  const token = offer.token ?? '';
+  const session = await syncSessions.open(remote.server.id, repo.id, 'out');
+  try {
+    const manifest = await writeSnapshot(git, repos.directory(repo), {
+      refs,
+      theirs,
+      deleted: await deletedSince(store, repo.id, { refs, known: theirs }),
+      from: base !== undefined && base.digest === offer.base ? base : undefined,
+      folder: session.directory,
+      signal: options.signal,
+    });
+    const files = { directory: session.directory, token, direction: 'push' } as const;
+    const carried = await carry(core, remote, { ...files, ...options });
+    const answer = await remote.ask('commit', { token, decided: [...decided] });
+    const total = manifestBytes(manifest);
+    const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
+    if (answer.held) return { ...quiet, result: 'held', total, carried };
+    const pair = { serverId: remote.server.id, repoId: repo.id };
+    await store.syncs.agree(pair, agreedAfter({ refs, theirs, base }, answer));
+    await store.conflicts.told(
+      pair,
+      answer.applied.filter((ref) => decided.has(ref)),
+    );
+    const numbers = { updated: answer.applied.length, conflicted: answer.conflicts.length };
+    if (numbers.conflicted > 0) await fetchConflicts(core, remote, { repo, ...options }, answer);
+    const did = numbers.updated > 0 ? 'updated' : 'up-to-date';
+    const result = numbers.conflicted > 0 ? 'conflict' : offer.created ? 'created' : did;
+    return { result, ...numbers, total, carried, notes };
+  } finally {
+    await syncSessions.close(session);
+  }
+}
+
+/** The receiver's values that are kept here: those it took from here, those that are equal, and those agreed before. */
+function agreedAfter(
+  { refs, theirs, base }: Pick<Sending, 'refs' | 'theirs' | 'base'>,
+  { applied }: Answers['commit'],
+): RefList {
+  const taken = new Set(applied);
+  const agreed = new Map<string, string>();
+  for (const ref of new Set([...refs.keys(), ...theirs.keys()])) {
+    const mine = refs.get(ref);
+    const same = taken.has(ref) || mine === theirs.get(ref);
+    const value = same ? mine : base?.refs.get(ref);
+    if (value !== undefined) agreed.set(ref, value);
+  }
+  return agreed;
+}
+
+/** A conflict is kept on both sides: what the other has is fetched, of these refs alone. */
+async function fetchConflicts(
+  core: Core,
+  remote: Remote,
+  { repo, ...options }: { repo: Repository } & RunOptions,
+  { conflicts }: Answers['commit'],
+): Promise<void> {
+  await pullRepo(core, remote, { repo, ...options, only: new Set(conflicts) });
+}

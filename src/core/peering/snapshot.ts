@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isWritableRef } from '../../model/ref.ts';
+import { type RefList, refsDigest, writeRefsFile } from '../../model/sync-refs.ts';
+import type { Git } from '../../programs/git.ts';
+import { type PackFile, writePack } from '../../programs/pack.ts';
+import { allRefs } from '../../programs/refs.ts';
+import { typesOf } from '../../programs/tips.ts';
+
+/** What the file `manifest` of a session says of the two others. */
+export interface Manifest {
+  readonly version: 1;
+  /** The digest of the sender's whole list. */
+  readonly digest: string;
+  readonly refs: { readonly sha256: string; readonly bytes: number };
+  /** null where the other side has all objects already. */
+  readonly pack: PackFile | null;
+}
+
+export const fileNames = { refs: 'refs', manifest: 'manifest' } as const;
+
+/** The branches, tags and notes of a repository. */
+export async function visibleRefs(directory: string): Promise<RefList> {
+  const refs = await allRefs(directory);
+  return new Map(
+    refs.filter(({ name }) => isWritableRef(name)).map(({ name, oid }) => [name, oid]),
+  );
+}
+
+export interface SnapshotOptions {
+  /** The sender's refs, read before anything else: every object that they name is there. */
+  readonly refs: RefList;
+  /** What the receiver has. */
+  readonly theirs: RefList;
+  /** Refs that were deleted here, and not merely lost. */
+  readonly deleted: ReadonlySet<string>;
+  /** A list that both sides know: then only what changed since is written. */
+  readonly from: { digest: string; refs: RefList } | undefined;
+  /** The session directory. */
+  readonly folder: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Writes the three files of a session: one pack with what the receiver lacks, the list of refs, and their sums. The
+ * caller holds the repository, so that no object goes meanwhile.
+ */
+export async function writeSnapshot(
+  git: Git,
+  directory: string,
+  { refs, theirs, deleted, from, folder, signal }: SnapshotOptions,
+): Promise<Manifest> {
+  await clear(folder);
+  const held = new Set(theirs.values());
+  const wants = [...new Set(refs.values())].filter((oid) => !held.has(oid));
+  const pack =
+    wants.length === 0
+      ? null
+      : await writePack(git, directory, {
+          wants,
+          haves: [...(await existing(git, directory, [...held]))],
+          folder,
+          signal,
+        });
+  const text = writeRefsFile(refs, deleted, from);
+  await writeFile(join(folder, fileNames.refs), text, { mode: 0o600 });
+  const manifest: Manifest = {
+    version: 1,
+    digest: refsDigest(refs),
+    refs: { sha256: sha256(text), bytes: Buffer.byteLength(text) },
+    pack,
+  };
+  await writeFile(join(folder, fileNames.manifest), JSON.stringify(manifest), { mode: 0o600 });
+  return manifest;
+}
+
+async function existing(git: Git, directory: string, oids: readonly string[]) {
+  if (oids.length === 0) return [];
+  return (await typesOf(git, directory, oids)).keys();
+}
+
+async function clear(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** The bytes of the files that a manifest tells of. */
+export function manifestBytes({ refs, pack }: Manifest): number {
+  return refs.bytes + (pack?.bytes ?? 0);
+}

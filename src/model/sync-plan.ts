@@ -1,0 +1,81 @@
+import { nullOid } from './ref.ts';
+
+/** How two values of a ref lie to each other; `apart` where neither descends from the other, or one is no commit. */
+export type Relation = 'same' | 'ahead' | 'behind' | 'apart';
+
+/** One ref as two servers have it; undefined where it does not exist. */
+export interface RefState {
+  readonly ref: string;
+  readonly mine: string | undefined;
+  readonly theirs: string | undefined;
+  /** Their value that this server last kept; undefined where it did not exist, or nothing was agreed. */
+  readonly base: string | undefined;
+  /** Whether anything was agreed with that server before. */
+  readonly met: boolean;
+  /** Whether they deleted it: what is merely absent is deleted nowhere. */
+  readonly deletedThere: boolean;
+  /** The value whose deletion was the last that happened to the ref here. */
+  readonly deletedHere: string | undefined;
+  /** They decided, knowing our value, that theirs is to stay. */
+  readonly decidedThere: boolean;
+  /** The repository was born there: it is theirs to change. */
+  readonly mirror: boolean;
+}
+
+export type ConflictKind = 'diverged' | 'modify_delete' | 'delete_modify' | 'tag_moved';
+
+/** What is to be done with a ref. */
+export type RefStep =
+  | { readonly step: 'nothing' }
+  /** Their value becomes ours; `forced` where ours is then archived. */
+  | { readonly step: 'take'; readonly forced: boolean }
+  | { readonly step: 'delete' }
+  | { readonly step: 'conflict'; readonly kind: ConflictKind };
+
+const nothing: RefStep = { step: 'nothing' };
+
+/**
+ * The three-way rule for one ref (replication.md, section 3). It never lets a value go that only one side has.
+ *
+ * @param relation - how theirs lies to ours: `ahead` when it descends from ours; asked only where both exist
+ */
+export function planRef(state: RefState, relation: () => Relation): RefStep {
+  const { mine, theirs, base, met } = state;
+  if (theirs === mine) return nothing;
+  if (theirs === undefined) return planAbsent(state, mine ?? nullOid);
+  if (mine === undefined) return planUnknown(state, theirs);
+  if (met && theirs === base && !state.decidedThere) return nothing;
+  if (state.mirror || state.decidedThere) return { step: 'take', forced: relation() !== 'ahead' };
+  if (state.ref.startsWith('refs/tags/')) return { step: 'conflict', kind: 'tag_moved' };
+  const lies = relation();
+  if (lies === 'ahead') return { step: 'take', forced: false };
+  if (met && mine === base) return { step: 'take', forced: true };
+  return lies === 'behind' ? nothing : { step: 'conflict', kind: 'diverged' };
+}
+
+/** They do not have it. */
+function planAbsent(state: RefState, mine: string): RefStep {
+  if (!state.deletedThere) return nothing;
+  if (state.mirror || (state.met && mine === state.base)) return { step: 'delete' };
+  // What they deleted was agreed to have another value: somebody moved it here meanwhile.
+  if (state.met && state.base !== undefined) return { step: 'conflict', kind: 'modify_delete' };
+  return nothing;
+}
+
+/** We do not have it. */
+function planUnknown(state: RefState, theirs: string): RefStep {
+  if (state.mirror) return { step: 'take', forced: false };
+  if (state.met && theirs === state.base) return nothing;
+  // A value that was deleted here is not brought back by one who has not heard of it.
+  if (state.deletedHere === theirs) return nothing;
+  if (state.met && state.base !== undefined && state.deletedHere !== undefined) {
+    return { step: 'conflict', kind: 'delete_modify' };
+  }
+  return { step: 'take', forced: false };
+}
+
+/** Whether so much would be deleted or forced at once that a person should look first. */
+export function shrinks(mineCount: number, lost: number, theirsCount: number): boolean {
+  if (theirsCount === 0 && mineCount > 0 && lost > 0) return true;
+  return lost >= 10 && lost > mineCount * 0.2;
+}

@@ -1,0 +1,179 @@
+import { createHash } from 'node:crypto';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Relation } from '../model/sync-plan.ts';
+import type { Git } from './git.ts';
+import { type Program, send } from './run.ts';
+
+/** A pack as it lies in a session directory. */
+export interface PackFile {
+  /** `pack-<sha256>.pack` */
+  readonly name: string;
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/**
+ * Writes one pack with what `wants` reach and `haves` do not, as another server needs it that has the latter.
+ *
+ * @param folder - where the file goes, under a name made of its content
+ * @throws Error when git fails; the signal's reason on abort
+ */
+export async function writePack(
+  git: Git,
+  directory: string,
+  {
+    wants,
+    haves,
+    folder,
+    signal,
+  }: {
+    readonly wants: readonly string[];
+    readonly haves: readonly string[];
+    readonly folder: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<PackFile> {
+  const args = ['pack-objects', '-q', '--revs', '--thin', '--delta-base-offset', '--stdout'];
+  const child = git.start(args, { cwd: directory });
+  const staged = join(folder, 'pack.new');
+  const hash = createHash('sha256');
+  let bytes = 0;
+  const file = createWriteStream(staged, { flags: 'wx', mode: 0o600 });
+  const written = new Promise<void>((resolve, reject) => {
+    file.once('error', reject).once('close', resolve);
+  });
+  child.stdin.end([...wants, '--not', ...haves, ''].join('\n'));
+  child.stdout.on('data', (chunk: Buffer) => {
+    hash.update(chunk);
+    bytes += chunk.length;
+  });
+  child.stdout.pipe(file);
+  await ended(child, 'pack-objects', signal);
+  await written;
+  const sha256 = hash.digest('hex');
+  const name = `pack-${sha256}.pack`;
+  await rename(staged, join(folder, name));
+  return { name, sha256, bytes };
+}
+
+/** Waits for a git program. @throws Error with its words when it fails; the signal's reason on abort */
+async function ended(child: Program, name: string, signal: AbortSignal): Promise<void> {
+  let said = '';
+  child.stderr.on('data', (chunk) => {
+    said = `${said}${chunk}`.slice(-4096);
+  });
+  const onAbort = () => child.end();
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  const { status } = await child.exited;
+  signal.removeEventListener('abort', onAbort);
+  signal.throwIfAborted();
+  if (status !== 0) throw new Error(`git ${name} ended with ${status}: ${said.trim()}`);
+}
+
+/** Opens a file of a session without following links. @throws Error unless it is a plain file of its own */
+export async function openPlain(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const found = await file.stat();
+  if (found.isFile() && found.nlink === 1) return file;
+  await file.close();
+  throw new Error('it is not a plain file');
+}
+
+/** The SHA-256 of an open file, in hexadecimal. */
+export async function sha256Of(file: FileHandle): Promise<string> {
+  const hash = createHash('sha256');
+  const input = createReadStream('', { fd: file, autoClose: false, start: 0 });
+  for await (const chunk of input) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/**
+ * Checks a pack strictly and writes it, with an index of our own making, into an object directory of its own
+ * (admission A4).
+ *
+ * @param pack - read from its beginning
+ * @param scratch - the object directory, laid out as git's own
+ * @throws Error with git's words when it does not take the pack
+ */
+export async function indexPack(
+  git: Git,
+  directory: string,
+  {
+    pack,
+    scratch,
+    maxBytes,
+    signal,
+  }: {
+    readonly pack: FileHandle;
+    readonly scratch: string;
+    readonly maxBytes: number;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  // Faults that old, honest histories carry.
+  const spared = ['zeroPaddedFilemode', 'badTimezone', 'missingSpaceBeforeDate'];
+  const strict = `--strict=${spared.map((each) => `${each}=ignore`).join(',')}`;
+  const args = ['index-pack', strict, '--fix-thin', '--stdin', `--max-input-size=${maxBytes}`];
+  const child = git.start(args, { cwd: directory, scratch });
+  const over = ended(child, 'index-pack', signal);
+  child.stdout.resume();
+  const input = createReadStream('', { fd: pack, autoClose: false, start: 0 });
+  try {
+    for await (const chunk of input) if (!(await send(child, chunk as Buffer))) break;
+  } finally {
+    child.stdin.end();
+  }
+  await over;
+}
+
+/**
+ * Whether everything that some tips reach is there (admission A5).
+ *
+ * @param scratch - the object directory with what is new; undefined where nothing is
+ * @throws Error with git's words when something lacks
+ */
+export async function checkConnected(
+  git: Git,
+  directory: string,
+  {
+    tips,
+    scratch,
+    signal,
+  }: {
+    readonly tips: readonly string[];
+    readonly scratch: string | undefined;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const args = ['rev-list', '--objects', '--stdin', '--not', '--all', '--quiet'];
+  const { status, stderr } = await git.run(args, {
+    cwd: directory,
+    scratch,
+    signal,
+    input: tips.map((oid) => `${oid}\n`).join(''),
+  });
+  if (status !== 0) throw new Error(`git rev-list ended with ${status}: ${stderr.trim()}`);
+}
+
+/** How another value of a ref lies to ours; what is no commit lies apart. */
+export async function relationOf(
+  git: Git,
+  directory: string,
+  { mine, theirs, scratch }: { mine: string; theirs: string; scratch: string | undefined },
+): Promise<Relation> {
+  if (mine === theirs) return 'same';
+  const isAncestor = async (one: string, other: string) => {
+    const args = ['merge-base', '--is-ancestor', one, other];
+    return (await git.run(args, { cwd: directory, scratch })).status === 0;
+  };
+  if (await isAncestor(mine, theirs)) return 'ahead';
+  return (await isAncestor(theirs, mine)) ? 'behind' : 'apart';
+}
+
+/** Removes a scratch object directory. */
+export async function removeScratch(scratch: string): Promise<void> {
+  await rm(scratch, { recursive: true, force: true });
+}

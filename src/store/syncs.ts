@@ -1,0 +1,160 @@
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { nullOid } from '../model/ref.ts';
+import { type RefList, refLines, refsDigest } from '../model/sync-refs.ts';
+import { type Actor, newId, write } from './changes.ts';
+import type { Database } from './sqlite.ts';
+
+/** The refs of another server's repository whose values this one has kept. */
+export interface Base {
+  readonly digest: string;
+  readonly refs: RefList;
+  readonly agreedAt: string;
+}
+
+/** A repository here and the server it is kept equal with. */
+export interface Pair {
+  readonly serverId: string;
+  readonly repoId: string;
+}
+
+export type SyncResult = 'up-to-date' | 'created' | 'updated' | 'conflict' | 'held' | 'failed';
+
+/** What one run of sync came to; sizes in bytes. */
+export interface SyncRun extends Pair {
+  readonly direction: 'out' | 'in';
+  readonly transport: 'none' | 'rsync' | 'tar';
+  readonly result: SyncResult;
+  readonly refsUpdated: number;
+  readonly refsConflicted: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly bytesTotal: number;
+  /** The argv of the program that carried the objects. */
+  readonly program?: string | undefined;
+  readonly error?: string | undefined;
+  readonly startedAt: string;
+}
+
+export interface LastRun {
+  readonly result: SyncResult;
+  readonly error: string | undefined;
+  readonly endedAt: string;
+}
+
+/** What was agreed with other servers, and the runs that led to it. */
+export class Syncs {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async base({ serverId, repoId }: Pair): Promise<Base | undefined> {
+    const row = await this.#db
+      .selectFrom('sync_base')
+      .select(['digest', 'refs', 'agreed_at'])
+      .where('server_id', '=', serverId)
+      .where('repo_id', '=', repoId)
+      .executeTakeFirst();
+    return row && { digest: row.digest, refs: unpack(row.refs), agreedAt: row.agreed_at };
+  }
+
+  /** Notes the values of the other side that are kept here from now on. */
+  async agree({ serverId, repoId }: Pair, refs: RefList): Promise<void> {
+    const agreed = {
+      digest: refsDigest(refs),
+      refs: gzipSync(refLines(refs).join('')),
+      agreed_at: new Date().toISOString(),
+    };
+    await this.#db
+      .insertInto('sync_base')
+      .values({ server_id: serverId, repo_id: repoId, ...agreed })
+      .onConflict((on) => on.columns(['server_id', 'repo_id']).doUpdateSet(agreed))
+      .execute();
+  }
+
+  /** Writes a run down; one that did something is told to whoever follows events. */
+  async ended(run: SyncRun, server: string, by: Actor): Promise<void> {
+    await write(this.#db, by, async (w) => {
+      const { result } = run;
+      await w.trx
+        .insertInto('sync_run')
+        .values({
+          id: newId(),
+          server_id: run.serverId,
+          repo_id: run.repoId,
+          direction: run.direction,
+          transport: run.transport,
+          result,
+          refs_updated: run.refsUpdated,
+          refs_conflicted: run.refsConflicted,
+          bytes_sent: run.bytesSent,
+          bytes_received: run.bytesReceived,
+          bytes_total: run.bytesTotal,
+          program: run.program ?? null,
+          error: run.error ?? null,
+          started_at: run.startedAt,
+          ended_at: w.now,
+        })
+        .execute();
+      if (result === 'up-to-date') return;
+      const detail = { server, result, direction: run.direction };
+      await w.log({ type: 'sync', repoId: run.repoId, subjectId: run.serverId, detail });
+    });
+  }
+
+  /** How the last run of a repository with a server ended. */
+  async lastOf({ serverId, repoId }: Pair): Promise<LastRun | undefined> {
+    const row = await this.#db
+      .selectFrom('sync_run')
+      .select(['result', 'error', 'ended_at'])
+      .where('server_id', '=', serverId)
+      .where('repo_id', '=', repoId)
+      .orderBy('ended_at', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row && toLastRun(row);
+  }
+
+  /** How the last run with a server ended. */
+  async lastWith(serverId: string): Promise<LastRun | undefined> {
+    const row = await this.#db
+      .selectFrom('sync_run')
+      .select(['result', 'error', 'ended_at'])
+      .where('server_id', '=', serverId)
+      .orderBy('ended_at', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row && toLastRun(row);
+  }
+
+  /** Of refs that do not exist, the value whose deletion was the last that happened to each; the others are absent. */
+  async deletions(repoId: string, refs: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>();
+    for (const ref of refs) {
+      const row = await this.#db
+        .selectFrom('ref_update')
+        .select(['old_oid', 'new_oid'])
+        .where('repo_id', '=', repoId)
+        .where('ref', '=', ref)
+        .orderBy('id', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+      if (row?.new_oid === nullOid) found.set(ref, row.old_oid);
+    }
+    return found;
+  }
+}
+
+function toLastRun(row: { result: string; error: string | null; ended_at: string }): LastRun {
+  return {
+    result: row.result as SyncResult,
+    error: row.error ?? undefined,
+    endedAt: row.ended_at,
+  };
+}
+
+function unpack(bytes: Buffer): RefList {
+  const lines = gunzipSync(bytes).toString().split('\n').filter(Boolean);
+  return new Map(lines.map((line) => [line.slice(41), line.slice(0, 40)]));
+}
