@@ -59,6 +59,14 @@ export interface Core extends Life {
   close(): Promise<void>;
 }
 
+/** The repository that stands for one that a push is about to create. @returns its path */
+async function makeEmpty(dataDir: string, houseId: string): Promise<string> {
+  const path = join(dataDir, 'run', 'empty.git');
+  await rm(path, { recursive: true, force: true });
+  await initBare(path, { defaultBranch: 'main', repoId: houseId });
+  return path;
+}
+
 /**
  * Opens a complete data directory that this process has locked, and cleans up after a crash.
  *
@@ -83,9 +91,7 @@ export async function openCore(
   const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, dataDir, log });
   await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
-  const emptyRepository = join(dataDir, 'run', 'empty.git');
-  await rm(emptyRepository, { recursive: true, force: true });
-  await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
+  const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
