@@ -59,14 +59,6 @@ export interface Core extends Life {
   close(): Promise<void>;
 }
 
-/** The repository that stands for one that a push is about to create. @returns its path */
-async function makeEmpty(dataDir: string, houseId: string): Promise<string> {
-  const path = join(dataDir, 'run', 'empty.git');
-  await rm(path, { recursive: true, force: true });
-  await initBare(path, { defaultBranch: 'main', repoId: houseId });
-  return path;
-}
-
 /**
  * Opens a complete data directory that this process has locked, and cleans up after a crash.
  *
@@ -141,6 +133,14 @@ export async function openCore(
       await store.close();
     },
   };
+}
+
+/** @returns the absolute path of an empty bare repository */
+async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
+  const path = join(dataDir, 'run', 'empty.git');
+  await rm(path, { recursive: true, force: true });
+  await initBare(path, { defaultBranch: 'main', repoId });
+  return path;
 }
 
 /** What may be stored, by the settings as they are when that is asked. */

@@ -84,11 +84,7 @@ export async function runCommand(
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
   const refusal = command.refusal?.(answer);
-  if (refusal !== undefined) {
-    const { code, message, status } = refusal;
-    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
-    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail: { code, message } };
-  }
+  if (refusal !== undefined) return refuse(request, refusal, { globals, targetId: repo?.id });
   const status = statusOf(answer);
   return {
     status,
@@ -97,6 +93,17 @@ export async function runCommand(
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** Ends a request whose answer, printed by now, is a no. */
+async function refuse(
+  { id, stdio }: Request,
+  refusal: UserError,
+  { globals, targetId }: { globals: Globals; targetId: string | undefined },
+): Promise<Done> {
+  const { code, message, status } = refusal;
+  await printError(stdio, refusal, { json: globals.json, requestId: id });
+  return { status, outcome: outcomeOf(refusal), targetId, detail: { code, message } };
 }
 
 function progressLine(
