@@ -1,5 +1,5 @@
-import type { Principal } from '../model/principal.ts';
-import { type Right, reaches } from '../model/right.ts';
+import { asUser, standingOf } from '../core/access.ts';
+import { decide, reaches } from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { User } from '../store/users.ts';
 import { paged } from './answers.ts';
@@ -7,28 +7,45 @@ import type { Context } from './command.ts';
 
 const pageRows = 500;
 
-/** One who reaches a repository. */
-export interface Reaching {
-  /** As a WHO: `ana`, `key:SHA256:…`. */
+/** Somebody who has a right to a repository now, and what gives it. */
+export interface Effective {
   readonly who: string;
-  readonly right: Right;
-  /** What gives it: `member of acme`, `write by a grant to team devs`. */
+  readonly right: string;
   readonly via: string;
 }
 
-/** Everybody who may at least read a repository at this moment, each decided anew: users by name, then deploy keys. */
-export async function* whoReaches({ core }: Context, repo: Repository): AsyncGenerator<Reaching> {
+/** Everybody who may do something with a repository at this moment: users one by one, then deploy keys. */
+export async function* effectiveRows(
+  core: Context['core'],
+  repo: Repository,
+): AsyncGenerator<Effective> {
   const users = paged<User>((after) => core.store.users.page(after?.name ?? '', pageRows));
   for await (const user of users) {
-    const { right, why } = await core.access.rightOf(user, repo);
+    if (user.state !== 'active') continue;
+    const { right, why } = await core.access.rightOn(asUser(user), standingOf(user), repo);
     if (reaches(right, 'read')) yield { who: user.name, right, via: why };
   }
-  const keys = await core.store.deployKeys.within({ repo });
-  const fingerprints = new Map(keys.map(({ key }) => [key.id, key.fingerprint]));
-  for (const [keyId, fingerprint] of fingerprints) {
-    const principal: Principal = { kind: 'deploy-key', keyId, fingerprint };
-    const standing = await core.access.standing(principal);
-    const { right, why } = await core.access.rightOn(principal, standing, repo);
-    if (reaches(right, 'read')) yield { who: `key:${fingerprint}`, right, via: why };
+  if (repo.visibility === 'public') {
+    yield { who: 'anonymous', right: 'read', via: 'public, through git:// alone' };
   }
+  const seen = new Set<string>();
+  for (const { key } of await core.store.deployKeys.within({ repo })) {
+    if (key.state !== 'active' || seen.has(key.id)) continue;
+    seen.add(key.id);
+    yield* await keyRow(core, repo, key);
+  }
+}
+
+async function keyRow(
+  core: Context['core'],
+  repo: Repository,
+  { id, fingerprint }: { id: string; fingerprint: string },
+): Promise<readonly Effective[]> {
+  const grants = await core.store.deployKeys.grantsOn(id, repo);
+  const standing = { kind: 'deploy-key', ended: undefined, siteAdmin: false } as const;
+  const { visibility, archived } = repo;
+  const nothing = { orgRole: undefined, orgName: undefined, memberRight: 'none' } as const;
+  const on = { visibility, archived, ownNamespace: false, ...nothing, grants };
+  const { right, why } = decide(standing, { kind: 'repo', right: 'read', on });
+  return reaches(right, 'read') ? [{ who: `key:${fingerprint}`, right, via: why }] : [];
 }

@@ -47,7 +47,6 @@ export const later: readonly string[] = [
   'servers sync',
   'service',
   'shell',
-  'repo maintain',
   'sshkey deploy',
   'sshkey fetch',
 ];

@@ -4,7 +4,7 @@ import { type Grantable, grantable, type Right } from '../model/right.ts';
 import { changed, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 import { changedWithKeys, giveRight, refuseAdminKey, tellingOrphans } from './deploy-keys.ts';
-import { type Reaching, whoReaches } from './effective.ts';
+import { effectiveRows } from './effective.ts';
 import { checkNotEmpty } from './usage.ts';
 
 const repo = { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } as const;
@@ -28,7 +28,8 @@ const set = command({
   required: ['repo'],
   answer: changed,
   changes: true,
-  check: (args) => checkNotEmpty('repo set', ['description', 'visibility', 'default-branch'], args),
+  check: ({ repo: _, ...settings }) =>
+    checkNotEmpty('repo set', settings, '--description, --visibility or --default-branch'),
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin', alive: true }),
   target: (args) => args.repo,
   run: async ({ core, by, granted }, args) => {
@@ -51,11 +52,11 @@ const set = command({
 
 const accessList = list({
   words: 'repo access list',
-  summary: 'Who has been granted what on a repository; or everybody who reaches it, and why',
+  summary: 'Who has been granted what on a repository',
   examples: ['repo access list acme/app', 'repo access list acme/app --effective'],
   args: {
     repo,
-    effective: { type: 'boolean', description: 'everybody who reaches it, not grants alone' },
+    effective: { type: 'boolean', description: 'everybody who may, by whatever gives it' },
   },
   positions: ['repo'],
   required: ['repo'],
@@ -63,20 +64,17 @@ const accessList = list({
   columns: ['WHO', 'RIGHT', 'VIA'],
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
   target: (args) => args.repo,
-  run: async (context, { effective }) => {
-    const found = present(context.granted.repo);
-    return effective === true ? whoReaches(context, found) : accessRows(context.core, found);
+  run: async ({ core, granted }, { effective }) => {
+    const found = present(granted.repo);
+    return effective === true ? effectiveRows(core, found) : accessRows(core, found);
   },
   cells: (row) => [row.who, row.right, row.via],
 });
 
-async function* accessRows(
-  core: Context['core'],
-  found: NonNullable<Context['granted']['repo']>,
-): AsyncGenerator<Reaching> {
+async function* accessRows(core: Context['core'], found: NonNullable<Context['granted']['repo']>) {
   for (const grant of await core.store.access.list(found)) {
     const via = grant.on === 'repo' ? found.fullName : `org:${found.namespace}`;
-    yield { who: grant.who, right: grant.right, via };
+    yield { who: grant.who, right: grant.right as Right, via };
   }
 }
 

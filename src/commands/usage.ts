@@ -4,18 +4,17 @@ import type { ArgSchema, Command } from './command.ts';
 /**
  * Refuses a command that changes settings and is given none.
  *
- * @param settings - the flags one of which it takes
+ * @param settings - its flags, as far as they were given
+ * @param flags - their names, for the hint
  * @throws UserError `usage`
  */
 export function checkNotEmpty(
   words: string,
-  settings: readonly string[],
-  args: Readonly<Record<string, unknown>>,
+  settings: Readonly<Record<string, unknown>>,
+  flags: string,
 ): void {
-  if (settings.some((name) => args[name] !== undefined)) return;
-  throw new UserError('usage', `${words}: what is to be changed?`, {
-    hint: `give ${settings.map((name) => `--${name}`).join(', ')}; see: help ${words}`,
-  });
+  if (Object.values(settings).some((value) => value !== undefined)) return;
+  throw new UserError('usage', `${words}: what is to be changed?`, { hint: `give ${flags}` });
 }
 
 /** `user add NAME [--key FILE] [--admin]` */

@@ -48,15 +48,9 @@ export async function runCommand(
   const context: Context = {
     core,
     principal: request.principal,
-    by: {
-      principal: principalText(request.principal),
-      keyId: 'keyId' in request.principal ? request.principal.keyId : undefined,
-      request: request.id,
-      dryRun: globals.dryRun,
-      stillMay: onceMore(async () =>
-        checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
-      ),
-    },
+    by: actorOf(request, globals, async () =>
+      checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
+    ),
     granted,
     signal: request.signal,
     staySilent: () => request.staySilent?.(),
@@ -92,6 +86,21 @@ export async function runCommand(
     targetId: (repo ?? org ?? user)?.id ?? idOf(answer),
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
+  };
+}
+
+/** Who writes what a command changes. @param decide - decides anew */
+function actorOf(
+  { id, principal }: Request,
+  { dryRun }: Globals,
+  decide: () => Promise<void>,
+): Context['by'] {
+  return {
+    principal: principalText(principal),
+    keyId: 'keyId' in principal ? principal.keyId : undefined,
+    request: id,
+    dryRun,
+    stillMay: onceMore(decide),
   };
 }
 

@@ -121,6 +121,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'org member remove acme ana'],
   ['ada', 'init acme/old'],
   ['ada', 'repo verify acme/old'],
+  ['ada', 'repo maintain acme/old'],
   ['ada', 'list --discover'],
   ['operator', 'repo adopt'],
   ['ada', 'repo delete acme/old --yes'],

@@ -55,6 +55,7 @@ const questions = [
   'repo delete R',
   'repo restore R',
   'repo verify R',
+  'repo maintain R',
   'repo adopt R',
   'repo trash list R --json',
   'repo trash empty R --yes',
