@@ -37,13 +37,8 @@ export async function runCommand(
   }
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
-  const notes: string[] = [];
+  const notes = newNames(granted, command.changes);
   const detail: Record<string, unknown> = {};
-  if (granted.repo !== undefined && granted.calledBefore !== undefined) {
-    const { fullName } = granted.repo;
-    if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
-    notes.push(newName(granted.calledBefore, fullName));
-  }
   const line = progressLine(request, globals);
   const context: Context = {
     core,
@@ -87,6 +82,13 @@ export async function runCommand(
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** What to tell of an old name that was asked by. @throws UserError `denied` when something is to be changed by it */
+function newNames({ repo, calledBefore }: Granted, changes: boolean): string[] {
+  if (repo === undefined || calledBefore === undefined) return [];
+  if (changes) throw calledOtherwise(calledBefore, repo.fullName);
+  return [newName(calledBefore, repo.fullName)];
 }
 
 /** Who writes what a command changes. @param decide - decides anew */

@@ -4,6 +4,7 @@ import { anythingAtOnce, oneBranch, pushesAndClones, slowDisk } from './concurre
 import { inPushes } from './crash.ts';
 import { inCommands, inFirstStarts } from './crash-commands.ts';
 import { fuzzParsers, fuzzPort } from './fuzz.ts';
+import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
 
@@ -25,6 +26,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
   ['crash', 'twenty kills in each phase of a push', (t) => inPushes(t, 20)],
   ['crash', 'a kill at each place of each command', (t) => inCommands(t, 1)],
   ['crash', 'a kill at each place of a first start', (t) => inFirstStarts(t, 1)],
+  ['life', '1,000 steps of four clients, forty kills', (t) => life(t, { steps: 1000, kills: 40 })],
   ['fuzz', '12,000 texts for the parsers', (t) => fuzzParsers(t, { texts: 12_000 })],
   [
     'fuzz',
