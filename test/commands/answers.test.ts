@@ -159,6 +159,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'sshkey list --repo acme/app'],
   ['ada', 'repo access list acme/app'],
   ['ada', 'show acme/app'],
+  ['ada', 'repo access list acme/app --effective'],
   ['ada', `sshkey show ${robot.fingerprint}`],
   ['ana', `sshkey show ${key.fingerprint}`],
   ['ana', 'sshkey unused'],
