@@ -159,6 +159,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'sshkey list --repo acme/app'],
   ['ada', 'repo access list acme/app'],
   ['ada', 'show acme/app'],
+  ['ada', 'repo access list acme/app --effective'],
   ['ada', `sshkey show ${robot.fingerprint}`],
   ['ana', `sshkey show ${key.fingerprint}`],
   ['ana', 'sshkey unused'],
@@ -283,7 +284,7 @@ const fields: Record<string, string> = {
 };
 /** Facts that answers have besides. */
 const besides: Record<string, string> = {
-  show: 'archived_tips clone_url grants keys',
+  show: 'archived_tips archive_bytes trash_bytes clone_url grants keys',
   'sshkey list': 'right refs',
   'repo history': 'purged',
   'audit list': 'door',

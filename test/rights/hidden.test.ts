@@ -28,6 +28,7 @@ const questions = [
   'repo set R --default-branch trunk',
   'repo set R --description x --dry-run',
   'repo access list R',
+  'repo access list R --effective',
   'repo access grant R tmp read',
   'repo access grant R nemo read --json',
   'repo access revoke R red',
