@@ -84,9 +84,7 @@ export async function openCore(
   const renames = new Renames({ store, repos, locks, room, dataDir, log });
   const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
   await recover({ store, repos, renames, trash, git }, { dataDir, audit, log });
-  const emptyRepository = join(dataDir, 'run', 'empty.git');
-  await rm(emptyRepository, { recursive: true, force: true });
-  await initBare(emptyRepository, { defaultBranch: 'main', repoId: store.houseId });
+  const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
@@ -151,4 +149,11 @@ function roomLimits(live: () => Config['values']): RoomLimits {
       return live()['limits.repos_per_user'];
     },
   };
+}
+
+async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
+  const directory = join(dataDir, 'run', 'empty.git');
+  await rm(directory, { recursive: true, force: true });
+  await initBare(directory, { defaultBranch: 'main', repoId });
+  return directory;
 }

@@ -18,15 +18,19 @@ import { send } from './send.ts';
 
 const usualFileBytes = 1024 * 1024;
 
+/** Servers fetch and sync; they have no commands. @throws UserError `denied` */
+function refuseServers({ principal }: Request): void {
+  if (principal.kind !== 'server') return;
+  throw new UserError('denied', `commands are for people (${askerText(principal)})`);
+}
+
 /** Runs a command for whoever may: decided first, then done, then printed. */
 export async function runCommand(
   core: Core,
   request: Request,
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
-  if (request.principal.kind === 'server') {
-    throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
-  }
+  refuseServers(request);
   const asks = command.asks && !globals.yes && !globals.dryRun;
   if (asks && !(await confirmed(request, command.words))) {
     throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {

@@ -5,6 +5,7 @@ import type { Repository } from '../../store/repositories.ts';
 import type { Core } from '../core.ts';
 import { admit } from './admit.ts';
 import { carry } from './carry.ts';
+import { agreeOnAll } from './conflicts.ts';
 import { pairs } from './desk.ts';
 import type { Answers, Questions, RepoFacts } from './protocol.ts';
 import type { Remote } from './remote.ts';
@@ -68,7 +69,7 @@ async function fetchRepo(
   if (!options.by.dryRun && link !== undefined && link.remoteId !== answer.repo.id) {
     await store.serverLinks.link(server, repo, { remoteId: answer.repo.id }, options.by);
   }
-  if (answer.state === 'equal' && !options.by.dryRun) await store.syncs.agree(pair, refs);
+  if (answer.state === 'equal') await agreeOnAll(core, { server, repo, by: options.by }, refs);
   const done = options.created === true ? 'created' : 'up-to-date';
   if (answer.state !== 'sent') return { ...quiet, result: done };
   return take(core, remote, { repo, ...options }, answer);
