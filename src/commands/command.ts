@@ -2,6 +2,7 @@ import type { Ask, Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
 import type { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
+import type { Progress } from '../programs/watched.ts';
 import type { Actor } from '../store/changes.ts';
 
 /** How the text of an argument is checked before anything is looked up. */
@@ -105,6 +106,10 @@ export interface Context {
   readFile(file: string, largestBytes?: number): Promise<Buffer>;
   /** Absolute path of a PATH argument; only the local door has any. @throws UserError `usage` */
   resolvePath(path: string): string;
+  /** Standard input as it comes. */
+  input(): AsyncIterable<Buffer>;
+  /** Tells a person at a terminal how far something long is; absent where nobody looks. */
+  readonly progress: ((now: Progress) => void) | undefined;
   /** A line for the person, on stderr. */
   note(line: string): void;
   /** Adds to what the record keeps of the request. */

@@ -27,6 +27,7 @@ import { status } from './status.ts';
 import { teamCommands } from './team.ts';
 import { trashCommands } from './trash.ts';
 import { undo } from './undo.ts';
+import { upkeepCommands } from './upkeep.ts';
 import { userCommands } from './user.ts';
 import { userImport } from './user-import.ts';
 import { userRightsCommands } from './user-rights.ts';
@@ -46,17 +47,14 @@ export const later: readonly string[] = [
   'servers sync',
   'service',
   'shell',
-  'repo adopt',
   'repo maintain',
-  'repo verify',
   'sshkey deploy',
   'sshkey fetch',
 ];
 
 /** Flags of commands that are there already, answered likewise. */
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
-  init: ['from'],
-  list: ['server', 'discover'],
+  list: ['server'],
   'repo access list': ['effective'],
   serve: ['takeover'],
 };
@@ -79,6 +77,7 @@ export const commands: readonly Command[] = [
   ...repoNameCommands,
   ...repoRulesCommands,
   ...trashCommands,
+  ...upkeepCommands,
   ...orgCommands,
   ...orgAccessCommands,
   ...orgRulesCommands,

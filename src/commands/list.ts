@@ -6,14 +6,15 @@ import { type Decision, reaches, type Standing } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Viewer } from '../store/viewer.ts';
-import { boolean, integer, object, paged, string, time } from './answers.ts';
+import { boolean, integer, maybe, object, paged, string, time } from './answers.ts';
 import { type Context, list as listCommand } from './command.ts';
 
 const pageRows = 500;
 
 interface Row {
   name: string;
-  id: string;
+  /** null for one that is not registered. */
+  id: string | null;
   description: string;
   visibility: string;
   default_branch: string;
@@ -22,6 +23,7 @@ interface Row {
   size_bytes: number;
   refs: number;
   updated_at: string;
+  fault?: string;
 }
 
 type Sort = 'name' | 'size' | 'updated';
@@ -101,33 +103,72 @@ async function* sorted(source: AsyncIterable<Row>, sort: Sort): AsyncGenerator<R
   yield* all.sort(compare[sort]);
 }
 
+/** Bare repositories that lie there unregistered. */
+async function* strays({ core }: Context, pattern: string | undefined): AsyncGenerator<Row> {
+  for await (const each of core.adoption.strays()) {
+    if (pattern !== undefined && !matchesGlob(pattern, each.fullName)) continue;
+    yield {
+      name: each.fullName,
+      id: null,
+      description: each.fault === undefined ? 'not registered' : `not registered: ${each.fault}`,
+      visibility: 'private',
+      default_branch: each.defaultBranch,
+      right: 'none',
+      archived: false,
+      size_bytes: each.sizeBytes,
+      refs: each.refs,
+      updated_at: each.updatedAt,
+      ...(each.fault === undefined ? {} : { fault: each.fault }),
+    };
+  }
+}
+
 export const list = listCommand({
   words: 'list',
   summary: 'The repositories that you may read',
-  examples: ['list', 'list "acme/*" --sort updated', 'list --namespace acme --json'],
+  examples: [
+    'list',
+    'list "acme/*" --sort updated',
+    'list --namespace acme --json',
+    'list --discover',
+  ],
   args: {
     pattern: { type: 'string', format: 'pattern', description: 'a glob on the full name' },
     namespace: { type: 'string', format: 'name', description: "one user's or organization's only" },
     sort: { type: 'string', enum: ['name', 'size', 'updated'], description: 'name unless told' },
+    discover: {
+      type: 'boolean',
+      description: 'what lies under repositories/ and is not registered',
+    },
     long: { type: 'boolean', description: 'with id, refs and description' },
   },
   positions: ['pattern'],
-  row: object({
-    name: string,
-    id: string,
-    description: string,
-    visibility: string,
-    default_branch: string,
-    right: string,
-    archived: boolean,
-    size_bytes: integer,
-    refs: integer,
-    updated_at: time,
-  }),
+  row: object(
+    {
+      name: string,
+      id: maybe,
+      description: string,
+      visibility: string,
+      default_branch: string,
+      right: string,
+      archived: boolean,
+      size_bytes: integer,
+      refs: integer,
+      updated_at: time,
+    },
+    { fault: string },
+  ),
   columns: ['NAME', 'VISIBILITY', 'RIGHT', 'SIZE', 'UPDATED', 'ID', 'REFS', 'DESCRIPTION'],
-  hidden: ({ long }) => (long === true ? [] : ['ID', 'REFS', 'DESCRIPTION']),
-  needs: () => ({ need: 'account' }),
-  run: async (context, { pattern, namespace, sort = 'name' }) => {
+  hidden: ({ long, discover }) => {
+    if (long === true) return [];
+    return discover === true ? ['VISIBILITY', 'RIGHT', 'ID'] : ['ID', 'REFS', 'DESCRIPTION'];
+  },
+  needs: ({ discover }) => ({ need: discover === true ? 'site-admin' : 'account' }),
+  run: async (context, { pattern, namespace, discover, sort = 'name' }) => {
+    if (discover === true) {
+      const inside = namespace === undefined ? pattern : `${namespace}/*`;
+      return sorted(strays(context, inside), sort as Sort);
+    }
     // Sizes are measured behind the pushes: an order by them must know the last one.
     if (sort === 'size') await context.core.sizes.flush();
     return sorted(readable(context, { pattern, namespace }), sort as Sort);
@@ -138,7 +179,7 @@ export const list = listCommand({
     row.right,
     sizeText(row.size_bytes),
     row.updated_at.slice(0, 16).replace('T', ' '),
-    row.id,
+    row.id ?? '',
     String(row.refs),
     row.description,
   ],

@@ -1,4 +1,5 @@
 import { parseAlias, parseRepoName, parseRepoPath } from '../model/repo.ts';
+import { ruleText } from '../model/rule.ts';
 import { array, boolean, changed, object, paged, present, string } from './answers.ts';
 import { type Command, type Context, command, list } from './command.ts';
 
@@ -21,7 +22,7 @@ const rename = command({
   required: ['repo', 'new'],
   answer: object(
     { changed: boolean, id: string, name: string, clone_url: string },
-    { grants: array(object({ who: string, right: string })) },
+    { grants: array(object({ who: string, right: string })), rules: array(string) },
   ),
   changes: true,
   needs: (args) => ({
@@ -37,7 +38,7 @@ const rename = command({
     const { name } = parseRepoName(args.new);
     const fullName = `${namespace.name}/${name}` as const;
     const moves = namespace.ownerId !== found.namespaceId;
-    const grants = moves ? await goingAlong(context) : undefined;
+    const along = moves ? await goingAlong(context) : {};
     const to = { namespace, name, retakes: granted.retakes ?? [] };
     const done = await core.renames.repository(found, to, by);
     if (done && !by.dryRun) core.sizes.changed(found, core.repos.directory({ fullName }));
@@ -46,21 +47,35 @@ const rename = command({
       id: found.id,
       name: fullName,
       clone_url: core.cloneUrl(fullName),
-      ...(grants === undefined ? {} : { grants }),
+      ...along,
     };
   },
-  text: ({ changed: done, name, clone_url, grants = [] }) =>
+  text: ({ changed: done, name, clone_url, grants = [], rules = [] }) =>
     [
       done ? `It is called ${name} now.` : `It is called ${name} already.`,
       clone_url,
       ...grants.map(({ who, right }) => `goes along: ${who} ${right}`),
+      ...rules.map((rule) => `goes along: rule ${rule}`),
     ].join('\n'),
 });
 
-/** What others keep in the new namespace, for whoever moves a repository to know (S10). */
-async function goingAlong({ core, granted }: Context) {
-  const grants = await core.store.access.listOn([present(granted.repo).id]);
-  return grants.map(({ who, right }) => ({ who, right }));
+interface GoingAlong {
+  readonly grants?: readonly { readonly who: string; readonly right: string }[];
+  readonly rules?: readonly string[];
+}
+
+/** What a repository keeps in the new namespace, deploy keys among the grants, for whoever moves it to know (S10). */
+async function goingAlong({ core, granted, note }: Context): Promise<GoingAlong> {
+  const { id, namespace, namespaceId } = present(granted.repo);
+  const { access, rules } = core.store;
+  const left = [...(await access.listOn([namespaceId])), ...(await rules.listOn([namespaceId]))];
+  if (left.length > 0) note(`what is granted and ruled on all of ${namespace} ends for it`);
+  return {
+    grants: (await access.listOn([id])).map(({ who, right }) => ({ who, right })),
+    rules: (await rules.listOn([id])).map(
+      (rule) => `${rule.number}: ${rule.pattern}: ${ruleText(rule)}`,
+    ),
+  };
 }
 
 function setArchived(verb: 'archive' | 'unarchive'): Command {

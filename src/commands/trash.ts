@@ -43,13 +43,11 @@ const remove = command({
   asks: true,
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'owner' }),
   target: (args) => args.repo,
-  run: async ({ core, principal, by, granted }) => {
+  run: async ({ core, by, granted }) => {
     const found = present(granted.repo);
-    const { namespace, name, fullName } = found;
-    const ask = { need: 'repo', path: { namespace, name }, right: 'owner' } as const;
-    await core.trash.delete(found, by, () => core.access.authorize(principal, ask));
+    await core.trash.delete(found, by);
     const expires_at = expiryOf(core, new Date().toISOString());
-    return { changed: true, id: found.id, name: fullName, expires_at };
+    return { changed: true, id: found.id, name: found.fullName, expires_at };
   },
   text: (answer) =>
     `Moved ${answer.name} to the trash${answer.expires_at === null ? '' : `, kept until ${answer.expires_at}`}.\nback with: repo restore ${answer.name}`,
@@ -66,12 +64,10 @@ const restore = command({
   changes: true,
   needs: (args) => ({ need: 'trashed', path: parseRepoPath(args.repo), id: args.id }),
   target: (args) => args.repo,
-  run: async ({ core, principal, by, granted }) => {
+  run: async ({ core, by, granted }) => {
     const [found] = present(granted.trashed);
-    const { id: foundId, namespace, name, fullName } = present(found);
-    const ask = { need: 'trashed', path: { namespace, name }, id: foundId } as const;
-    const still = () => core.access.authorize(principal, ask);
-    await core.trash.restore(present(found), by, still).catch((error) => {
+    const { id: foundId, fullName } = present(found);
+    await core.trash.restore(present(found), by).catch((error) => {
       throw error instanceof UserError && error.code === 'conflict'
         ? inTheWay(fullName, error)
         : error;

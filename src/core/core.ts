@@ -11,6 +11,7 @@ import { AuditChain } from './audit-chain.ts';
 import { Events } from './events.ts';
 import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
+import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
 import { SyncSessions } from './peering/sessions.ts';
@@ -23,10 +24,9 @@ import { Rules } from './rules.ts';
 import { Sessions } from './sessions.ts';
 import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
-import { TrashCan } from './trash.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
-export interface Core {
+export interface Core extends Life {
   /** The settings in force. */
   readonly config: Config;
   readonly log: Log;
@@ -37,7 +37,6 @@ export interface Core {
   readonly events: Events;
   readonly repos: Repos;
   readonly renames: Renames;
-  readonly trash: TrashCan;
   readonly git: Git;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -81,9 +80,9 @@ export async function openCore(
   const room = new Room({ store, sizes, dataDir }, roomLimits(live));
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
+  const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, dataDir, log });
-  const trash = new TrashCan({ store, repos, locks, room, sizes, dataDir });
-  await recover({ store, repos, renames, trash, git }, { dataDir, audit, log });
+  await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
   const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
@@ -102,7 +101,7 @@ export async function openCore(
     events: new Events(store, access),
     repos,
     renames,
-    trash,
+    ...life,
     git,
     sessions: new Sessions(),
     signIns,

@@ -86,6 +86,9 @@ async function settleCutOff(parts: Parts, push: JournaledPush): Promise<void> {
   const by: Actor = { principal, keyId, request, dryRun: false };
   const repo = await store.repositories.byId(push.repoId);
   if (repo === undefined) {
+    // In the trash it waits: what it did is written down at the first start after a restore.
+    if ((await store.trash.byId(push.repoId)) !== undefined) return;
+    if (push.creates) await repos.removeUnknown(push.repoId);
     await store.pushes.settle(push.repoId, push.action, { done: [], archived: [] }, by);
     return;
   }

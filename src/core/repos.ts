@@ -22,6 +22,8 @@ export interface NewRepo {
   readonly defaultBranch?: string | undefined;
   /** Chosen by the caller, where it must know it beforehand. */
   readonly id?: string | undefined;
+  /** A complete bare repository of that id on the same file system, to be put in place instead of an empty one. */
+  readonly staged?: string | undefined;
   /** The repositories that the name may lead to so far, as it was decided. */
   readonly retakes?: readonly string[] | undefined;
 }
@@ -70,11 +72,14 @@ export class Repos {
     if (held === undefined) await this.#room.onDisk();
     const fullName: RepoName = `${namespace.name}/${name}`;
     const release = await holdNamespaces({ store: this.#store, locks: this.#locks }, [namespace]);
-    const staged = join(this.#dataDir, 'incoming', `made-${id}-${randomUUID()}`);
+    const staged = repo.staged ?? join(this.#dataDir, 'incoming', `made-${id}-${randomUUID()}`);
+    const isBuilt = repo.staged !== undefined;
     try {
       if (!by.dryRun) await this.moveLeftOverAside(fullName);
       // Everything that takes long comes before the row's transaction, which has the store to itself.
-      if (!by.dryRun && held === undefined) await buildBare(staged, { defaultBranch, repoId: id });
+      if (!by.dryRun && held === undefined && !isBuilt) {
+        await buildBare(staged, { defaultBranch, repoId: id });
+      }
       await this.#store.repositories.add(row, by, () => this.#place(staged, fullName));
     } finally {
       await rm(staged, { recursive: true, force: true });
@@ -109,6 +114,11 @@ export class Repos {
     await rename(directory, join(this.#dataDir, 'incoming', `left-over-${randomUUID()}`));
   }
 
+  /** Keeps the repository from being moved, whatever is in its place. @returns the function that lets go of it */
+  async share({ id }: Repository, signal: AbortSignal): Promise<() => void> {
+    return this.#locks.shared(id, signal);
+  }
+
   /**
    * Holds the repository for a transfer and makes sure that its directory is the one meant (S11).
    *
@@ -116,7 +126,7 @@ export class Repos {
    * @throws UserError `unavailable` when row and directory disagree
    */
   async hold(repo: Repository, signal: AbortSignal): Promise<() => void> {
-    return this.#inPlace(repo, await this.#locks.shared(repo.id, signal));
+    return this.#inPlace(repo, await this.share(repo, signal));
   }
 
   /**
@@ -212,6 +222,20 @@ export class Repos {
     else if ((await this.#store.trash.byId(id)) === undefined) {
       await rm(aside, { recursive: true, force: true });
     } else await rename(aside, join(this.#dataDir, 'trash', `${id}.git`));
+  }
+
+  /** Takes away a repository that a crash left without a row, before anybody was told of it. */
+  async removeUnknown(id: string): Promise<void> {
+    const top = join(this.#dataDir, 'repositories');
+    for (const namespace of await readdir(top)) {
+      for (const name of await readdir(join(top, namespace))) {
+        const directory = join(top, namespace, name);
+        if ((await readId(directory)) !== id) continue;
+        const aside = join(this.#dataDir, 'incoming', `removed-${id}`);
+        await rename(directory, aside);
+        await rm(aside, { recursive: true, force: true });
+      }
+    }
   }
 
   /** Removes what the making of repositories left beside them when a crash cut it off. */

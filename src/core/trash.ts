@@ -7,7 +7,7 @@ import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { TrashedRepository } from '../store/trash.ts';
 import type { Locks } from './locks.ts';
-import { holdNamespaces, movedMeanwhile } from './namespaces.ts';
+import { holdNamespaces } from './namespaces.ts';
 import { type Repos, readId } from './repos.ts';
 import type { Room } from './room.ts';
 import type { Sizes } from './sizes.ts';
@@ -40,16 +40,15 @@ export class TrashCan {
   /**
    * Moves a repository into the trash once nobody uses it.
    *
-   * @param still - decides anew, after the wait
    * @throws UserError `unavailable` when it stays in use
    */
-  async delete(repo: Repository, by: Actor, still: () => Promise<unknown>): Promise<void> {
+  async delete({ id, fullName }: Repository, by: Actor): Promise<void> {
     const { store, repos, locks, sizes } = this.#parts;
-    const release = await locks.exclusive(repo.id, repo.fullName);
+    const release = await locks.exclusive(id, fullName);
     try {
-      await still();
-      const now = await store.repositories.byId(repo.id);
-      if (now !== undefined && now.fullName !== repo.fullName) throw movedMeanwhile(repo.fullName);
+      // What it was called before the wait may not be its name any more.
+      const repo = await store.repositories.byId(id);
+      if (repo === undefined) throw gone(fullName);
       const directory = repos.directory(repo);
       // A directory that is another's, or missing, is no reason to keep the row.
       const isOurs = (await readId(directory)) === repo.id;
@@ -66,16 +65,19 @@ export class TrashCan {
   }
 
   /** @throws UserError `conflict` when its name was taken meanwhile, `unavailable` when its directory is missing */
-  async restore(repo: TrashedRepository, by: Actor, still: () => Promise<unknown>): Promise<void> {
+  async restore({ id, fullName }: TrashedRepository, by: Actor): Promise<void> {
     const { store, repos, locks, room, sizes } = this.#parts;
-    const { namespaceId: ownerId, namespaceKind: kind, namespace: name } = repo;
+    const found = await store.trash.byId(id);
+    if (found === undefined) throw gone(fullName);
+    const { namespaceId: ownerId, namespaceKind: kind, namespace: name } = found;
     const leave = await holdNamespaces(this.#parts, [{ ownerId, kind, name }]);
-    const release = await locks.exclusive(repo.id, repo.fullName).catch((error) => {
+    const release = await locks.exclusive(id, fullName).catch((error) => {
       leave();
       throw error;
     });
     try {
-      await still();
+      const repo = await store.trash.byId(id);
+      if (repo === undefined) throw gone(fullName);
       const from = this.directory(repo);
       if ((await readId(from)) !== repo.id) {
         throw new UserError('unavailable', `${repo.fullName}: its files are not in the trash`, {
@@ -138,6 +140,12 @@ export class TrashCan {
       if (page.length === 0) return;
     }
   }
+}
+
+function gone(fullName: string): UserError {
+  return new UserError('conflict', `${fullName}: somebody else was quicker`, {
+    hint: 'look again with: repo trash list',
+  });
 }
 
 /** Does what ends with a move, and moves back what a failure behind it left moved. */

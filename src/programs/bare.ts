@@ -12,7 +12,9 @@ export interface NewRepository {
 /** The file in a bare repository that holds its id. */
 export const idFile = 'cpm-id';
 
-const configText = '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n';
+/** The whole configuration of a repository of ours. */
+export const configText =
+  '[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n';
 
 /**
  * Makes an empty bare repository out of our own template: no hooks, no description, a configuration that is ours.

@@ -9,9 +9,11 @@ import { statuses, UserError } from '../model/errors.ts';
 import { askerText, principalText } from '../model/principal.ts';
 import { quoted } from '../model/repo.ts';
 import { sizeText } from '../model/units.ts';
+import type { Globals } from './flags.ts';
 import { keyWarning } from './key-warning.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { printAnswer, printError } from './print.ts';
+import { ProgressLine } from './progress.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
 import { send } from './send.ts';
@@ -46,6 +48,7 @@ export async function runCommand(
     if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
     notes.push(newName(granted.calledBefore, fullName));
   }
+  const line = progressLine(request, globals);
   const context: Context = {
     core,
     principal: request.principal,
@@ -65,10 +68,12 @@ export async function runCommand(
     readFile: (file, largestBytes = usualFileBytes) =>
       readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
+    input: () => input(request),
+    progress: line && ((now) => line.show(now)),
     note: (line) => notes.push(line),
     record: (more) => Object.assign(detail, more),
   };
-  const answer = await command.run(context, args);
+  const answer = await command.run(context, args).finally(() => line?.end());
   // Nothing but whether it was done: the status tells.
   const silent = globals.quiet && !globals.json && String(command.answer.required) === 'changed';
   if (!silent) {
@@ -101,6 +106,15 @@ export async function runCommand(
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+function progressLine(
+  { stdio, terminal }: Request,
+  { json, quiet }: Globals,
+): ProgressLine | undefined {
+  if (terminal === undefined || json || quiet) return undefined;
+  // A line of progress that a slow terminal does not take is not waited for.
+  return new ProgressLine((text) => stdio.stderr.write(text), terminal.columns);
 }
 
 /** What was true before a wait, for a lock or for standard input, may not be true any more (S11). */

@@ -131,7 +131,11 @@ async function countRefs({ trx, now }: Write, repoId: string, done: readonly Ref
   const gone = done.filter((command) => command.new === nullOid).length;
   await trx
     .updateTable('repository')
-    .set((eb) => ({ ref_count: eb('ref_count', '+', made - gone), updated_at: now }))
+    .set((eb) => ({
+      ref_count: eb('ref_count', '+', made - gone),
+      untidy: eb('untidy', '+', done.length),
+      updated_at: now,
+    }))
     .where('id', '=', repoId)
     .execute();
 }

@@ -22,6 +22,7 @@ import { type Database, openDatabase } from './sqlite.ts';
 import { Syncs } from './syncs.ts';
 import { Teams } from './teams.ts';
 import { Trash } from './trash.ts';
+import { Upkeep } from './upkeep.ts';
 import { Usage } from './usage.ts';
 import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
@@ -40,6 +41,7 @@ export interface Store {
   readonly aliases: Aliases;
   readonly moves: Moves;
   readonly trash: Trash;
+  readonly upkeep: Upkeep;
   readonly usage: Usage;
   readonly access: Access;
   readonly pushes: Pushes;
@@ -77,6 +79,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     aliases: new Aliases(db),
     moves: new Moves(db),
     trash: new Trash(db),
+    upkeep: new Upkeep(db),
     usage: new Usage(db),
     access: new Access(db),
     pushes: new Pushes(db),

@@ -120,6 +120,9 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'org team remove acme devs'],
   ['ada', 'org member remove acme ana'],
   ['ada', 'init acme/old'],
+  ['ada', 'repo verify acme/old'],
+  ['ada', 'list --discover'],
+  ['operator', 'repo adopt'],
   ['ada', 'repo delete acme/old --yes'],
   ['ada', 'repo trash list'],
   ['ada', 'repo restore acme/old'],
@@ -285,6 +288,7 @@ const besides: Record<string, string> = {
   'sshkey list': 'right refs',
   'repo history': 'purged',
   'audit list': 'door',
+  list: 'fault',
 };
 
 t.test('the fields of answers are those that are promised', async (t) => {
@@ -341,6 +345,7 @@ t.test('every error as JSON is one object on stderr, with the status of its code
 t.test("what is the operator's alone is denied over SSH, to everybody", async (t) => {
   const lines = [
     'serve',
+    'repo adopt',
     'sshkey generate',
     'config path',
     'config validate',

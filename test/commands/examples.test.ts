@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
@@ -77,9 +77,14 @@ const anas = [
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
 const isLocal = (line: string) =>
-  /^(serve|user import \.|sshkey generate|config (path|validate|set|unset))/.test(line);
+  /^(serve|repo adopt|user import \.|sshkey generate|config (path|validate|set|unset))/.test(line);
 
-const contents: Record<string, () => Promise<string>> = {
+const contents: Record<string, () => Promise<string | Buffer>> = {
+  'app.bundle': async () => {
+    const cwd = await house.admin.worktree('bundled');
+    const { bytes } = await must('git', ['bundle', 'create', '-q', '-', '--all'], { cwd });
+    return bytes;
+  },
   'ana.pub': async () => ana.key.line,
   'laptop.pub': async () => laptop.line,
   'new.pub': async () => newKeys.shift()?.line ?? '',
@@ -200,6 +205,9 @@ async function fill() {
       cwd: work,
     },
   );
+  // What somebody left there, for the examples of its adoption.
+  const repositories = join(house.dataDir, 'repositories/acme');
+  cpSync(join(repositories, 'app.git'), join(repositories, 'found.git'), { recursive: true });
 }
 
 t.test('each command has an example, which begins with its words', async (t) => {

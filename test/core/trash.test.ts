@@ -5,7 +5,7 @@ import type { Repository } from '../../src/store/repositories.ts';
 import { actor } from '../store/actor.ts';
 import { House } from './house.ts';
 
-const still = async () => undefined;
+const nothing = async () => undefined;
 
 /** Where the directory of a repository is, of all places that it may be in. */
 function placeOf(house: House, { id, fullName }: Repository): string[] {
@@ -28,7 +28,7 @@ t.test('a crash between row and directory: the row says where the directory belo
   for (const { name, deleted, at, action } of cases) {
     const repo = await house.create(name);
     repos.set(name, repo);
-    if (deleted) await house.core.trash.delete(repo, actor(), still);
+    if (deleted) await house.core.trash.delete(repo, actor());
     const [from = ''] = placeOf(house, repo);
     const places: Record<string, string> = {
       repositories: `repositories/${repo.fullName}.git`,
@@ -39,7 +39,7 @@ t.test('a crash between row and directory: the row says where the directory belo
     await house.record(action, repo.fullName);
   }
   const taken = await house.create('taken');
-  await house.core.trash.delete(taken, actor(), still);
+  await house.core.trash.delete(taken, actor());
   await house.create('taken');
 
   await house.crash();
@@ -60,21 +60,21 @@ t.test(
   async (t) => {
     const house = await House.open(t);
     const app = await house.create('app');
-    await house.core.trash.delete(app, actor(), still);
+    await house.core.trash.delete(app, actor());
     const [trashed] = await house.core.store.trash.named(app.namespaceId, 'app');
     if (trashed === undefined) throw new Error('it is not in the trash');
     const other = join(house.dataDir, 'repositories/ada/app.git');
     renameSync(join(house.dataDir, 'trash', `${app.id}.git`), other);
 
-    await t.rejects(house.core.trash.restore(trashed, actor(), still), { code: 'unavailable' });
+    await t.rejects(house.core.trash.restore(trashed, actor()), { code: 'unavailable' });
     renameSync(other, join(house.dataDir, 'trash', `${app.id}.git`));
     const refusal = new Error('no longer');
     await t.rejects(
-      house.core.trash.restore(trashed, actor(), () => Promise.reject(refusal)),
+      house.core.trash.restore(trashed, { ...actor(), stillMay: () => Promise.reject(refusal) }),
       refusal,
     );
     t.same(placeOf(house, app), [`trash/${app.id}.git`]);
-    await house.core.store.trash.remove(trashed, actor(), still);
+    await house.core.store.trash.remove(trashed, actor(), nothing);
     move(house, `trash/${app.id}.git`, `incoming/removed-${app.id}`);
 
     await house.crash();
@@ -91,8 +91,11 @@ t.test(
     const app = await house.create('app');
     const release = await house.core.repos.hold(app, new AbortController().signal);
     let decided = false;
-    const deletion = house.core.trash.delete(app, actor(), async () => {
-      decided = true;
+    const deletion = house.core.trash.delete(app, {
+      ...actor(),
+      stillMay: async () => {
+        decided = true;
+      },
     });
     await new Promise(setImmediate);
     t.notOk(decided);

@@ -53,6 +53,8 @@ const questions = [
   'repo delete R --yes',
   'repo delete R',
   'repo restore R',
+  'repo verify R',
+  'repo adopt R',
   'repo trash list R --json',
   'repo trash empty R --yes',
   'repo history R',

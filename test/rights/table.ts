@@ -201,6 +201,10 @@ repo trash empty acme/bin --dry-run         0  0  3  0  4  4  4  3  4  4  3  4  
 repo trash list                             0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
 repo trash empty acme/bin                   2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 show acme/bin                               3  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
+repo verify acme/private                    0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo verify acme/internal                   0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
+list --discover                             -  -  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+repo adopt                                  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 # What is not there
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 git clone acme/none                         2  3  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4

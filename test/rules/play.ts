@@ -117,6 +117,26 @@ export class Stage {
       },
     };
   }
+
+  /** The same merge, asked for by the option of a push that brings the commit on a branch of its own. */
+  options(): Way {
+    return {
+      name: 'push option',
+      takes: ({ act, ref }) => act === 'update' && ref.startsWith('refs/heads/'),
+      try: async (who, repo, deeds) => {
+        const results = new Map<string, string | undefined>();
+        for (const { ref } of deeds) {
+          const option = `merge=${ref.slice('refs/heads/'.length)}`;
+          const own = `third:refs/heads/own-${who.name}-${results.size}`;
+          const words = ['push', '-o', option, who.url(repo), own];
+          const { stderr } = await who.git(words, { cwd: this.work });
+          const merged = /^remote: \S+: fast-forward with /m.test(stderr);
+          results.set(ref, merged ? undefined : stderr);
+        }
+        return results;
+      },
+    };
+  }
 }
 
 function deedOf({ act, ref }: Case): Deed {

@@ -273,3 +273,24 @@ t.test('user can names the rule that decides', async (t) => {
     t.equal(status, allowed ? 0 : 4, line);
   }
 });
+
+t.test(
+  'S13 an undo is ruled as an update: no-force lets the repair be, no-update does not',
+  async (t) => {
+    const repo = await repository('undone');
+    await git('push', '-q', ana.url(repo), '+other:main', ':topic', 'main:made');
+    for (const pattern of ['main', 'topic', 'made'])
+      await ana.ssh(`repo rules add ${repo} ${pattern} --deny create,force,delete`);
+    for (const ref of ['main', 'topic', 'made'])
+      t.match(await ana.ssh(`repo undo ${repo} ${ref} --yes`), { status: 0 }, ref);
+    const { stdout } = await git('ls-remote', ana.url(repo), 'refs/heads/*');
+    const second = await oid('main');
+    t.equal(stdout, `${second}\trefs/heads/main\n${second}\trefs/heads/topic\n`);
+
+    await ana.ssh(`repo rules add ${repo} main --deny update`);
+    t.match(
+      await ana.ssh(`repo undo ${repo} main --yes`),
+      refused(4, /update refused by rule 4 of acme\/undone \(no update\)/),
+    );
+  },
+);

@@ -13,9 +13,10 @@ t.test('the table of rules has sixty cases and more, each ref of a scene once', 
   }
 });
 
-for (const scene of scenes)
+for (const [at, scene] of scenes.entries())
   t.test(`S13 a merge and a push are ruled as the table has it: ${scene.name}`, async (t) => {
     const repo = await stage.repository(scene);
-    for (const way of [stage.merges(), stage.pushes()])
+    const merges = at % 2 === 0 ? stage.merges() : stage.options();
+    for (const way of [merges, stage.pushes()])
       t.strictSame(await stage.play(way, scene, repo), [], way.name);
   });

@@ -80,7 +80,13 @@ const slow = await (async () => {
   const push = await pausedPush(t, person, repo, ['HEAD:refs/heads/other']);
   const began = Date.now();
   const set = admin.ssh(['repo', 'set', repo, '--visibility', 'public']);
-  return { repo, push, set: set.then((answer) => ({ ...answer, ms: Date.now() - began })) };
+  const renamed = admin.ssh(['repo', 'rename', repo, 'renamed']);
+  return {
+    repo,
+    push,
+    set: set.then((answer) => ({ ...answer, ms: Date.now() - began })),
+    renamed: renamed.then((answer) => ({ ...answer, ms: Date.now() - began })),
+  };
 })();
 
 t.test('S11 / test 7: a grant that ends while the pack streams is gone at its end', async (t) => {
@@ -184,7 +190,7 @@ t.test('S11 / test 7: visibility that is to change meanwhile waits for the push'
 });
 
 t.test('S11 what waited for a push is decided again: a right that ended is gone', async (t) => {
-  const { person, repo } = await writer('gil');
+  const { person, repo } = await writer('ian');
   const keeper = await house.person('kim');
   await admin.ssh(['repo', 'access', 'grant', repo, 'kim', 'admin']);
   const push = await pausedPush(t, person, repo, ['+main']);
@@ -201,6 +207,34 @@ t.test('S11 what waited for a push is decided again: a right that ended is gone'
   });
 });
 
+t.test('S11 / test 7: what is archived while the pack streams gets no push', async (t) => {
+  const { person, repo, tip } = await writer('jo');
+  const push = await pausedPush(t, person, repo, ['+main']);
+
+  t.match(await admin.ssh(['repo', 'archive', repo]), { status: 0 });
+  push.pause.resume();
+  const { status, stderr } = await push.ended;
+
+  t.equal(status, 1);
+  t.match(stderr, /! \[remote rejected\] main -> main \(ada\/for-jo: the repository is archived/);
+  t.equal(await tipOf(repo), tip, 'the ref has not moved');
+  t.same(leftOvers(push.directory), []);
+});
+
+t.test('S11 / test 7: a rename waits for the push, which goes where it was going', async (t) => {
+  const { person, repo } = await writer('hal');
+  const push = await pausedPush(t, person, repo, ['+main']);
+
+  const renamed = house.operator(['repo', 'rename', repo, 'hals']);
+  await recordOpen('repo rename', repo);
+  push.pause.resume();
+
+  t.match(await push.ended, { status: 0 });
+  t.match(await renamed, { status: 0 });
+  t.equal(await tipOf('ada/hals'), push.wanted);
+  t.equal(await tipOf(repo), push.wanted, 'by the old name, too');
+});
+
 async function recordOpen(action: string, target: string): Promise<void> {
   for (;;) {
     const { stdout } = await admin.ssh(['audit', 'list', '--action', action, '--json']);
@@ -215,6 +249,10 @@ t.test('S11 / test 7: what waits 30 s for a push in vain ends as unavailable', a
 
   t.match(set, { status: 6, stderr: /in use by other requests for 30 s\nhint: try again/ });
   t.ok(set.ms >= 29_000 && set.ms < 45_000, `after ${set.ms} ms`);
+  const renamed = await slow.renamed;
+  t.match(renamed, { status: 6, stderr: /in use by other requests for 30 s\nhint: try again/ });
+  t.ok(renamed.ms >= 29_000 && renamed.ms < 45_000, `after ${renamed.ms} ms`);
+  t.ok(existsSync(push.directory), 'it is where it was');
   push.pause.resume();
   t.match(await push.ended, { status: 0 });
   t.match(JSON.parse((await admin.ssh(['show', repo, '--json'])).stdout), {

@@ -307,7 +307,6 @@ t.test('what is yet to come says so, as words, as habits and as flags', async (t
     t.match(refusal(words.split(' ')), { code: 'usage', message: `${words}: not in this version` });
   for (const words of ['server promote b', 'neighbor list'])
     t.match(refusal(words.split(' ')), { message: /: not in this version$/ }, words);
-  t.match(refusal(['init', 'app', '--from', '-']), { message: '--from: not in this version' });
   t.match(refusal(['user', 'list', '--since', '3d']), { message: 'user list has no flag --since' });
 });
 

@@ -150,8 +150,22 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await history.valuesOf(app.id, ['refs/heads/main']);
   await meetServers(store, app);
   await move(store, app, namespace);
+  await tidy(store, app);
   await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });
   await discard(store, app, bo.id);
+}
+
+async function tidy({ upkeep }: Store, app: Repository): Promise<void> {
+  const before = '2099-01-01';
+  await upkeep.recordedRefs(app.id, { after: '', limit: 10 });
+  await upkeep.recordedRef(app.id, 'refs/heads/main');
+  await upkeep.untidy(10);
+  await upkeep.tidiness(app.id);
+  await upkeep.tidied(app.id, 1, { repacked: true });
+  await upkeep.tidied(app.id, 1, { repacked: false });
+  await upkeep.tipsBefore(app.id, before, 10);
+  await upkeep.withTipsBefore(before, { after: '', limit: 10 });
+  await upkeep.dropTips(app, [oid(1)], { before, by: actor() });
 }
 
 async function discard({ repositories, trash }: Store, app: Repository, userId: string) {

@@ -34,6 +34,7 @@ const subjects = [
   'rules',
   'teams',
   'trash',
+  'upkeep',
   'usage',
   'users',
 ] as const satisfies readonly (keyof Store)[];

@@ -17,7 +17,7 @@ CREATE UNIQUE INDEX repository_name ON repository (namespace_id, name) WHERE del
 CREATE INDEX repository_any_time ON repository (namespace_id, name, deleted_at);
 CREATE INDEX repository_trash ON repository (deleted_at, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX repository_untidy ON repository (untidy, id) WHERE untidy >= 5 AND deleted_at IS NULL;
-CREATE INDEX archived_tip_age ON archived_tip (archived_at, repo_id);
+CREATE INDEX archived_tip_age ON archived_tip (repo_id, archived_at);
 
 UPDATE repository SET untidy = 100;
 `,

@@ -1,0 +1,142 @@
+import { sql } from 'kysely';
+import { type Actor, inBatches, write } from './changes.ts';
+import type { Repository } from './repositories.ts';
+import { repositoryRows, toRepository } from './repositories.ts';
+import type { Database } from './sqlite.ts';
+
+/** A repository in which so much has changed since it was last tidied that it may need it. */
+export interface UntidyRepository extends Repository {
+  /** Changes of refs since then. */
+  readonly untidy: number;
+}
+
+/** The last value of a ref by its history; the null oid where it was deleted. */
+export interface RecordedRef {
+  readonly ref: string;
+  readonly oid: string;
+}
+
+/** What maintenance and verification know of repositories. */
+export class Upkeep {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** Every ref that a repository's history knows, in their order, with its last value. */
+  async recordedRefs(
+    repoId: string,
+    { after, limit }: { after: string; limit: number },
+  ): Promise<readonly RecordedRef[]> {
+    // SQLite takes the other columns from the row that has the maximum.
+    const rows = await this.#db
+      .selectFrom('ref_update')
+      .select(['ref', 'new_oid'])
+      .select((eb) => eb.fn.max('id').as('last'))
+      .where('repo_id', '=', repoId)
+      .where('ref', '>', after)
+      .groupBy('ref')
+      .orderBy('ref')
+      .limit(limit)
+      .execute();
+    return rows.map(({ ref, new_oid: oid }) => ({ ref, oid }));
+  }
+
+  /** The last value of one ref; undefined where history does not know it. */
+  async recordedRef(repoId: string, ref: string): Promise<string | undefined> {
+    const row = await this.#db
+      .selectFrom('ref_update')
+      .select('new_oid')
+      .where('repo_id', '=', repoId)
+      .where('ref', '=', ref)
+      .orderBy('id', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row?.new_oid;
+  }
+
+  /** Repositories with many changes since they were last tidied, the most first. */
+  async untidy(limit: number): Promise<readonly UntidyRepository[]> {
+    const rows = await repositoryRows(this.#db)
+      .where('repository.untidy', '>=', sql.lit(5))
+      .where('repository.deleted_at', 'is', null)
+      .orderBy('repository.untidy', 'desc')
+      .limit(limit)
+      .execute();
+    return rows.map((row) => ({ ...toRepository(row), untidy: row.untidy }));
+  }
+
+  /** Notes that a repository is tidy but for what came after `seen` changes. */
+  async tidied(id: string, seen: number, how: { readonly repacked: boolean }): Promise<void> {
+    const now = new Date().toISOString();
+    await this.#db
+      .updateTable('repository')
+      .set((eb) => ({
+        untidy: sql<number>`max(0, ${eb.ref('untidy')} - ${seen})`,
+        tidied_at: now,
+        ...(how.repacked ? { repacked_at: now } : {}),
+      }))
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** How a repository's housekeeping stands. */
+  async tidiness(id: string) {
+    return this.#db
+      .selectFrom('repository')
+      .select(['untidy', 'tidied_at as tidiedAt', 'repacked_at as repackedAt'])
+      .where('id', '=', id)
+      .executeTakeFirst();
+  }
+
+  /** Archived tips of a repository that were put there before a moment. */
+  async tipsBefore(repoId: string, before: string, limit: number): Promise<readonly string[]> {
+    const rows = await this.#db
+      .selectFrom('archived_tip')
+      .select('oid')
+      .where('repo_id', '=', repoId)
+      .where('archived_at', '<', before)
+      .orderBy('archived_at')
+      .limit(limit)
+      .execute();
+    return rows.map(({ oid }) => oid);
+  }
+
+  /** Ids of repositories that have archived tips from before a moment, in the order of their ids. */
+  async withTipsBefore(
+    before: string,
+    { after, limit }: { after: string; limit: number },
+  ): Promise<readonly string[]> {
+    const rows = await this.#db
+      .selectFrom('archived_tip')
+      .select('repo_id')
+      .distinct()
+      .where('archived_at', '<', before)
+      .where('repo_id', '>', after)
+      .orderBy('repo_id')
+      .limit(limit)
+      .execute();
+    return rows.map((row) => row.repo_id);
+  }
+
+  /** Ends the archiving of tips, if they are still as old as they were found to be. */
+  async dropTips(
+    repo: Repository,
+    oids: readonly string[],
+    { before, by }: { before: string; by: Actor },
+  ): Promise<void> {
+    await write(this.#db, by, async (w) => {
+      await inBatches(oids, (batch) =>
+        w.trx
+          .deleteFrom('archived_tip')
+          .where('repo_id', '=', repo.id)
+          .where('oid', 'in', sql<string>`(select value from json_each(${JSON.stringify(batch)}))`)
+          .where('archived_at', '<', before)
+          .execute(),
+      );
+      const detail = { name: repo.fullName, tips: oids.length };
+      await w.log({ type: 'archive-expired', repoId: repo.id, detail });
+    });
+  }
+}
