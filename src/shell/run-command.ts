@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import type { Context } from '../commands/command.ts';
+import type { Command, Context } from '../commands/command.ts';
 import type { Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
 import { calledOtherwise, newName } from '../core/namespaces.ts';
@@ -33,12 +33,7 @@ export async function runCommand(
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
   refuseServers(request);
-  const asks = command.asks && !globals.yes && !globals.dryRun;
-  if (asks && !(await confirmed(request, command.words))) {
-    throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
-      hint: 'look first with --dry-run, then repeat with --yes',
-    });
-  }
+  await refuseUnconfirmed(request, command, globals);
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
@@ -106,6 +101,18 @@ export async function runCommand(
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** @throws UserError `usage` for what can't be taken back and was not confirmed */
+async function refuseUnconfirmed(
+  request: Request,
+  { asks, words }: Command,
+  { yes, dryRun }: Globals,
+): Promise<void> {
+  if (!asks || yes || dryRun || (await confirmed(request, words))) return;
+  throw new UserError('usage', `${words} can't be taken back: it needs --yes`, {
+    hint: 'look first with --dry-run, then repeat with --yes',
+  });
 }
 
 function progressLine(

@@ -85,7 +85,8 @@ async function take(
   const { syncSessions, repos } = core;
   const session = await syncSessions.open(server.id, repo.id, 'in');
   try {
-    const files = { directory: session.directory, token: answer.token, direction: 'pull' } as const;
+    const { token, bytes: total } = answer;
+    const files = { directory: session.directory, token, direction: 'pull', total } as const;
     const carried = await carry(core, remote, { ...files, ...options });
     const { held, outcomes, refs } = await admit(core, {
       ...{ server, repo, principal: asPeer(server), folder: session.directory },
@@ -97,7 +98,6 @@ async function take(
     });
     await remote.ask('done', { token: answer.token, digest: refsDigest(refs) });
     await syncSessions.close(session);
-    const total = answer.bytes;
     if (held) return { ...quiet, result: 'held', total, carried };
     const count = (wanted: string) => outcomes.filter(({ outcome }) => outcome === wanted).length;
     const numbers = { updated: count('applied'), conflicted: count('conflict') };

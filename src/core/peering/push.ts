@@ -97,10 +97,10 @@ async function deliver(
       folder: session.directory,
       signal: options.signal,
     });
-    const files = { directory: session.directory, token, direction: 'push' } as const;
+    const total = manifestBytes(manifest);
+    const files = { directory: session.directory, token, direction: 'push', total } as const;
     const carried = await carry(core, remote, { ...files, ...options });
     const answer = await remote.ask('commit', { token, decided: [...decided] });
-    const total = manifestBytes(manifest);
     const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
     if (answer.held) return { ...quiet, result: 'held', total, carried };
     const pair = { serverId: remote.server.id, repoId: repo.id };
