@@ -60,12 +60,13 @@ export const merge = command({
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'write' }),
   target: (args) => args.repo,
   run: async (context, args): Promise<Answer> => {
-    const { core, principal, by, signal, note } = context;
+    const { core, principal, by, signal, note, record } = context;
     const repo = present(context.granted.repo);
     const message = args.message === undefined ? undefined : await messageOf(context, args.message);
     const { source, into, mode = 'merge' } = args;
     const request = { repo, principal, by, signal, source, into, mode, message };
     const { during, commit = null, ...answer } = await mergeBranches(core, request);
+    record({ source: answer.source, target: answer.target, result: answer.result, commit });
     if (during !== undefined) note(`commit ${shortOid(during)} of ${source} can't be applied`);
     const isUnused = answer.result === 'fast-forward' || answer.result === 'rebased';
     if (message !== undefined && isUnused) note(`${answer.result}: the message was not needed`);

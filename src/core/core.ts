@@ -135,6 +135,14 @@ export async function openCore(
   };
 }
 
+/** @returns the absolute path of an empty bare repository */
+async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
+  const path = join(dataDir, 'run', 'empty.git');
+  await rm(path, { recursive: true, force: true });
+  await initBare(path, { defaultBranch: 'main', repoId });
+  return path;
+}
+
 /** What may be stored, by the settings as they are when that is asked. */
 function roomLimits(live: () => Config['values']): RoomLimits {
   return {
@@ -148,11 +156,4 @@ function roomLimits(live: () => Config['values']): RoomLimits {
       return live()['limits.repos_per_user'];
     },
   };
-}
-
-async function makeEmpty(dataDir: string, repoId: string): Promise<string> {
-  const directory = join(dataDir, 'run', 'empty.git');
-  await rm(directory, { recursive: true, force: true });
-  await initBare(directory, { defaultBranch: 'main', repoId });
-  return directory;
 }

@@ -5,6 +5,7 @@ import { quoted, type RepoPath } from '../model/repo.ts';
 import { admitObjects } from '../programs/admit.ts';
 import { readRefsOf } from '../programs/refs.ts';
 import { updateRefs } from '../programs/tips.ts';
+import type { Actor } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { AccessControl } from './access.ts';
 import type { Ask } from './ask.ts';
@@ -72,11 +73,16 @@ export async function changeRefs(
       }));
     }
     if (signal.aborted) throw endOf(signal);
-    if (!change.by.dryRun) await carryOut(parts, now, change);
+    if (!change.by.dryRun) await carryOut(parts, now, { ...change, by: decided(change.by) });
     return commands.map((command) => ({ command, refused: undefined }));
   } finally {
     for (const release of releases.reverse()) release();
   }
+}
+
+/** Who may do it has just been decided, under the locks: asked once more, a no would come after the refs have moved. */
+function decided({ stillMay: _, ...by }: Actor): Actor {
+  return by;
 }
 
 function asRefusal(reason: string | undefined): Refusal | undefined {

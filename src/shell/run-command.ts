@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import { addAbortSignal } from 'node:stream';
-import type { Command, Context } from '../commands/command.ts';
+import type { Context } from '../commands/command.ts';
 import type { Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
 import { calledOtherwise, newName } from '../core/namespaces.ts';
@@ -20,20 +20,21 @@ import { send } from './send.ts';
 
 const usualFileBytes = 1024 * 1024;
 
-/** Servers fetch and sync; they have no commands. @throws UserError `denied` */
-function refuseServers({ principal }: Request): void {
-  if (principal.kind !== 'server') return;
-  throw new UserError('denied', `commands are for people (${askerText(principal)})`);
-}
-
 /** Runs a command for whoever may: decided first, then done, then printed. */
 export async function runCommand(
   core: Core,
   request: Request,
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
-  refuseServers(request);
-  await refuseUnconfirmed(request, command, globals);
+  if (request.principal.kind === 'server') {
+    throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
+  }
+  const asks = command.asks && !globals.yes && !globals.dryRun;
+  if (asks && !(await confirmed(request, command.words))) {
+    throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
+      hint: 'look first with --dry-run, then repeat with --yes',
+    });
+  }
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
   const notes: string[] = [];
@@ -47,15 +48,9 @@ export async function runCommand(
   const context: Context = {
     core,
     principal: request.principal,
-    by: {
-      principal: principalText(request.principal),
-      keyId: 'keyId' in request.principal ? request.principal.keyId : undefined,
-      request: request.id,
-      dryRun: globals.dryRun,
-      stillMay: onceMore(async () =>
-        checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
-      ),
-    },
+    by: actorOf(request, globals, async () =>
+      checkSame(granted, await core.access.authorize(request.principal, command.needs(args))),
+    ),
     granted,
     signal: request.signal,
     staySilent: () => request.staySilent?.(),
@@ -87,12 +82,7 @@ export async function runCommand(
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
   const refusal = command.refusal?.(answer);
-  if (refusal !== undefined) {
-    const { code, message, status } = refusal;
-    await printError(stdio, refusal, { json: globals.json, requestId: request.id });
-    const detail = { code, message };
-    return { status, outcome: outcomeOf(refusal), targetId: repo?.id, detail };
-  }
+  if (refusal !== undefined) return refuse(request, refusal, { globals, targetId: repo?.id });
   const status = statusOf(answer);
   return {
     status,
@@ -103,16 +93,30 @@ export async function runCommand(
   };
 }
 
-/** @throws UserError `usage` for what can't be taken back and was not confirmed */
-async function refuseUnconfirmed(
-  request: Request,
-  { asks, words }: Command,
-  { yes, dryRun }: Globals,
-): Promise<void> {
-  if (!asks || yes || dryRun || (await confirmed(request, words))) return;
-  throw new UserError('usage', `${words} can't be taken back: it needs --yes`, {
-    hint: 'look first with --dry-run, then repeat with --yes',
-  });
+/** Who writes what a command changes. @param decide - decides anew */
+function actorOf(
+  { id, principal }: Request,
+  { dryRun }: Globals,
+  decide: () => Promise<void>,
+): Context['by'] {
+  return {
+    principal: principalText(principal),
+    keyId: 'keyId' in principal ? principal.keyId : undefined,
+    request: id,
+    dryRun,
+    stillMay: onceMore(decide),
+  };
+}
+
+/** Ends a request whose answer, printed by now, is a no. */
+async function refuse(
+  { id, stdio }: Request,
+  refusal: UserError,
+  { globals, targetId }: { globals: Globals; targetId: string | undefined },
+): Promise<Done> {
+  const { code, message, status } = refusal;
+  await printError(stdio, refusal, { json: globals.json, requestId: id });
+  return { status, outcome: outcomeOf(refusal), targetId, detail: { code, message } };
 }
 
 function progressLine(

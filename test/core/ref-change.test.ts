@@ -151,3 +151,19 @@ t.test('a change that a crash cut off is in history under its own name', async (
   t.match(history(repo), [{ action: 'repo undo', ref: main, old: one, new: two }]);
   t.equal(await house.git(repo, 'rev-parse', `${archivePrefix}${one}`), one);
 });
+
+t.test(
+  'what was decided under the locks is not asked again once the refs have moved',
+  async (t) => {
+    const { repo, one, two } = await scene('decided');
+    const stillMay = async () => {
+      throw new Error('asked again');
+    };
+
+    const by = { ...actor(), stillMay };
+    t.match(await change(repo, [{ ref: main, old: one, new: two }], { by }), [
+      { refused: undefined },
+    ]);
+    t.match(history(repo), [{ ref: main, old: one, new: two }]);
+  },
+);

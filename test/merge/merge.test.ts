@@ -305,3 +305,37 @@ t.test('history, record and events tell of a merge by its own name', async (t) =
   });
   t.notMatch(last.old, zero);
 });
+
+t.test('S13 the rules of a push hold for a merge, and a refusal leaves nothing', async (t) => {
+  const scene = await Scene.open(world, 'ruled');
+  const { name } = scene;
+  const { main } = await scene.diverge({ b: 'ours\n' }, { c: 'theirs\n' });
+  await house.admin.ssh(`repo rules add ${name} main --deny update`);
+  await scene.git('push', '-q', 'origin', `${main}:refs/heads/other`);
+  const before = scene.files();
+
+  for (const mode of ['merge', 'squash', 'rebase', 'merge --dry-run'])
+    t.match(
+      await ana.ssh(`merge ${name} topic --mode ${mode}`),
+      refused(
+        4,
+        /^cpm: main: update refused by rule 1 of acme\/ruled \(no update\)/,
+        /have it merged/,
+      ),
+      mode,
+    );
+  t.match(await scene.tries('push', '-q', '-o', 'merge=main', 'origin', 'topic:again'), {
+    status: 0,
+    stderr: /^remote: not merged: main: update refused by rule 1 of acme\/ruled/m,
+  });
+  t.equal(await scene.onServer('refs/heads/main'), main);
+  t.strictSame(scene.files(), before);
+
+  await house.admin.ssh(`repo rules add ${name} other --require signed`);
+  t.match(
+    await ana.ssh(`merge ${name} topic --into other`),
+    refused(4, /^cpm: other: .* refused by rule 2 of acme\/ruled \(signed commits only\)/),
+  );
+  t.equal(await scene.onServer('refs/heads/other'), main);
+  t.strictSame(scene.files(), before);
+});

@@ -125,7 +125,7 @@ t.test('a deploy key merges where it may write, and nowhere else', async (t) => 
   t.equal(await scene.onServer('refs/heads/ci/all'), oid);
   t.match(await push('main', 'ci/one:ci/two'), {
     status: 0,
-    stderr: /remote: not merged: "main": this deploy key writes only ci\/\*/,
+    stderr: /remote: not merged: main: this deploy key writes only ci\/\*/,
   });
   t.equal(await scene.onServer('refs/heads/main'), scene.base);
 });

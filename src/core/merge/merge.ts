@@ -172,8 +172,8 @@ async function move(
     });
     if (done?.refused !== undefined) {
       const { refused, hint } = done;
-      const more = { aboutId: repo.id, ...(hint === undefined ? {} : { hint }) };
-      throw new UserError('denied', `${quoted(target)}: ${refused}`, more);
+      const more = { ...(hint === undefined ? {} : { hint }), aboutId: repo.id };
+      throw new UserError('denied', `${target}: ${refused}`, more);
     }
   } catch (error) {
     const moved = error instanceof UserError && error.code === 'conflict';
