@@ -22,6 +22,7 @@ import {
 import { inUse, leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
 import type { OpenDoor } from './core/sessions.ts';
+import { Clock } from './doors/clock.ts';
 import { addressText } from './doors/local/announce.ts';
 import { type LocalDoor, openLocalDoor } from './doors/local/server.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
@@ -104,6 +105,8 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     keepMs: () => core.config.values['audit.keep'],
   });
   await auditClock.start();
+  const clock = new Clock(core, run, log);
+  clock.start();
   const ssh = await openSsh(core, log);
   const addresses = await listenAll(ssh, config.values.listen, warn);
   core.setPort(addresses[0]?.port ?? 0);
@@ -124,6 +127,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
       );
       await Promise.all([ssh.close(graceMs), local.close(graceMs)]);
       for (const unregister of closed) unregister();
+      await clock.stop();
       await auditClock.stop();
       await core.close();
       await leaveHouse(config.dataDir, lock);

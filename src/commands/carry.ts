@@ -176,7 +176,7 @@ export function needsOf(
   if ((first === undefined) === (all !== true)) {
     throw new UserError('usage', `${direction} takes either REPO… or --all`);
   }
-  return { need: first === undefined ? 'site-admin' : 'signed-in' } as const;
+  return { need: first === undefined ? 'site-admin' : 'account' } as const;
 }
 
 /** All that is shared with a server. */

@@ -139,6 +139,8 @@ export interface Command {
   readonly unlisted: boolean;
   /** Looks at the arguments together, as a format looks at one: before rights, and without a look-up. @throws UserError `usage` */
   check?(args: Readonly<Record<string, unknown>>): void;
+  /** The command that some arguments make of it: one that reads may have a form that changes something. */
+  instead?(args: Readonly<Record<string, unknown>>): Command | undefined;
   /** What must be allowed, from the arguments alone. */
   needs(args: Readonly<Record<string, unknown>>): Ask;
   /** What it is about, for the record. */
@@ -171,6 +173,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   asks?: boolean;
   unlisted?: boolean;
   check?(args: Args<A, R>): void;
+  instead?(args: Args<A, R>): Command | undefined;
   needs(args: Args<A, R>): Ask;
   target?(args: Args<A, R>): string | undefined;
   run(context: Context, args: Args<A, R>): Promise<T>;

@@ -47,7 +47,6 @@ export const later: readonly string[] = [
   'servers sync',
   'service',
   'shell',
-  'repo maintain',
   'sshkey deploy',
   'sshkey fetch',
 ];
@@ -55,7 +54,6 @@ export const later: readonly string[] = [
 /** Flags of commands that are there already, answered likewise. */
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
   list: ['server'],
-  'repo access list': ['effective'],
   serve: ['takeover'],
 };
 

@@ -191,7 +191,8 @@ const set = command({
   required: ['org'],
   answer: changedWithKeys,
   changes: true,
-  check: ({ org: _, ...settings }) => checkNotEmpty('org set', settings),
+  check: ({ org: _, ...settings }) =>
+    checkNotEmpty('org set', settings, '--description or --member-right'),
   needs: (args) => ({ need: 'org', org: args.org, role: 'admin' }),
   target: (args) => args.org,
   run: async (context, { description, 'member-right': memberRight }) => {

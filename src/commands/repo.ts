@@ -4,6 +4,7 @@ import { type Grantable, grantable, type Right } from '../model/right.ts';
 import { changed, object, present, string } from './answers.ts';
 import { type Context, command, list } from './command.ts';
 import { changedWithKeys, giveRight, refuseAdminKey, tellingOrphans } from './deploy-keys.ts';
+import { effectiveRows } from './effective.ts';
 import { checkNotEmpty } from './usage.ts';
 
 const repo = { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } as const;
@@ -27,7 +28,8 @@ const set = command({
   required: ['repo'],
   answer: changed,
   changes: true,
-  check: ({ repo: _, ...settings }) => checkNotEmpty('repo set', settings),
+  check: ({ repo: _, ...settings }) =>
+    checkNotEmpty('repo set', settings, '--description, --visibility or --default-branch'),
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin', alive: true }),
   target: (args) => args.repo,
   run: async ({ core, by, granted }, args) => {
@@ -51,15 +53,21 @@ const set = command({
 const accessList = list({
   words: 'repo access list',
   summary: 'Who has been granted what on a repository',
-  examples: ['repo access list acme/app'],
-  args: { repo },
+  examples: ['repo access list acme/app', 'repo access list acme/app --effective'],
+  args: {
+    repo,
+    effective: { type: 'boolean', description: 'everybody who may, by whatever gives it' },
+  },
   positions: ['repo'],
   required: ['repo'],
   row: object({ who: string, right: string, via: string }),
   columns: ['WHO', 'RIGHT', 'VIA'],
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
   target: (args) => args.repo,
-  run: async ({ core, granted }) => accessRows(core, present(granted.repo)),
+  run: async ({ core, granted }, { effective }) => {
+    const found = present(granted.repo);
+    return effective === true ? effectiveRows(core, found) : accessRows(core, found);
+  },
   cells: (row) => [row.who, row.right, row.via],
 });
 

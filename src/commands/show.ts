@@ -1,9 +1,11 @@
+import type { Core } from '../core/core.ts';
 import { syncStates } from '../core/peering/state.ts';
 import { parseRepoPath } from '../model/repo.ts';
 import { reaches } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
 import { allRefs } from '../programs/refs.ts';
 import { sizeOfTree } from '../programs/size.ts';
+import { bytesApart } from '../programs/tips.ts';
 import type { Repository } from '../store/repositories.ts';
 import {
   array,
@@ -41,6 +43,8 @@ export const show = command({
       size_bytes: integer,
       refs: array(object({ name: string, oid: string })),
       archived_tips: integer,
+      archive_bytes: integer,
+      trash_bytes: integer,
       updated_at: time,
       clone_url: string,
       sync: array(
@@ -81,6 +85,12 @@ export const show = command({
       size_bytes: await sizeOfTree(directory),
       refs: refs.filter(({ name }) => !name.startsWith('refs/cpm/')),
       archived_tips: archive.length,
+      archive_bytes: await bytesApart(core.git, directory, {
+        oids: archive.map(({ oid }) => oid),
+        kept: refs.filter(({ name }) => !name.startsWith('refs/cpm/')).map(({ oid }) => oid),
+      }),
+      // What had this name before is for those whose it is.
+      trash_bytes: reaches(right, 'owner') ? await bytesInTrash(core, repo) : 0,
       updated_at: repo.updatedAt,
       clone_url: core.cloneUrl(repo.fullName),
       sync: await syncStates(core, repo),
@@ -118,4 +128,10 @@ async function forAdmins(core: Context['core'], repo: Repository) {
       ...boundRow(binding),
     })),
   };
+}
+
+/** What the repositories take that had this name and are in the trash. */
+async function bytesInTrash(core: Core, { namespaceId, name }: Repository): Promise<number> {
+  const trashed = await core.store.trash.named(namespaceId, name);
+  return trashed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }

@@ -1,7 +1,16 @@
 import { measureSpace } from '../core/space.ts';
 import { headName } from '../model/audit-head.ts';
 import { sizeText } from '../model/units.ts';
-import { array, boolean, integer, maybeInteger, maybeTime, object, string } from './answers.ts';
+import {
+  array,
+  boolean,
+  integer,
+  maybe,
+  maybeInteger,
+  maybeTime,
+  object,
+  string,
+} from './answers.ts';
 import { command } from './command.ts';
 import { cpmVersion } from './version.ts';
 
@@ -25,6 +34,7 @@ export const status = command({
     users: integer,
     database_bytes: integer,
     disk_free_bytes: integer,
+    maintenance: object({ running: maybe, last: maybe, last_at: maybeTime }),
     audit_head: string,
     audit_signed: object({ head: { type: ['string', 'null'] }, at: maybeTime }),
   }),
@@ -51,6 +61,11 @@ export const status = command({
       users: await store.users.count(),
       database_bytes: space.databaseBytes,
       disk_free_bytes: space.freeBytes,
+      maintenance: {
+        running: core.housekeeping.state.running ?? null,
+        last: core.housekeeping.state.last?.repo ?? null,
+        last_at: core.housekeeping.state.last?.at ?? null,
+      },
       audit_head: headName(await core.audit.head()),
       audit_signed: {
         head: signed === undefined ? null : headName(signed),
@@ -67,6 +82,7 @@ export const status = command({
       `  ${now.connections} connections, ${now.requests} requests, ${now.queue} of them waiting`,
       `  ${now.repositories} repositories, ${now.users} users`,
       `  database ${sizeText(now.database_bytes)}, disk free ${sizeText(now.disk_free_bytes)}`,
+      `  maintenance: ${maintenanceText(now.maintenance)}`,
       `  audit head ${now.audit_head}`,
       `  signed at ${now.audit_signed.at ?? 'no time so far'}`,
     ].join('\n'),
@@ -76,4 +92,13 @@ function durationText(seconds: number): string {
   const days = Math.floor(seconds / 86_400);
   const clock = new Date(seconds * 1000).toISOString().slice(11, 19);
   return days === 0 ? clock : `${days} d ${clock}`;
+}
+
+function maintenanceText(now: {
+  running: string | null;
+  last: string | null;
+  last_at: string | null;
+}) {
+  if (now.running !== null) return `${now.running} is being packed`;
+  return now.last === null ? 'nothing so far' : `${now.last} was packed at ${now.last_at}`;
 }

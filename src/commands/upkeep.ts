@@ -3,6 +3,7 @@ import type { Core } from '../core/core.ts';
 import { verifyRepository } from '../core/verify.ts';
 import { UserError } from '../model/errors.ts';
 import { parseRepoPath, type RepoPath } from '../model/repo.ts';
+import type { Stock } from '../programs/tidy.ts';
 import { array, boolean, integer, object, present, string } from './answers.ts';
 import { command } from './command.ts';
 
@@ -49,6 +50,55 @@ const verify = command({
     });
   },
 });
+
+const stock = object({ loose_objects: integer, packs: integer, loose_refs: integer });
+
+const maintain = command({
+  words: 'repo maintain',
+  summary: 'Pack a repository now, and let archived values go whose time is over',
+  examples: ['repo maintain acme/app'],
+  args: { repo },
+  positions: ['repo'],
+  required: ['repo'],
+  answer: object({
+    changed: boolean,
+    name: string,
+    before: stock,
+    after: stock,
+    expired_tips: integer,
+    duration_ms: integer,
+  }),
+  changes: true,
+  needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
+  target: (args) => args.repo,
+  run: async ({ core, by, granted, signal, progress, staySilent }) => {
+    const found = present(granted.repo);
+    const begun = performance.now();
+    staySilent();
+    const done = await core.housekeeping.maintain(found, by, { signal, progress });
+    return {
+      changed: true,
+      name: found.fullName,
+      before: stockOf(done.before),
+      after: stockOf(done.after),
+      expired_tips: done.expiredTips,
+      duration_ms: Math.round(performance.now() - begun),
+    };
+  },
+  text: ({ name, before, after, expired_tips }) =>
+    [
+      `${name} is packed: ${stockText(before)} before, ${stockText(after)} now.`,
+      ...(expired_tips > 0 ? [`${expired_tips} archived values were let go.`] : []),
+    ].join('\n'),
+});
+
+function stockOf({ looseObjects, packs, looseRefs }: Stock) {
+  return { loose_objects: looseObjects, packs, loose_refs: looseRefs };
+}
+
+function stockText({ loose_objects, packs, loose_refs }: ReturnType<typeof stockOf>): string {
+  return `${loose_objects} loose objects, ${packs} packs, ${loose_refs} loose refs`;
+}
 
 const adopt = command({
   words: 'repo adopt',
@@ -117,4 +167,4 @@ async function strayOf(core: Core, path: RepoPath): Promise<StrayName> {
   });
 }
 
-export const upkeepCommands = [verify, adopt];
+export const upkeepCommands = [verify, maintain, adopt];

@@ -5,13 +5,16 @@ import type { ArgSchema, Command } from './command.ts';
  * Refuses a command that changes settings and is given none.
  *
  * @param settings - its flags, as far as they were given
+ * @param flags - their names, for the hint
  * @throws UserError `usage`
  */
-export function checkNotEmpty(words: string, settings: Readonly<Record<string, unknown>>): void {
+export function checkNotEmpty(
+  words: string,
+  settings: Readonly<Record<string, unknown>>,
+  flags: string,
+): void {
   if (Object.values(settings).some((value) => value !== undefined)) return;
-  throw new UserError('usage', `${words}: what is to be changed?`, {
-    hint: `see its flags with: help ${words}`,
-  });
+  throw new UserError('usage', `${words}: what is to be changed?`, { hint: `give ${flags}` });
 }
 
 /** `user add NAME [--key FILE] [--admin]` */

@@ -81,7 +81,7 @@ export async function openCore(
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
   const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
-  const renames = new Renames({ store, repos, locks, room, dataDir, log });
+  const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
   await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
   const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);

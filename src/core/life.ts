@@ -2,6 +2,7 @@ import type { Config } from '../config.ts';
 import type { Git } from '../programs/git.ts';
 import type { Store } from '../store/store.ts';
 import { Adoption } from './adopt.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { Imports } from './imports.ts';
 import type { Locks } from './locks.ts';
 import type { Repos } from './repos.ts';
@@ -26,6 +27,7 @@ export interface Life {
   readonly trash: TrashCan;
   readonly imports: Imports;
   readonly adoption: Adoption;
+  readonly housekeeping: Housekeeping;
 }
 
 export function openLife(parts: LifeParts): Life {
@@ -34,5 +36,6 @@ export function openLife(parts: LifeParts): Life {
     trash: new TrashCan(parts),
     imports: new Imports({ ...parts, packSizeBytes }),
     adoption: new Adoption(parts),
+    housekeeping: new Housekeeping(parts),
   };
 }

@@ -13,6 +13,8 @@ interface Lock {
   shared: number;
   exclusive: boolean;
   readonly waiting: Waiter[];
+  /** What sharers do once somebody wants it alone. */
+  readonly giveWay: Set<() => void>;
 }
 
 /**
@@ -33,6 +35,25 @@ export class Locks {
   /** @returns the function that lets go of it. @throws UserError when the signal ends the wait: its reason, if it has one */
   async shared(id: string, signal: AbortSignal): Promise<() => void> {
     return this.#take(id, false, signal);
+  }
+
+  /**
+   * As `shared`, for what can wait: it is told when somebody wants it alone.
+   *
+   * @param giveWay - is to end soon what is done with it
+   */
+  async sharedUntilWanted(
+    id: string,
+    signal: AbortSignal,
+    giveWay: () => void,
+  ): Promise<() => void> {
+    const release = await this.#take(id, false, signal);
+    const lock = this.#of(id);
+    lock.giveWay.add(giveWay);
+    return () => {
+      lock.giveWay.delete(giveWay);
+      release();
+    };
   }
 
   /**
@@ -88,7 +109,7 @@ export class Locks {
   #of(id: string): Lock {
     const held = this.#locks.get(id);
     if (held !== undefined) return held;
-    const lock: Lock = { shared: 0, exclusive: false, waiting: [] };
+    const lock: Lock = { shared: 0, exclusive: false, waiting: [], giveWay: new Set() };
     this.#locks.set(id, lock);
     return lock;
   }
@@ -117,6 +138,7 @@ export class Locks {
       };
       signal.addEventListener('abort', abort, { once: true });
       lock.waiting.push(waiter);
+      if (exclusive) for (const giveWay of lock.giveWay) giveWay();
       this.#wake(id, lock);
     });
     return this.#release(id, lock, exclusive);

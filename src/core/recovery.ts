@@ -11,6 +11,7 @@ import type { Actor } from '../store/changes.ts';
 import type { JournaledPush } from '../store/pushes.ts';
 import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
+import { settlePurges } from './purge.ts';
 import { takeBack } from './push-request.ts';
 import type { Renames } from './renames.ts';
 import { carriedOut, type SettleParts, settleRefs } from './settle.ts';
@@ -49,6 +50,9 @@ export async function recover(
     await trash.settle();
     await repos.settleHeads();
   }
+  await settlePurges(parts, (repo, error) => {
+    log.error({ err: error, repo }, 'a purge that was cut off is not at its end');
+  });
   const interrupted = await audit.closeInterrupted((row) => repositoryOf(store, row));
   if (children + moves + pushes.length + interrupted > 0) {
     log.warn({ children, moves, pushes: pushes.length, interrupted }, 'cleaned up after a crash');

@@ -10,6 +10,7 @@ import type { Locks } from './locks.ts';
 import { holdNamespaces, movedMeanwhile, namespaceLock } from './namespaces.ts';
 import { type Repos, readId } from './repos.ts';
 import type { Room } from './room.ts';
+import type { Sizes } from './sizes.ts';
 
 /** How long a rename of a namespace waits for what runs in all its repositories together (S11). */
 const waitMs = 30_000;
@@ -20,6 +21,7 @@ export interface RenameParts {
   readonly repos: Repos;
   readonly locks: Locks;
   readonly room: Room;
+  readonly sizes: Sizes;
   readonly dataDir: string;
   readonly log: Log;
 }
@@ -76,10 +78,12 @@ export class Renames {
    *   repositories for 30 s
    */
   async owner(owner: Owner, name: string, by: Actor): Promise<boolean> {
-    const { store } = this.#parts;
+    const { store, sizes } = this.#parts;
     if (owner.name === name) return false;
     const release = await this.#holdAll(owner);
     try {
+      // A measurement that waits would look where it was before.
+      await sizes.flush();
       const move: Move = { kind: 'namespace', subjectId: owner.id, from: owner.name, to: name };
       await this.#journaled(move, by, () =>
         store.moves.renameOwner(owner, name, by, () => this.#moveNamespace(move)),
@@ -93,17 +97,7 @@ export class Renames {
   /** Puts every directory where its row says: a crash came between the two. */
   async settle(): Promise<number> {
     const moves = await this.#parts.store.moves.unfinished();
-    for (const move of moves) {
-      try {
-        await this.#follow(move);
-      } catch (error) {
-        // One that can't be moved keeps its place in the journal, and nobody from the others.
-        this.#parts.log.error(
-          { err: error, ...move },
-          'a move that a crash cut off is not settled',
-        );
-      }
-    }
+    for (const move of moves) await this.#settleOne(move);
     return moves.length;
   }
 
@@ -113,8 +107,17 @@ export class Renames {
     try {
       await work();
     } catch (error) {
-      await this.#follow(move);
+      await this.#settleOne(move);
       throw error;
+    }
+  }
+
+  async #settleOne(move: Move): Promise<void> {
+    try {
+      await this.#follow(move);
+    } catch (error) {
+      // One that can't be moved keeps its place in the journal, and nobody from the others.
+      this.#parts.log.error({ err: error, ...move }, 'a move that was cut off is not settled');
     }
   }
 

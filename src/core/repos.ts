@@ -129,6 +129,15 @@ export class Repos {
     return this.#inPlace(repo, await this.share(repo, signal));
   }
 
+  /** As `hold`, for what can wait. @param giveWay - is told when somebody wants the repository alone */
+  async holdUntilWanted(
+    repo: Repository,
+    signal: AbortSignal,
+    giveWay: () => void,
+  ): Promise<() => void> {
+    return this.#inPlace(repo, await this.#locks.sharedUntilWanted(repo.id, signal, giveWay));
+  }
+
   /**
    * Has the repository to itself.
    *

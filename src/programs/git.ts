@@ -18,6 +18,8 @@ export interface GitStart {
   /** The client's `GIT_PROTOCOL`; dropped unless it is well-formed. */
   readonly protocol?: string | undefined;
   readonly config?: GitConfig;
+  /** Leaves processor and disk to others first. */
+  readonly gently?: boolean;
   /** An object directory of its own that this git writes to; what it does not find there it reads from `cwd`'s. */
   readonly scratch?: string | undefined;
   /** Lets its hooks talk over two pipes more; more variables for them. @see hooks.ts */
@@ -113,7 +115,7 @@ export async function openGit(settings: GitSettings): Promise<Git> {
     version,
     start: (args, options) =>
       start({
-        argv: ['git', ...args],
+        argv: options.gently === true ? ['nice', '-n', '10', 'git', ...args] : ['git', ...args],
         cwd: options.cwd,
         env: env(options),
         talks: options.hooks !== undefined,

@@ -1,5 +1,7 @@
+import { UserError } from '../model/errors.ts';
 import { isOid } from '../model/oid.ts';
 import type { Git } from './git.ts';
+import { TooMuchOutput } from './run.ts';
 import type { Scratch } from './scratch.ts';
 
 /** A path on which two sides can't be brought together. */
@@ -15,11 +17,15 @@ export type MergedTree =
   | { readonly tree: string; readonly conflicts?: undefined }
   | { readonly tree?: undefined; readonly conflicts: readonly Conflict[] };
 
+/** Room for the conflicts of some ten thousand paths. */
+const listBytes = 8 * 1024 * 1024;
+
 /**
  * Merges two commits as `git merge` does, without a work tree.
  *
  * @returns the tree, which lies in the scratch object directory; or the conflicts, by path
- * @throws Error when git fails, as for commits that have no ancestor in common; the signal's reason
+ * @throws UserError `conflict` when there are too many to tell; Error when git fails, as for commits that have no
+ *   ancestor in common; the signal's reason
  */
 export async function mergeTrees(
   git: Git,
@@ -27,13 +33,16 @@ export async function mergeTrees(
   { ours, theirs }: { readonly ours: string; readonly theirs: string },
 ): Promise<MergedTree> {
   const args = ['merge-tree', '--write-tree', '-z', '--messages', ours, theirs];
-  const { status, stdout, stderr } = await git.run(args, {
-    cwd: directory,
-    scratch: path,
-    config: { 'core.fsync': 'none' },
-    maxBytes: 64 * 1024 * 1024,
-    signal,
-  });
+  const config = { 'core.fsync': 'none' };
+  const { status, stdout, stderr } = await git
+    .run(args, { cwd: directory, scratch: path, config, maxBytes: listBytes, signal })
+    .catch((error) => {
+      if (!(error instanceof TooMuchOutput)) throw error;
+      throw new UserError('conflict', 'the two conflict in more paths than can be told', {
+        hint: 'merge them on your machine',
+        cause: error,
+      });
+    });
   const tree = stdout.toString('latin1', 0, 40);
   // A commit that is missing ends with status 1 too, but without a tree.
   if (status === 0 && isOid(tree)) return { tree };

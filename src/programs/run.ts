@@ -134,12 +134,16 @@ export interface CollectOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A short command that was not short. */
+export class TooMuchOutput extends Error {}
+
 const stderrBytes = 64 * 1024;
 
 /**
  * Runs a short command to its end and keeps what it wrote. A non-zero status is an answer, not an error.
  *
- * @throws Error when it writes more than `maxBytes` or takes longer than `timeoutMs`; the signal's reason on abort
+ * @throws TooMuchOutput when it writes more than `maxBytes`; Error when it takes longer than `timeoutMs`; the signal's
+ *   reason on abort
  */
 export async function collect(command: Start, options: CollectOptions = {}): Promise<Collected> {
   const { input = '', maxBytes = 16 * 1024 * 1024, timeoutMs, signal } = options;
@@ -162,7 +166,7 @@ export async function collect(command: Start, options: CollectOptions = {}): Pro
     const [exit, stdout, stderr] = await Promise.all([
       child.exited,
       readUpTo(child.stdout, maxBytes, () => {
-        fail(new Error(`${name} wrote more than ${maxBytes} bytes`));
+        fail(new TooMuchOutput(`${name} wrote more than ${maxBytes} bytes`));
       }),
       readUpTo(child.stderr, stderrBytes, () => undefined),
     ]);

@@ -152,6 +152,25 @@ export async function updateRefs(
   );
 }
 
+/**
+ * What objects take on disk that some oids lead to and others don't.
+ *
+ * @throws Error when git fails
+ */
+export async function bytesApart(
+  git: Git,
+  directory: string,
+  { oids, kept }: { readonly oids: readonly string[]; readonly kept: readonly string[] },
+): Promise<number> {
+  if (oids.length === 0) return 0;
+  const { status, stdout, stderr } = await git.run(
+    ['rev-list', '--objects', '--disk-usage', '--ignore-missing', '--stdin'],
+    { cwd: directory, input: lines([...oids, ...kept.map((oid) => `^${oid}`)]) },
+  );
+  if (status !== 0) throw new Error(`git rev-list ended with ${status}: ${stderr}`);
+  return Number(stdout.toString().trim());
+}
+
 function lines(texts: readonly string[]): string {
   return texts.map((text) => `${text}\n`).join('');
 }

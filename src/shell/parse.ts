@@ -54,9 +54,10 @@ export function parse(words: readonly string[], tree: Tree, remote: boolean): Pa
     return { globals, command: found?.command, args: {}, topic, habit };
   }
   if (found === undefined) throw unknown(spelled, tree);
-  const { command, rest } = found;
-  const later = tree.laterFlags[command.words] ?? [];
-  const args = bind(command, { given: together(given, flags), rest, remote, later });
+  const { command: named, rest } = found;
+  const later = tree.laterFlags[named.words] ?? [];
+  const args = bind(named, { given: together(given, flags), rest, remote, later });
+  const command = named.instead?.(args) ?? named;
   if (globals.dryRun && !command.changes) {
     throw new UserError('usage', `${command.words} changes nothing: --dry-run makes no sense`);
   }

@@ -37,13 +37,8 @@ export async function runCommand(
   }
   const granted = await core.access.authorize(request.principal, command.needs(args));
   const { stdio, terminal } = request;
-  const notes: string[] = [];
+  const notes = newNames(granted, command.changes);
   const detail: Record<string, unknown> = {};
-  if (granted.repo !== undefined && granted.calledBefore !== undefined) {
-    const { fullName } = granted.repo;
-    if (command.changes) throw calledOtherwise(granted.calledBefore, fullName);
-    notes.push(newName(granted.calledBefore, fullName));
-  }
   const line = progressLine(request, globals);
   const context: Context = {
     core,
@@ -73,11 +68,7 @@ export async function runCommand(
   const { aborted, reason } = request.signal;
   if (aborted && !command.changes && reason instanceof UserError) throw reason;
   if (globals.verbose) notes.push(`decided: ${granted.decision.why}`);
-  if (habit !== undefined && terminal !== undefined) notes.push(`in cpm's words: ${habit}`);
-  // The greeting says it by itself, and scripts are told by git alone.
-  const warned = terminal !== undefined && command.words !== '';
-  const warning = warned ? await keyWarning(core, request.principal) : undefined;
-  if (warning !== undefined) notes.push(warning);
+  if (terminal !== undefined) notes.push(...(await remarks(core, request, { command, habit })));
   if (globals.dryRun) notes.push('dry run: nothing was changed');
   if (!globals.quiet && notes.length > 0) await send(stdio.stderr, `${notes.join('\n')}\n`);
   const { repo, org, user } = granted;
@@ -91,6 +82,13 @@ export async function runCommand(
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** What to tell of an old name that was asked by. @throws UserError `denied` when something is to be changed by it */
+function newNames({ repo, calledBefore }: Granted, changes: boolean): string[] {
+  if (repo === undefined || calledBefore === undefined) return [];
+  if (changes) throw calledOtherwise(calledBefore, repo.fullName);
+  return [newName(calledBefore, repo.fullName)];
 }
 
 /** Who writes what a command changes. @param decide - decides anew */
@@ -147,6 +145,18 @@ function checkSame(before: Granted, now: Granted): void {
       hint: 'look again, then repeat',
     });
   }
+}
+
+/** What a person at a terminal is told besides; scripts are told by git alone of a key that ends. */
+async function remarks(
+  core: Core,
+  { principal }: Request,
+  { command, habit }: Pick<Extract<Resolved, { kind: 'command' }>, 'command' | 'habit'>,
+): Promise<readonly string[]> {
+  // The greeting says it by itself.
+  const warning = command.words === '' ? undefined : await keyWarning(core, principal);
+  const words = habit === undefined ? [] : [`in cpm's words: ${habit}`];
+  return warning === undefined ? words : [...words, warning];
 }
 
 /** The id of what a command created. */

@@ -42,9 +42,12 @@ export class Moves {
 
   /** Durable before the directory moves, so that a crash leaves nobody to guess where it is. */
   async begin({ subjectId, kind, from, to }: Move): Promise<void> {
+    const row = { subject_id: subjectId, kind, from_path: from, to_path: to };
     await this.#db
       .insertInto('move_journal')
-      .values({ subject_id: subjectId, kind, from_path: from, to_path: to })
+      .values(row)
+      // One that could not be settled: its directory has been found in its place since.
+      .onConflict((on) => on.column('subject_id').doUpdateSet(row))
       .execute();
   }
 

@@ -77,6 +77,12 @@ export async function releaseName({ trx }: Write, name: string): Promise<boolean
   }
   if (held === undefined) return false;
   await trx.deleteFrom('namespace').where('name', '=', name).execute();
+  // Nothing of the former owner's is to stand in the way of the next one.
+  await trx
+    .deleteFrom('alias')
+    .where('path', '>', `${name}/`)
+    .where('path', '<', `${name}0`)
+    .execute();
   return true;
 }
 

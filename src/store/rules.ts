@@ -148,8 +148,14 @@ async function exceptionsOn(
     .leftJoin('team', 'team.id', 'ref_rule_allow.who_id')
     .leftJoin('org as parent', 'parent.id', 'team.org_id')
     .leftJoin('ssh_key', 'ssh_key.id', 'ref_rule_allow.who_id')
+    .leftJoin('server', 'server.id', 'ref_rule_allow.who_id')
     .select(['on_id', 'number', 'who_kind', 'who_id', 'user.name as user', 'org.name as org'])
-    .select(['team.name as team', 'parent.name as parent', 'ssh_key.fingerprint as key'])
+    .select([
+      'team.name as team',
+      'parent.name as parent',
+      'ssh_key.fingerprint as key',
+      'server.name as server',
+    ])
     .where('on_id', 'in', ids)
     .execute();
   const found = new Map<string, RuleWho[]>();
@@ -160,7 +166,7 @@ async function exceptionsOn(
       team: row.team && `team:${row.parent}/${row.team}`,
       key: row.key && `key:${row.key}`,
       right: `right:${row.who_id}`,
-      server: `server:${row.who_id}`,
+      server: row.server && `server:${row.server}`,
     }[row.who_kind];
     const place = `${row.on_id} ${row.number}`;
     const held = found.get(place) ?? [];

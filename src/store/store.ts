@@ -12,6 +12,7 @@ import { Moves } from './moves.ts';
 import { Names } from './names.ts';
 import { Orgs } from './orgs.ts';
 import { Paths } from './paths.ts';
+import { Purges } from './purges.ts';
 import { Pushes } from './pushes.ts';
 import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
@@ -46,6 +47,7 @@ export interface Store {
   readonly access: Access;
   readonly pushes: Pushes;
   readonly history: RefHistory;
+  readonly purges: Purges;
   readonly rules: RefRules;
   readonly audit: AuditLog;
   readonly auditHeads: AuditHeads;
@@ -84,6 +86,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     access: new Access(db),
     pushes: new Pushes(db),
     history: new RefHistory(db),
+    purges: new Purges(db),
     rules: new RefRules(db),
     audit: new AuditLog(db),
     auditHeads: new AuditHeads(db),

@@ -6,6 +6,7 @@ import { must, run } from '../support/process.ts';
 import { big, type Case, cases, pushAll } from './cases.ts';
 import { full, generatedRepository, small } from './generate.ts';
 import { measure, residentMb, type Sample, spread } from './measure.ts';
+import { people } from './people.ts';
 import { algorithms, type Side, type Sides, startSides } from './side.ts';
 
 const { values } = parseArgs({
@@ -129,7 +130,9 @@ async function bench(closing: (() => unknown)[]): Promise<void> {
 
 const closing: (() => unknown)[] = [];
 try {
-  await bench(closing);
+  if (values.only === 'people') {
+    await people(print, values.small ? [10, 10_000] : [10, 10_000, 100_000, 1_000_000]);
+  } else await bench(closing);
 } catch (error) {
   print(`\n${error instanceof Error ? error.message : error}`);
   process.exitCode = 1;

@@ -4,6 +4,7 @@ import { anythingAtOnce, oneBranch, pushesAndClones, slowDisk } from './concurre
 import { inPushes } from './crash.ts';
 import { inCommands, inFirstStarts } from './crash-commands.ts';
 import { fuzzParsers, fuzzPort } from './fuzz.ts';
+import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
 
@@ -25,6 +26,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
   ['crash', 'twenty kills in each phase of a push', (t) => inPushes(t, 20)],
   ['crash', 'a kill at each place of each command', (t) => inCommands(t, 1)],
   ['crash', 'a kill at each place of a first start', (t) => inFirstStarts(t, 1)],
+  ['life', '1,000 steps of four clients, forty kills', (t) => life(t, { steps: 1000, kills: 40 })],
   ['fuzz', '12,000 texts for the parsers', (t) => fuzzParsers(t, { texts: 12_000 })],
   [
     'fuzz',
@@ -34,8 +36,8 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
   ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
   [
     'attack',
-    '100,000 failed sign-ins',
-    (t) => attack(t, { signIns: 100_000, addresses: 50, atOnce: 40, timed: true }),
+    '10,000 failed sign-ins',
+    (t) => attack(t, { signIns: 10_000, addresses: 50, atOnce: 40, timed: true }),
   ],
 ];
 

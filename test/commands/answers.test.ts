@@ -121,6 +121,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'org member remove acme ana'],
   ['ada', 'init acme/old'],
   ['ada', 'repo verify acme/old'],
+  ['ada', 'repo maintain acme/old'],
   ['ada', 'list --discover'],
   ['operator', 'repo adopt'],
   ['ada', 'repo delete acme/old --yes'],
@@ -158,6 +159,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'sshkey list --repo acme/app'],
   ['ada', 'repo access list acme/app'],
   ['ada', 'show acme/app'],
+  ['ada', 'repo access list acme/app --effective'],
   ['ada', `sshkey show ${robot.fingerprint}`],
   ['ana', `sshkey show ${key.fingerprint}`],
   ['ana', 'sshkey unused'],
@@ -284,7 +286,7 @@ const fields: Record<string, string> = {
 };
 /** Facts that answers have besides. */
 const besides: Record<string, string> = {
-  show: 'archived_tips clone_url grants keys',
+  show: 'archived_tips archive_bytes trash_bytes clone_url grants keys',
   'sshkey list': 'right refs',
   'repo history': 'purged',
   'audit list': 'door',

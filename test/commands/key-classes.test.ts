@@ -175,3 +175,39 @@ t.test(
     );
   },
 );
+
+t.test(
+  'test 10: keys stay with who or what was renamed; nobody gets them with the old name',
+  async (t) => {
+    const cy = await house.person('cy');
+    const robot = await machine('renamed-bot');
+    await done(ana.ssh('init ana/before'));
+    await done(
+      house.operator(`sshkey add ${robot.key.publicPath} --repo ana/before --right write`),
+    );
+    const key = `key:${robot.key.fingerprint}`;
+
+    await done(house.operator('user rename cy cyan'));
+    await done(ana.ssh('repo rename ana/before after'));
+
+    t.match(await cy.ssh('whoami'), { status: 0, stdout: /^cyan\n/ });
+    t.match(await asJson(house.operator('sshkey list --user cyan --json')), [{ owner: 'cyan' }]);
+    t.match(await house.operator('user add cy'), { status: 5 }, 'the name stays reserved');
+    t.match(await robot.git(['ls-remote', robot.url('ana/after')]), { status: 0 });
+    t.match(await robot.git(['ls-remote', robot.url('ana/before')]), { status: 0 }, 'reads follow');
+    const push = (repo: string) => robot.git(['push', robot.url(repo), 'main'], { cwd: work });
+    const late = await push('ana/before');
+    t.not(late.status, 0);
+    t.match(late.stderr, /ana\/after/, 'a push is told the new name');
+    t.match(await push('ana/after'), { status: 0 });
+    t.match(await asJson(ana.ssh('repo access list ana/after --json')), [{ who: key }]);
+    await done(house.operator('user release cy'));
+    await done(house.operator('user add cy'));
+    t.same(await asJson(house.operator('sshkey list --user cy --json')), []);
+    t.match(
+      await cy.ssh('whoami'),
+      { stdout: /^cyan\n/ },
+      'and the key is still the renamed one’s',
+    );
+  },
+);

@@ -113,7 +113,7 @@ for (const door of entrances) {
   });
 
   t.test(`${door.name}: what is not in this version says so`, async (t) => {
-    for (const line of ['list --server b', 'list --discover'])
+    for (const line of ['list --server b'])
       t.match(await door.run(words(line)), refused(2, /not in this version/), line);
   });
 }

@@ -92,7 +92,6 @@ for (const door of doors(house)) {
       ['org create git', 2, /reserved name/],
       ['org create', 2, /NAME is missing/],
       ['org', 2, /org: what about it\?/],
-      ['org rename a b', 2, /org rename: not in this version/],
     ];
     for (const [line, status, why] of cases)
       t.match(await door.run(words(line)), refused(status, why), line);

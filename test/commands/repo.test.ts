@@ -115,7 +115,6 @@ for (const door of doors(house)) {
       [`repo set ${repo}`, 2, /what is to be changed\?/],
       [`repo set ${repo} --default-branch refs/heads/x`, 2, /is not a branch name/],
       ['repo', 2, /repo: what about it\?/],
-      [`repo access list ${repo} --effective`, 2, /not in this version/],
     ];
     for (const [line, status, why] of cases)
       t.match(await door.run(words(line)), refused(status, why), line);

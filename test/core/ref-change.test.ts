@@ -152,6 +152,27 @@ t.test('a change that a crash cut off is in history under its own name', async (
   t.equal(await house.git(repo, 'rev-parse', `${archivePrefix}${one}`), one);
 });
 
+t.test('a purge that a crash cut off is carried on before anybody reads', async (t) => {
+  const { repo, one, two } = await scene('purge');
+  const leak = await house.commit(repo, 'leak', one);
+  await house.git(repo, 'update-ref', `${archivePrefix}${leak}`, leak);
+  await house.git(repo, 'update-ref', main, two);
+  await house.core.store.purges.begin({ repoId: repo.id, oid: leak }, [leak], actor());
+
+  await house.crash();
+
+  await t.rejects(house.git(repo, 'cat-file', '-e', leak));
+  t.equal(await house.git(repo, 'rev-parse', topic), one);
+  t.same(await house.core.store.purges.unfinished(), []);
+
+  await t.test('also when it was gone already, and not all that went with it', async (t) => {
+    const loose = await house.commit(repo, 'left over');
+    await house.core.store.purges.begin({ repoId: repo.id, oid: leak }, [], actor());
+    await house.crash();
+    await t.rejects(house.git(repo, 'cat-file', '-e', loose));
+    t.same(await house.core.store.purges.unfinished(), []);
+  });
+});
 t.test(
   'what was decided under the locks is not asked again once the refs have moved',
   async (t) => {

@@ -123,6 +123,12 @@ t.test('three teams on thirty repositories, and one CI key for all of them', asy
     { who: `key:${fingerprint}`, right: 'write', via: 'acme/r3' },
     { who: 'team:acme/front', right: 'write', via: 'acme/r3' },
   ]);
+  t.match(await asJson(bo.ssh('repo access list acme/r3 --effective --json')), [
+    { who: house.admin.name, right: 'owner', via: 'site admin' },
+    { who: 'bo', right: 'owner', via: 'owner of acme' },
+    { who: 'front-dev', right: 'write', via: 'write by a grant to team front' },
+    { who: `key:${fingerprint}`, right: 'write', via: 'deploy key' },
+  ]);
   t.match((await asJson(bo.ssh('show acme/r3 --json'))).keys, [
     { fingerprint, title: 'CI', state: 'active', right: 'write', refs: null },
   ]);

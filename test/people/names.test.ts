@@ -98,6 +98,7 @@ t.test(
       { changed: true },
       'its owner takes it back',
     );
+    t.match(await ana.ssh('repo alias add ana/apple app'), done);
     t.match(await asJson(ana, 'show anna/app'), { name: 'ana/app' });
     t.match(await asJson(admin, 'user rename ana anna'), { changed: true });
     t.match(await admin.ssh('user release anna'), refused(5, /in use by a user/));
@@ -106,6 +107,7 @@ t.test(
     t.match(await asJson(admin, 'user release ana'), { changed: true });
 
     t.match(await bo.ssh('show ana/app'), { status: 3 });
+    t.match(await asJson(admin, 'repo alias list'), [], 'an alias under the name is gone, too');
     const other = await house.person('ana2');
     t.match(await asJson(admin, 'user rename ana2 ana'), { changed: true });
     t.match(await asJson(other, 'list'), []);

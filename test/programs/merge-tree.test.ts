@@ -135,3 +135,23 @@ t.test('criss-cross histories merge by an ancestor made of both', async (t) => {
 t.test('a merge that git can not do is a fault, not a conflict', async (t) => {
   await t.rejects(merge('0'.repeat(40), 'HEAD'), /git merge-tree ended with 1?\d+/);
 });
+
+t.test('conflicts in more paths than anybody reads are told as one', async (t) => {
+  const many = (text: string) => `blob\nmark :1\ndata ${text.length}\n${text}\n`;
+  const long = 'p'.repeat(3000);
+  const files = Array.from({ length: 600 }, (_, at) => `M 100644 :1 ${at}/${long}\n`).join('');
+  const history = (ref: string, text: string, from: string) =>
+    `${many(text)}commit ${ref}\ncommitter bo <bo@x> 1 +0000\ndata 1\nx\n${from}${files}\n`;
+  const input = [
+    history('refs/heads/m0', 'base', ''),
+    history('refs/heads/m1', 'ours', 'from refs/heads/m0\n'),
+    'reset refs/heads/m2\nfrom refs/heads/m0\n\n',
+    history('refs/heads/m2', 'theirs', ''),
+  ].join('');
+  await must('git', ['fast-import', '--quiet'], { cwd, env, stdin: input });
+
+  await t.rejects(merge(await run('rev-parse', 'm1'), await run('rev-parse', 'm2')), {
+    code: 'conflict',
+    message: 'the two conflict in more paths than can be told',
+  });
+});

@@ -254,6 +254,25 @@ t.test(
   },
 );
 
+t.test('a rule can mean a deploy key, and a server only one that is registered', async (t) => {
+  const repo = await repository('robots');
+  const robot = await house.stranger('robot');
+  await admin.ssh(`sshkey add - --repo ${repo} --right write`, { stdin: robot.key.line });
+  await ana.ssh(`repo rules add ${repo} ci/* --allow key:${robot.key.fingerprint}`);
+  const push = async (who: typeof ana, ref: string) =>
+    porcelain((await who.git(['push', '--porcelain', who.url(repo), ref], { cwd: work })).stdout);
+
+  t.strictSame([...(await push(robot, 'main:refs/heads/ci/a')).values()], [undefined]);
+  t.match(
+    [...(await push(ana, 'main:refs/heads/ci/b')).values()],
+    [/creation refused by rule 1 of acme\/robots \(only key:SHA256:\S+ may write\)/],
+  );
+  t.match(
+    await ana.ssh(`repo rules add ${repo} x --deny force --allow server:nosuch`),
+    refused(3, /server:nosuch: no such server/, /servers list/),
+  );
+});
+
 t.test('user can names the rule that decides', async (t) => {
   const repo = await repository('can');
   await ana.ssh(`repo rules add ${repo} keep/* --deny force --allow bo`);

@@ -98,7 +98,7 @@ async function organize({ orgs, teams, users }: Store, { ada, bo }: People): Pro
 }
 
 async function host(store: Store, { ada, bo }: People): Promise<void> {
-  const { access, history, names, pushes, repositories, usage } = store;
+  const { access, history, names, purges, pushes, repositories, usage } = store;
   const namespace = await names.find('acme');
   if (namespace === undefined) throw new Error('a namespace was made and is not there');
   const id = crypto.randomUUID();
@@ -148,6 +148,11 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await history.last(app.id, ['refs/heads/main']);
   await history.values(app.id, '', 10);
   await history.valuesOf(app.id, ['refs/heads/main']);
+  const purge = { repoId: app.id, oid: oid(1) };
+  await purges.begin(purge, [oid(1)], actor());
+  await purges.isDone(purge);
+  await purges.unfinished();
+  await purges.finish(purge);
   await meetServers(store, app);
   await move(store, app, namespace);
   await tidy(store, app);

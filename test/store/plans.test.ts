@@ -26,6 +26,7 @@ const subjects = [
   'names',
   'orgs',
   'paths',
+  'purges',
   'pushes',
   'repositories',
   'serverLinks',
@@ -128,6 +129,11 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     in: 'from "move_journal"',
     step: 'SCAN move_journal',
     why: 'read at the start alone; holds what a crash cut off',
+  },
+  {
+    in: 'from "purge" where "done" = 0',
+    step: 'SCAN purge USING COVERING INDEX purge_begun',
+    why: 'read at the start alone, by an index that holds only those that were cut off',
   },
   {
     in: 'from "open_request"',

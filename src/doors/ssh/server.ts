@@ -3,6 +3,7 @@ import { UserError } from '../../model/errors.ts';
 import { Census, plainAddress } from './census.ts';
 import { Connection } from './connection.ts';
 import type { ListenAddress, SshDoor, SshDoorOptions } from './door.ts';
+import { Handshakes } from './handshakes.ts';
 import { refuseAtOnce } from './refusal.ts';
 import { loadHostIdentity } from './ssh2-internals.ts';
 import { Sweeper } from './sweeper.ts';
@@ -23,14 +24,16 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
   let refusals = 0;
   let onEmpty: (() => void) | undefined;
 
+  const handshakes = new Handshakes();
   const house = {
-    options,
+    options: noting(options, handshakes),
     identity,
     census,
     sweeper: new Sweeper(),
     closing: () => closing,
     gone: (connection: Connection) => {
       connections.delete(connection);
+      if (connection.owner === undefined) handshakes.failed();
       if (connections.size === 0) onEmpty?.();
     },
   };
@@ -39,8 +42,14 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
     const { remoteAddress } = socket;
     if (remoteAddress === undefined) return void socket.destroy();
     const address = plainAddress(remoteAddress);
-    const refusal = closing ?? census.refusal(address);
-    if (refusal === undefined) return void connections.add(new Connection(socket, address, house));
+    const full = census.refusal(address);
+    const freed = full !== undefined && handshakes.giveWay(address);
+    const refusal = closing ?? (freed ? census.refusal(address) : full);
+    if (refusal === undefined) {
+      const begin = () => void connections.add(new Connection(socket, address, house));
+      takeInTurn(socket, address, { census, handshakes, begin });
+      return;
+    }
     // Whoever floods the door gets no words.
     if (refusals >= mostRefusals) return void socket.destroy();
     refusals += 1;
@@ -61,23 +70,60 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
         if (connection.owner !== undefined && matches(connection.owner)) connection.end(why);
       }
     },
-    end: (id, why) => {
-      for (const connection of connections) {
-        if (connection.id === id) connection.end(why);
-        if (connection.id === id || connection.endRequest(id, why)) return true;
-      }
-      return false;
-    },
+    end: (id, why) => endOne(connections, id, why),
     connections: () => [...connections],
     counts: () => census.counts(),
     close: async (graceMs) => {
       closing = new UserError('unavailable', 'the server is stopping', { hint: 'try again soon' });
       for (const server of servers) server.close();
+      handshakes.stop();
       await drain(connections, { graceMs, why: closing }, (empty) => {
         onEmpty = empty;
       });
     },
   };
+}
+
+/** The door's options, with each sign-in noted besides. */
+function noting(options: SshDoorOptions, handshakes: Handshakes): SshDoorOptions {
+  return {
+    ...options,
+    signedIn: async (owner, address) => {
+      handshakes.signedIn(address);
+      await options.signedIn(owner, address);
+    },
+  };
+}
+
+function endOne(connections: Iterable<Connection>, id: string, why: UserError): boolean {
+  for (const connection of connections) {
+    if (connection.id === id) connection.end(why);
+    if (connection.id === id || connection.endRequest(id, why)) return true;
+  }
+  return false;
+}
+
+/** Who waits for a turn counts as one who signs in. */
+function takeInTurn(
+  socket: Socket,
+  address: string,
+  { census, handshakes, begin }: { census: Census; handshakes: Handshakes; begin: () => void },
+): void {
+  let waits = true;
+  const leave = (): void => {
+    if (!waits) return;
+    waits = false;
+    census.signInEnded(address);
+    census.leave(undefined);
+  };
+  census.arrive(address);
+  socket.once('close', leave);
+  const taken = (): void => {
+    leave();
+    socket.off('close', leave);
+    begin();
+  };
+  handshakes.enter({ socket, address, begin: taken, leave });
 }
 
 async function listen(

@@ -1,0 +1,129 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import t from 'tap';
+import { nullOid } from '../../src/model/ref.ts';
+import { takeStock } from '../../src/programs/tidy.ts';
+import { archivePrefix } from '../../src/programs/tips.ts';
+import type { Repository } from '../../src/store/repositories.ts';
+import { actor } from '../store/actor.ts';
+import { House } from './house.ts';
+
+const { signal } = new AbortController();
+const action = 'git-receive-pack';
+
+/** Changes rows past the store, as time does. */
+function age(house: House, sql: string): void {
+  const db = new Sqlite(house.core.config.databasePath);
+  db.exec(sql);
+  db.close();
+}
+
+/** Refs with a commit each, in history too. */
+async function fill(house: House, repo: Repository, count: number): Promise<string[]> {
+  const oids: string[] = [];
+  for (let n = 0; n < count; n++) oids.push(await house.commit(repo, `commit ${n}`));
+  for (const [n, oid] of oids.entries())
+    await house.git(repo, 'update-ref', `refs/heads/branch-${n}`, oid);
+  const done = oids.map((oid, n) => ({ ref: `refs/heads/branch-${n}`, old: nullOid, new: oid }));
+  await house.core.store.pushes.settle(repo.id, action, { done, archived: [] }, actor());
+  return oids;
+}
+
+t.test(
+  'what was pushed is packed, nothing is lost, and readers and the record see the same',
+  async (t) => {
+    const house = await House.open(t);
+    const app = await house.create('app');
+    await fill(house, app, 8);
+    const directory = house.core.repos.directory(app);
+    const loose = await house.commit(app, 'of nobody');
+    const refs = await house.git(app, 'for-each-ref');
+
+    const done = await house.core.housekeeping.maintain(app, actor(), { signal });
+
+    t.match(done, {
+      before: { packs: 0, looseRefs: 8 },
+      after: { looseObjects: 0, looseRefs: 0, packs: 1 },
+    });
+    t.ok(done.before.looseObjects > 8);
+    t.equal(await house.git(app, 'for-each-ref'), refs);
+    t.equal(await house.git(app, 'cat-file', '-t', loose), 'commit', 'unreachable objects stay');
+    t.equal(await house.git(app, 'fsck', '--no-dangling'), '');
+    const packs = readdirSync(join(directory, 'objects/pack'));
+    t.ok(packs.includes('multi-pack-index') && packs.some((name) => name.endsWith('.bitmap')));
+    t.ok(existsSync(join(directory, 'objects/info/commit-graphs')));
+    t.match(await house.core.store.upkeep.tidiness(app.id), { untidy: 0 });
+    t.match(house.core.housekeeping.state, { running: undefined, last: { repo: 'ada/app' } });
+    const empty = await house.create('empty');
+    await house.core.housekeeping.maintain(empty, actor(), { signal });
+    t.equal((await takeStock(house.core.repos.directory(empty))).packs, 0);
+  },
+);
+
+t.test('a repository is due once enough has changed and it is at rest', async (t) => {
+  const house = await House.open(t);
+  const [few, many] = [await house.create('few'), await house.create('many')];
+  await fill(house, few, 6);
+  await fill(house, many, 6);
+  t.same(await house.core.housekeeping.due(), [], 'somebody is at work on both');
+
+  age(house, `UPDATE repository SET updated_at = '2026-01-01T00:00:00.000Z'`);
+  age(house, `UPDATE repository SET untidy = 100 WHERE name = 'many'`);
+  t.same(await house.core.housekeeping.due(), ['ada/many'], 'six changes are not enough');
+  t.same(await house.core.housekeeping.due(), [], 'and it is named once');
+  await house.core.housekeeping.maintain(many, actor(), { signal });
+  age(house, `UPDATE repository SET untidy = 7 WHERE name = 'many'`);
+  t.same(await house.core.housekeeping.due(), []);
+});
+
+t.test(
+  'archived tips go when their time is over and nothing leads to them, not before',
+  async (t) => {
+    const house = await House.open(t);
+    const app = await house.create('app');
+    const [old = '', young = '', held = ''] = await fill(house, app, 3);
+    await house.git(app, 'update-ref', '-d', 'refs/heads/branch-0');
+    await house.git(app, 'update-ref', '-d', 'refs/heads/branch-1');
+    for (const oid of [old, young, held])
+      await house.git(app, 'update-ref', `${archivePrefix}${oid}`, oid);
+    const archived = [old, young, held].map((oid) => ({ oid, ref: 'refs/heads/x' }));
+    await house.core.store.pushes.settle(app.id, action, { done: [], archived }, actor());
+    const tips = async () =>
+      (await house.git(app, 'for-each-ref', '--format=%(objectname)', archivePrefix))
+        .split('\n')
+        .sort();
+    const maintain = () => house.core.housekeeping.maintain(app, actor(), { signal });
+
+    t.match(await maintain(), { expiredTips: 0 });
+    t.same(await house.core.housekeeping.expiring(), []);
+    age(house, `UPDATE archived_tip SET archived_at = '2020-01-01' WHERE oid <> '${young}'`);
+    t.same(await house.core.housekeeping.expiring(), ['ada/app']);
+    const release = await house.core.repos.hold(app, signal);
+    t.match(await maintain(), { expiredTips: 0 }, 'somebody uses the repository');
+    release();
+    t.match(await house.core.housekeeping.maintain(app, actor({ dryRun: true }), { signal }), {
+      expiredTips: 1,
+    });
+    t.same(await tips(), [old, young, held].sort());
+
+    t.match(await maintain(), { expiredTips: 1 });
+
+    t.same(await tips(), [young, held].sort(), 'one is younger, to the other a branch leads');
+    t.match(await maintain(), { expiredTips: 0 });
+  },
+);
+
+t.test('S11 maintenance gives way to who wants the repository alone', async (t) => {
+  const house = await House.open(t);
+  const app = await house.create('app');
+  await fill(house, app, 4);
+  const maintained = house.core.housekeeping.maintain(app, actor(), { signal });
+  const refused = t.rejects(maintained, { code: 'unavailable', message: /gave way/ });
+  while (house.core.housekeeping.state.running === undefined) await new Promise(setImmediate);
+
+  const deleted = house.core.trash.delete(app, actor());
+
+  await Promise.all([refused, deleted]);
+  t.equal(await house.find('app'), undefined);
+});
