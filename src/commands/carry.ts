@@ -70,7 +70,7 @@ export function optionsOf(context: Context, args: CarryArgs, allowShrink: boolea
     allowShrink,
     wanted: wanted as 'auto' | Transport,
     bandwidth: args.bandwidth === undefined ? undefined : readSizeBytes(args.bandwidth),
-    onProgress: () => undefined,
+    progress: context.progress,
   };
 }
 

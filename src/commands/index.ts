@@ -3,6 +3,7 @@ import { auditCommands } from './audit.ts';
 import type { Command } from './command.ts';
 import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
+import { conflictsCommands } from './conflicts.ts';
 import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { history } from './history.ts';
@@ -36,7 +37,6 @@ import { whoami } from './whoami.ts';
 export const later: readonly string[] = [
   'authorized-keys',
   'backup',
-  'conflicts',
   'doctor',
   'neighbors',
   'restart',
@@ -89,6 +89,7 @@ export const commands: readonly Command[] = [
   ...carryCommands,
   ...serversCommands,
   ...serversStatusCommands,
+  ...conflictsCommands,
   ...auditCommands,
   events,
   ...sessionsCommands,

@@ -91,7 +91,8 @@ export class Conflicts {
       await w.trx
         .updateTable('sync_conflict')
         .set({
-          state: kept === undefined ? 'closed' : 'resolved',
+          // What was taken from there needs no telling there.
+          state: kept === undefined || kept === 'remote' ? 'closed' : 'resolved',
           ended_at: w.now,
           ended_by: by.principal,
           resolution: kept ?? null,

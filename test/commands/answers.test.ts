@@ -196,6 +196,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'servers unlink b acme/app'],
   ['ada', 'servers link b acme/app'],
   ['ada', 'servers remove b --yes'],
+  ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
   ['ana', 'completion words -- repo'],
 ];
@@ -232,8 +233,8 @@ t.test('the lines above run every command but those that answer otherwise', asyn
   const run = new Set(lines.map(([, line]) => commandOf(line)?.words));
   t.strictSame(
     commands.filter(({ words: name }) => !run.has(name)).map(({ words: name }) => name),
-    // These answer line by line, or end what a test of their own begins: test/record.
-    ['audit export', 'events', 'sessions end', 'serve'],
+    // These answer line by line, or end what a test of their own begins: test/record, test/peering.
+    ['conflicts show', 'conflicts resolve', 'audit export', 'events', 'sessions end', 'serve'],
   );
 });
 
@@ -280,6 +281,7 @@ const fields: Record<string, string> = {
   pull: runFields,
   'servers list': serverFields,
   'servers status': serverFields,
+  'conflicts list': 'id repo ref server kind local remote base opened_at',
   'config list': 'key value origin',
 };
 /** Facts that answers have besides. */

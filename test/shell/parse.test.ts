@@ -305,7 +305,7 @@ t.test('unknown words get a hint', async (t) => {
 t.test('what is yet to come says so, as words, as habits and as flags', async (t) => {
   for (const words of later)
     t.match(refusal(words.split(' ')), { code: 'usage', message: `${words}: not in this version` });
-  for (const words of ['server promote b', 'conflict list'])
+  for (const words of ['server promote b', 'neighbor list'])
     t.match(refusal(words.split(' ')), { message: /: not in this version$/ }, words);
   t.match(refusal(['user', 'list', '--since', '3d']), { message: 'user list has no flag --since' });
 });
@@ -328,7 +328,7 @@ t.test('help and version are answered wherever they stand, whatever else is miss
     topic: ['user'],
   });
   t.match(locally('ls', '--help'), { command: { words: 'list' }, topic: ['list'] });
-  t.match(locally('push', '--help'), { command: undefined, topic: ['push'] });
+  t.match(locally('doctor', '--help'), { command: undefined, topic: ['doctor'] });
   t.match(locally('--help'), { globals: { help: true }, topic: [] });
   t.match(locally('init', '--version'), { globals: { version: true } });
   t.match(locally('--version'), { globals: { version: true } });

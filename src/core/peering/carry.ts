@@ -1,5 +1,6 @@
 import { UserError } from '../../model/errors.ts';
 import { rsyncVersion, runRsync } from '../../programs/rsync.ts';
+import type { Progress } from '../../programs/watched.ts';
 import type { Core } from '../core.ts';
 import type { Remote } from './remote.ts';
 
@@ -19,7 +20,7 @@ export interface CarryOptions {
   readonly bandwidth: number | undefined;
   readonly signal: AbortSignal;
   /** Hears how many bytes of the session's files have passed. */
-  onProgress(bytes: number): void;
+  readonly progress: ((now: Progress) => void) | undefined;
 }
 
 interface Files {
@@ -27,6 +28,8 @@ interface Files {
   readonly directory: string;
   readonly token: string;
   readonly direction: 'push' | 'pull';
+  /** Bytes of its files. */
+  readonly total: number;
 }
 
 /**
@@ -37,7 +40,7 @@ interface Files {
 export async function carry(
   core: Core,
   remote: Remote,
-  { directory, token, direction, ...options }: Files & CarryOptions,
+  { directory, token, direction, total, ...options }: Files & CarryOptions,
 ): Promise<CarriedBy> {
   const { signal, wanted } = options;
   const both =
@@ -55,7 +58,11 @@ export async function carry(
     bandwidthKib: Number.isFinite(bytes) ? Math.max(1, Math.floor(bytes / 1024)) : undefined,
   };
   try {
-    const carried = await runRsync(job, { signal, onProgress: options.onProgress });
+    const carried = await runRsync(job, {
+      signal,
+      onProgress: (done) =>
+        options.progress?.({ what: `${direction}ing bytes`, done: Math.min(done, total), total }),
+    });
     return { transport: 'rsync', ...carried };
   } catch (cause) {
     if (signal.aborted) throw cause;

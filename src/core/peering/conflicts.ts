@@ -1,6 +1,6 @@
 import { nullOid } from '../../model/ref.ts';
 import type { ConflictKind, RefStep, Relation } from '../../model/sync-plan.ts';
-import type { RefList } from '../../model/sync-refs.ts';
+import { type RefList, refsDigest } from '../../model/sync-refs.ts';
 import { keepRefs } from '../../programs/tips.ts';
 import { type Conflict, newConflictId } from '../../store/conflicts.ts';
 import type { Core } from '../core.ts';
@@ -68,5 +68,25 @@ export async function settleConflicts(
     const taken = planned.get(ref)?.step === 'take' || planned.get(ref)?.step === 'delete';
     const same = refs.get(ref) === theirs.get(ref);
     if (joined || taken || same) await store.conflicts.end(conflict, undefined, by);
+  }
+}
+
+/**
+ * Two servers have the same refs: that is agreed, and no conflict between them is left.
+ *
+ * @param refs - what both have
+ */
+export async function agreeOnAll(
+  { store }: Pick<Core, 'store'>,
+  { server, repo, by }: Pick<Admission, 'server' | 'repo' | 'by'>,
+  refs: RefList,
+): Promise<void> {
+  if (by.dryRun) return;
+  const pair = { serverId: server.id, repoId: repo.id };
+  const base = await store.syncs.base(pair);
+  if (base?.digest !== refsDigest(refs)) await store.syncs.agree(pair, refs);
+  const open = await store.conflicts.open(repo.id);
+  for (const conflict of open.filter((each) => each.serverId === server.id)) {
+    await store.conflicts.end(conflict, undefined, by);
   }
 }

@@ -9,6 +9,7 @@ import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import { measureSpace } from '../space.ts';
 import { admit } from './admit.ts';
+import { agreeOnAll } from './conflicts.ts';
 import { deletedSince, namespaceForMirror } from './mirror.ts';
 import type { Answers, Questions, RefPair, RepoFacts } from './protocol.ts';
 import type { SyncSession } from './sessions.ts';
@@ -103,7 +104,8 @@ export class PeerDesk {
     const pair = { serverId: server.id, repoId: repo.id };
     const base = await core.store.syncs.base(pair);
     const equal = digest === asked.digest;
-    if (equal && base?.digest !== digest && !asked.dryRun) await core.store.syncs.agree(pair, refs);
+    const by = { ...this.#parts.by, dryRun: asked.dryRun };
+    if (equal) await agreeOnAll(core, { server, repo, by }, refs);
     const created = found === undefined;
     const shown = digest === asked.known || equal ? null : pairs(refs);
     const about = { created, digest, refs: shown, base: base?.digest ?? null };

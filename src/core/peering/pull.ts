@@ -5,6 +5,7 @@ import type { Repository } from '../../store/repositories.ts';
 import type { Core } from '../core.ts';
 import { admit } from './admit.ts';
 import { carry } from './carry.ts';
+import { agreeOnAll } from './conflicts.ts';
 import { pairs } from './desk.ts';
 import type { Answers, Questions, RepoFacts } from './protocol.ts';
 import type { Remote } from './remote.ts';
@@ -68,7 +69,7 @@ async function fetchRepo(
   if (!options.by.dryRun && link !== undefined && link.remoteId !== answer.repo.id) {
     await store.serverLinks.link(server, repo, { remoteId: answer.repo.id }, options.by);
   }
-  if (answer.state === 'equal' && !options.by.dryRun) await store.syncs.agree(pair, refs);
+  if (answer.state === 'equal') await agreeOnAll(core, { server, repo, by: options.by }, refs);
   const done = options.created === true ? 'created' : 'up-to-date';
   if (answer.state !== 'sent') return { ...quiet, result: done };
   return take(core, remote, { repo, ...options }, answer);
@@ -84,7 +85,8 @@ async function take(
   const { syncSessions, repos } = core;
   const session = await syncSessions.open(server.id, repo.id, 'in');
   try {
-    const files = { directory: session.directory, token: answer.token, direction: 'pull' } as const;
+    const { token, bytes: total } = answer;
+    const files = { directory: session.directory, token, direction: 'pull', total } as const;
     const carried = await carry(core, remote, { ...files, ...options });
     const { held, outcomes, refs } = await admit(core, {
       ...{ server, repo, principal: asPeer(server), folder: session.directory },
@@ -96,7 +98,6 @@ async function take(
     });
     await remote.ask('done', { token: answer.token, digest: refsDigest(refs) });
     await syncSessions.close(session);
-    const total = answer.bytes;
     if (held) return { ...quiet, result: 'held', total, carried };
     const count = (wanted: string) => outcomes.filter(({ outcome }) => outcome === wanted).length;
     const numbers = { updated: count('applied'), conflicted: count('conflict') };

@@ -3,6 +3,7 @@ import type { Repository } from '../../store/repositories.ts';
 import type { Base } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import { carry } from './carry.ts';
+import { agreeOnAll } from './conflicts.ts';
 import { factsOf } from './desk.ts';
 import { deletedSince } from './mirror.ts';
 import type { Answers } from './protocol.ts';
@@ -55,7 +56,7 @@ async function send(
       await store.serverLinks.link(remote.server, repo, {}, options.by);
     }
     if (offer.digest === digest) {
-      if (base?.digest !== digest && !dryRun) await store.syncs.agree(pair, refs);
+      await agreeOnAll(core, { server: remote.server, repo, by: options.by }, refs);
       return { ...quiet, result: offer.created ? 'created' : 'up-to-date' };
     }
     // It took all of this before; what it still has otherwise is its own.
@@ -96,10 +97,10 @@ async function deliver(
       folder: session.directory,
       signal: options.signal,
     });
-    const files = { directory: session.directory, token, direction: 'push' } as const;
+    const total = manifestBytes(manifest);
+    const files = { directory: session.directory, token, direction: 'push', total } as const;
     const carried = await carry(core, remote, { ...files, ...options });
     const answer = await remote.ask('commit', { token, decided: [...decided] });
-    const total = manifestBytes(manifest);
     const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
     if (answer.held) return { ...quiet, result: 'held', total, carried };
     const pair = { serverId: remote.server.id, repoId: repo.id };

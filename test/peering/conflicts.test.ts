@@ -1,0 +1,165 @@
+import t from 'tap';
+import { commands } from '../../src/commands/index.ts';
+import type { House } from '../support/house.ts';
+import { openPair } from '../support/pair.ts';
+import { schemaFaults } from '../support/schema.ts';
+
+const { hq, b } = await openPair(t, { here: 'dev', there: 'dev' });
+const url = (house: House) => house.admin.url('acme/app');
+const work = await hq.admin.worktree();
+const git = (words: string) => hq.admin.git(words, { cwd: work });
+const there = b.admin;
+let clone = '';
+
+interface Conflict {
+  id: string;
+  ref: string;
+  server: string;
+  kind: string;
+  local: string | null;
+  remote: string | null;
+}
+
+const json = async (house: House, words: string) =>
+  JSON.parse((await house.admin.ssh(`${words} --json`)).stdout);
+const conflicts = (house: House): Promise<Conflict[]> => json(house, 'conflicts list acme/app');
+const run = async (house: House, words: string) => (await json(house, words))[0];
+
+async function tip(house: House, ref = 'refs/heads/main'): Promise<string | undefined> {
+  const { refs } = await json(house, 'show acme/app');
+  return refs.find((each: { name: string }) => each.name === ref)?.oid;
+}
+
+const faults = (words: string, answer: unknown) => {
+  const found = commands.find((command) => command.words === words);
+  return found === undefined ? [words] : schemaFaults(found.answer, answer);
+};
+
+/** A commit on each side, on top of what that side has. */
+async function diverge(): Promise<void> {
+  for (const [house, cwd] of [
+    [hq, work],
+    [b, clone],
+  ] as const) {
+    const step = (words: string) => house.admin.git(words, { cwd });
+    await step(`fetch -q ${url(house)} main`);
+    await step('reset -q --hard FETCH_HEAD');
+    await step(`commit -q --allow-empty -m ${house === hq ? 'here' : 'there'}`);
+    await step(`push -q ${url(house)} HEAD:main`);
+  }
+}
+
+t.test('S9 a link on both sides lets a repository be fetched, and then go both ways', async (t) => {
+  await hq.admin.ssh('org create acme');
+  await b.admin.ssh('org create acme');
+  await git(`push -q ${url(hq)} main`);
+  t.match(await b.admin.ssh('pull acme/app --from hq'), { status: 3 });
+
+  await hq.admin.ssh('servers link b acme/app');
+  t.match(await run(b, 'pull acme/app --from hq'), { result: 'created', refs_updated: 1 });
+  clone =
+    (await there.git(['clone', '-q', url(b), 'clone'])).status === 0 ? `${there.home}/clone` : '';
+  await there.git('commit -q --allow-empty -m two', { cwd: clone });
+  await there.git(`push -q ${url(b)} HEAD:main`, { cwd: clone });
+
+  t.match(await run(hq, 'pull acme/app --from b'), { result: 'updated' });
+  t.equal(await tip(hq), await tip(b));
+});
+
+t.test('moved on both sides: both values stay, on both sides, and are listed', async (t) => {
+  await diverge();
+  const [here, other] = [await tip(hq), await tip(b)];
+
+  const pushed = await hq.admin.ssh('push acme/app --to b --json');
+
+  t.match(pushed, { status: 5, stdout: /"result":"conflict"/ });
+  t.same([await tip(hq), await tip(b)], [here, other]);
+  t.match(await conflicts(hq), [{ server: 'b', kind: 'diverged', local: here, remote: other }]);
+  t.match(await conflicts(b), [{ server: 'hq', kind: 'diverged', local: other, remote: here }]);
+  t.match(await json(hq, 'servers list'), [{ conflicts: 1 }]);
+  t.match(await hq.admin.ssh('conflicts show acme/app main'), {
+    stdout: /ada .* here\n.*\n.*there/,
+  });
+  await hq.admin.ssh('push acme/app --to b');
+  t.equal((await conflicts(b)).length, 1, 'again it is the same conflict');
+});
+
+t.test(
+  'what one decides to keep goes to the other at the next push, and sets nothing aside unseen',
+  async (t) => {
+    const here = await tip(hq);
+    const before = (await json(b, 'show acme/app')).archived_tips;
+
+    t.match(await hq.admin.ssh('conflicts resolve acme/app main --keep local'), { status: 0 });
+    t.match(await run(hq, 'push acme/app --to b'), { result: 'updated', refs_updated: 1 });
+
+    t.same([await tip(hq), await tip(b)], [here, here]);
+    t.same([await conflicts(hq), await conflicts(b)], [[], []]);
+    t.ok((await json(b, 'show acme/app')).archived_tips > before);
+  },
+);
+
+t.test('--keep remote takes the other value; the conflict there ends by itself', async (t) => {
+  await diverge();
+  await hq.admin.ssh('push acme/app --to b');
+  const other = await tip(b);
+
+  t.match(await hq.admin.ssh('conflicts resolve acme/app main --keep remote'), { status: 0 });
+  await hq.admin.ssh('push acme/app --to b');
+
+  t.same([await tip(hq), await tip(b)], [other, other]);
+  t.same([await conflicts(hq), await conflicts(b)], [[], []]);
+});
+
+t.test(
+  '--keep both makes a branch of the other value, and a merge of the two ends it',
+  async (t) => {
+    await diverge();
+    await hq.admin.ssh('push acme/app --to b');
+    const other = await tip(b);
+
+    const shown = await json(hq, 'conflicts show acme/app main');
+    const resolved = await json(hq, 'conflicts resolve acme/app main --keep both');
+    t.match(resolved, { branch: 'conflict/b/main' });
+    t.same(faults('conflicts show', shown), []);
+    t.same(faults('conflicts resolve', resolved), []);
+    t.equal(await tip(hq, 'refs/heads/conflict/b/main'), other);
+    await git(`fetch -q ${url(hq)} conflict/b/main`);
+    await git('merge -q --no-edit FETCH_HEAD');
+    await git(`push -q ${url(hq)} HEAD:main :conflict/b/main`);
+    t.match(await run(hq, 'push acme/app --to b'), { result: 'updated' });
+
+    t.equal(await tip(b), await tip(hq));
+    t.same([await conflicts(hq), await conflicts(b)], [[], []]);
+  },
+);
+
+t.test('who may only read sees conflicts and decides none', async (t) => {
+  await diverge();
+  await hq.admin.ssh('push acme/app --to b');
+  const ana = await hq.person('ana');
+  await hq.admin.ssh('repo access grant acme/app ana read');
+
+  t.match(await ana.ssh('conflicts list'), { status: 0, stdout: /acme\/app\tmain\tb\tdiverged/ });
+  t.match(await ana.ssh('conflicts resolve acme/app main --keep local'), { status: 4 });
+  t.match(await hq.admin.ssh('conflicts resolve acme/app main'), { status: 2 });
+  t.match(await hq.admin.ssh('conflicts resolve acme/app nosuch --keep local'), { status: 3 });
+  t.match(await hq.admin.ssh('conflicts resolve acme/app main --keep local --dry-run'), {
+    status: 0,
+  });
+  t.equal((await conflicts(hq)).length, 1);
+});
+
+t.test('a changed host key stops everything until it is trusted', async (t) => {
+  const wrong = `SHA256:${'A'.repeat(43)}`;
+
+  t.match(await hq.admin.ssh(`servers trust b --fingerprint ${wrong}`), {
+    status: 4,
+    stderr: /host key is SHA256:.*, expected SHA256:A/,
+  });
+  t.match(await hq.admin.ssh('servers add c cpm@127.0.0.1:1'), {
+    status: 2,
+    stderr: /fingerprint/,
+  });
+  t.match(await hq.admin.ssh('servers add b'), { status: 5 });
+});
