@@ -42,6 +42,10 @@ const badNames: readonly (readonly [word: string, why: RegExp])[] = [
   ['a\nb', /it must be 1 to 63/],
   ['a\n', /it must be 1 to 63/],
   ['a\tb', /it must be 1 to 63/],
+  ['App', /capitals are not allowed/],
+  ['ADA/app', /capitals are not allowed/],
+  ['ada/App', /capitals are not allowed/],
+  ['a/b/c', /it has more than one slash/],
   ['x.git.git', /it must not end in \.git or \.lock/],
   ['x.lock', /it must not end in \.git or \.lock/],
   ['x.lock.git', /it must not end in \.git or \.lock/],
@@ -59,14 +63,6 @@ const badNames: readonly (readonly [word: string, why: RegExp])[] = [
   ['a:b', /it must be 1 to 63/],
   ['ada/app@{0}', /it must be 1 to 63/],
   ['a*b', /it must be 1 to 63/],
-];
-
-/** Words that no repository is called, but an alias could be: nothing is made of them, and nothing found. */
-const aliasNames: readonly (readonly [word: string, why: RegExp])[] = [
-  ['App', /capitals are not allowed/],
-  ['ADA/app', /capitals are not allowed/],
-  ['ada/App', /capitals are not allowed/],
-  ['a/b/c', /it has more than one slash/],
 ];
 
 /** Control characters, which over SSH are refused before anything else. */
@@ -161,22 +157,12 @@ for (const door of doors) {
         isRefused(t, `${words[0]} ${shown(word)}`, await door.run(words), why);
       }
     });
-    await each(sampled(aliasNames, door), async ([word, why]) => {
-      isRefused(t, `init ${shown(word)}`, await door.run(['init', word]), why);
-      const missing = {
-        status: 3,
-        stderr: `cpm: ${word}: no such repository, or not yours to see`,
-      };
-      t.match(await door.run(['show', word]), missing);
-      t.match(await door.run(['repo', 'set', word, '--description', 'd']), missing);
-    });
     untouched(t);
   });
 
   t.test(`through ${door.name}, what is no name is no user and no organization`, async (t) => {
     const reserved = ['cpm', 'git', 'root', 'nobody', 'operator', 'anonymous'];
-    const bad = [...badNames, ...aliasNames].map(([word]) => word);
-    const words = [...bad, 'a/b', ...reserved];
+    const words = [...badNames.map(([word]) => word), 'a/b', ...reserved];
     await each(sampled(words, door), async (word) => {
       isRefused(t, `user add ${shown(word)}`, await door.run(['user', 'add', word]));
       isRefused(t, `org create ${shown(word)}`, await door.run(['org', 'create', word]));
@@ -272,16 +258,13 @@ t.test('git clients: a bad path is told, clone and push alike, and makes nothing
       if (!isRight || raw.test(answer.stderr)) t.fail(`${program} ${shown(word)}`, answer);
     }
   });
-  const missing = /^fatal: remote error: cpm: .*: no such repository, or not yours to see/;
-  const noName = /^fatal: remote error: cpm: ".*" is not a repository name/;
   for (const path of ['../x', 'a/../../b', '-oProxyCommand=x', 'ada/App', 'x.lock', 'a/b/c']) {
-    const couldBeAlias = aliasNames.some(([word]) => word === path);
     const url = `ssh://cpm@127.0.0.1:${house.port}/${path}`;
     const clone = await admin.git(['clone', '-q', url, 'hostile']);
     const push = await admin.git(['push', '-q', url, 'main'], { cwd: work });
     for (const answer of [clone, push]) {
       t.match(answer, { status: 128 }, path);
-      t.match(answer.stderr, couldBeAlias ? missing : noName);
+      t.match(answer.stderr, /^fatal: remote error: cpm: ".*" is not a repository name/);
     }
   }
   t.same(state(), made);

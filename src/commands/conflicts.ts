@@ -55,7 +55,7 @@ const listConflicts = list({
   columns: ['REPO', 'REF', 'SERVER', 'KIND', 'LOCAL', 'REMOTE', 'OPENED'],
   needs: (args) =>
     args.repo === undefined
-      ? { need: 'signed-in' }
+      ? { need: 'account' }
       : { need: 'repo', path: parseRepoPath(args.repo), right: 'read' },
   target: (args) => args.repo,
   run: async (context) => rows(context),

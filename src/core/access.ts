@@ -1,6 +1,6 @@
 import { noSuchRepository, UserError } from '../model/errors.ts';
 import { askerText, type Principal } from '../model/principal.ts';
-import { repoPathText } from '../model/repo.ts';
+import { noSuchAlias, repoPathText } from '../model/repo.ts';
 import {
   type Decision,
   decide,
@@ -158,7 +158,9 @@ export class AccessControl {
       return { standing, decision, repo, ...before };
     }
     if (leads.length === 0) await this.#standingOn(principal, nothingThere);
-    throw noSuchRepository(repoPathText(path), askerText(principal), leads[0]?.repo.id);
+    const aboutId = leads[0]?.repo.id;
+    if (path.alias !== undefined) throw noSuchAlias(path.alias, aboutId);
+    throw noSuchRepository(repoPathText(path), askerText(principal), aboutId);
   }
 
   async #repos(

@@ -46,9 +46,8 @@ export class UserError extends Error {
  * @param name - as it was asked for
  */
 export function noSuchRepository(name: string, asker: string, aboutId?: string): UserError {
-  const capitals = /[A-Z]/.test(name) ? '; names of repositories have no capitals' : '';
   return new UserError('not_found', `${name}: no such repository, or not yours to see (${asker})`, {
-    hint: `see what you reach with: list${capitals}`,
+    hint: 'see what you reach with: list',
     aboutId,
   });
 }

@@ -116,9 +116,15 @@ function namedPath(bare: string): RepoPath {
     : { namespace: first, name: second };
 }
 
-function noRepositoryName(path: string, fault: string): UserError {
+/** The one answer for a path that only an alias could be called, whether there is none or one that may not be seen. */
+export function noSuchAlias(alias: string, aboutId?: string): UserError {
+  return noRepositoryName(alias, pathFault(alias) ?? 'it is no alias', aboutId);
+}
+
+function noRepositoryName(path: string, fault: string, aboutId?: string): UserError {
   return new UserError('usage', `${quoted(path)} is not a repository name: ${fault}`, {
     hint: 'a repository is called NAMESPACE/NAME, or NAME in your own namespace',
+    aboutId,
   });
 }
 

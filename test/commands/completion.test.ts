@@ -19,7 +19,7 @@ const offers = (stdout: string) => stdout.split('\n').flatMap((line) => line.spl
 t.test('commands, flags, values and names are offered, at every door', async (t) => {
   const fixed: readonly [readonly string[], readonly string[]][] = [
     [['who'], ['whoami']],
-    [['conf'], ['config']],
+    [['confi'], ['config']],
     [['config', 'u'], ['unset']],
     [
       ['repo', 'access', ''],

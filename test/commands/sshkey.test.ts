@@ -88,7 +88,7 @@ for (const door of doors(house)) {
       ['sshkey revoke MD5:00 --yes', '', /"MD5:00" is not a fingerprint/],
       ['sshkey revoke --yes', '', /either a FINGERPRINT or --all/],
       [`sshkey revoke ${nothing} --all --yes`, '', /either a FINGERPRINT or --all/],
-      ['sshkey show x', '', /sshkey show: not in this version/],
+      ['sshkey show x', '', /"x" is not a fingerprint/],
     ];
     for (const [line, stdin, why] of cases) {
       const answer = await door.run(words(line), { stdin });

@@ -45,7 +45,8 @@ export async function carry(
   const { signal, wanted } = options;
   const both =
     (await rsyncVersion()) !== undefined && (await remote.ask('caps', {})).rsync !== null;
-  if (wanted === 'tar' || !both) {
+  if (wanted === 'tar') throw new UserError('usage', '--transport tar: not in this version');
+  if (!both) {
     throw new UserError('unavailable', `${remote.server.name}: no rsync on both sides`, {
       hint: 'install rsync 3.2.7 or newer on both machines',
     });

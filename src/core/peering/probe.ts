@@ -110,7 +110,7 @@ async function reach(address: PeerAddress | undefined): Promise<string> {
 async function rsyncText(theirs: string | null): Promise<string> {
   const ours = (await rsyncVersion()) ?? 'none';
   const both = ours !== 'none' && theirs !== null;
-  return `${ours} here, ${theirs ?? 'none'} there${both ? '' : ': tar takes its place'}`;
+  return `${ours} here, ${theirs ?? 'none'} there${both ? '' : ': nothing can be carried without one on both sides'}`;
 }
 
 async function clockText(at: string): Promise<string> {
