@@ -39,10 +39,10 @@ class Trace {
     return found?.ended ?? Number.NaN;
   }
 
-  /** When anything was sent to the client after `since`, and the last that was sent to it. */
+  /** When anything was sent to the client after `since`. strace does not always get to know that a socket is TCP's. */
   sent(since: number): number[] {
     return this.calls
-      .filter(({ name, args }) => /^writev?$/.test(name) && /^\d+<TCP/.test(args))
+      .filter(({ name, args }) => /^writev?$/.test(name) && /^\d+<(TCP|socket:)/.test(args))
       .map(({ began }) => began)
       .filter((at) => at > since);
   }
