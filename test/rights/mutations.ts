@@ -66,9 +66,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     fault: 'a deploy key that has ended, is pending or was revoked still counts',
-    file: access,
-    from: 'ended: keyFault(key, undefined)',
-    to: 'ended: undefined',
+    file: 'core/key-access.ts',
+    from: 'return keyFault(await store.keys.byId(principal.keyId), undefined);',
+    to: 'return undefined;',
     noticedBy: /^git clone acme\/private/,
   },
   {
@@ -87,9 +87,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     fault: "every user's namespace is everybody's",
-    file: access,
+    file: 'core/rights-on.ts',
     from: 'repo.namespaceId === principal.id',
-    to: "repo.namespaceKind === 'user'",
+    to: 'true',
     noticedBy: /^show un\/private/,
   },
   {
@@ -144,8 +144,8 @@ export const mutations: readonly Mutation[] = [
   {
     fault: 'what may be read is hidden from those who may not do more',
     file: access,
-    from: 'if (!decision.allowed) throw await this.#tooLittle(principal, repo, decision, right);',
-    to: 'if (!decision.allowed) continue;',
+    from: 'throw await tooLittle(this.#store, { principal, repo }, decision, right);',
+    to: 'continue;',
     noticedBy: /^repo set acme\/internal/,
   },
   {
@@ -228,8 +228,8 @@ export const mutations: readonly Mutation[] = [
   {
     fault: 'a grant on an organization gives nothing',
     file: grants,
-    from: ".select(['access_grant.right', 'who_kind', 'on_kind', 'org.name as org', 'team.name as team'])\n      .where('on_id', 'in', [repo.id, repo.namespaceId])",
-    to: ".select(['access_grant.right', 'who_kind', 'on_kind', 'org.name as org', 'team.name as team'])\n      .where('on_id', 'in', [repo.id])",
+    from: 'grants: [...(grants.get(id) ?? []), ...(grants.get(namespaceId) ?? [])],',
+    to: 'grants: [...(grants.get(id) ?? [])],',
     noticedBy: /^show acme\/private/,
   },
   {
