@@ -267,7 +267,7 @@ t.test(
       t.ok(said.split('\n').includes(line), line);
     t.match(said, new RegExp(`^GIT_QUARANTINE_PATH=${bare(repo)}/objects/tmp_objdir-`, 'm'));
     t.match(said, new RegExp(`^[0-9a-f]{40} ${oid} ${main}$`, 'm'));
-    t.notMatch(said, /SSH_|CPM_DATA_DIR|CPM_NONCE/);
+    t.notMatch(said, /SSH_|NODE_|CPM_DATA_DIR|CPM_NONCE/);
 
     script(t, '30-no', 'echo not today; exit 3');
     const next = await commit(undefined, branch);
