@@ -169,8 +169,8 @@ export const list = listCommand({
       const inside = namespace === undefined ? pattern : `${namespace}/*`;
       return sorted(strays(context, inside), sort as Sort);
     }
-    // Sizes are measured behind the pushes: an order by them must know the last one.
-    if (sort === 'size') await context.core.sizes.flush();
+    // Sizes are measured half a second behind the pushes, and whoever pushed looks at once.
+    await context.core.sizes.flush();
     return sorted(readable(context, { pattern, namespace }), sort as Sort);
   },
   cells: (row) => [

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import Database from 'better-sqlite3';
 import t from 'tap';
 import { doors, House } from '../support/house.ts';
-import { cleanEnv } from '../support/process.ts';
+import { cleanEnv, must } from '../support/process.ts';
 import { doorOf, json, refused, words } from './scenario.ts';
 
 const house = await House.open(t);
@@ -27,6 +27,21 @@ await ana.git(['push', '-q', ana.url('notes'), 'main', 'main:refs/tags/v1'], { c
 const names = async (door: Parameters<typeof json>[0], line: string) =>
   ((await json(door, line)) as { name: string }[]).map(({ name }) => name);
 const all = ['acme/app', 'acme/box', 'acme/sub-app', 'ana/notes', 'bo/closed', 'bo/open'];
+
+t.test('what was pushed a moment ago counts in the size', async (t) => {
+  const sizeNow = async (): Promise<number> => {
+    const [found] = JSON.parse((await ana.ssh('list ana/notes --json')).stdout);
+    return found.size_bytes;
+  };
+  const before = await sizeNow();
+  t.ok(before > 0);
+  await must('git', ['commit', '-q', '--allow-empty', '-m', 'more'], {
+    cwd: work,
+    env: ana.gitEnv(),
+  });
+  await ana.git(['push', '-q', ana.url('notes'), 'main'], { cwd: work });
+  t.ok((await sizeNow()) > before);
+});
 
 for (const door of entrances) {
   t.test(`${door.name}: an admin sees everything, in the order of names`, async (t) => {
