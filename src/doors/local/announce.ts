@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { hostname } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { FirstAdmin } from '../../core/first-start.ts';
 import type { ListenAddress } from '../../settings.ts';
 
@@ -13,13 +14,17 @@ export function addressText({ host, port }: ListenAddress): string {
   return `ssh://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
+/** Where the network is cut off, a name server that never answers is not waited for. */
+const lookupMs = 1000;
+
 /** The name under which a client on this machine surely reaches a listener. */
 export async function reachableHost({ host }: ListenAddress): Promise<string> {
   if (host !== '0.0.0.0' && host !== '::') return host;
-  return lookup(hostname()).then(
+  const named = lookup(hostname()).then(
     () => hostname(),
     () => 'localhost',
   );
+  return Promise.race([named, wait(lookupMs, 'localhost', { ref: false })]);
 }
 
 /** What a person needs after the first start: who is admin, and lines to copy. */
