@@ -4,6 +4,7 @@ import { fingerprint, type PublicKey } from '../model/sshkey.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
 import { putServerKey } from './server-keys.ts';
 import type { Database } from './sqlite.ts';
+import type { Tables } from './tables.ts';
 
 /** Another server that this one knows. */
 export interface Server {
@@ -52,20 +53,7 @@ export interface Health {
   readonly houseId?: string | undefined;
 }
 
-interface ServerRow {
-  id: string;
-  name: string;
-  role: PeerRole;
-  url: string | null;
-  host_key: string | null;
-  host_key_line: string | null;
-  bandwidth: number | null;
-  state: PeerState;
-  error: string | null;
-  latency_ms: number | null;
-  checked_at: string | null;
-  house_id: string | null;
-}
+type ServerRow = Omit<Tables['server'], 'added_at' | 'added_by'>;
 
 /** The registry of other servers: what they are to us, where they are, and the keys of both directions. */
 export class Servers {
