@@ -14,6 +14,7 @@ import { ensureScratch } from './house.ts';
 import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
+import { Couriers } from './peering/couriers.ts';
 import { SyncSessions } from './peering/sessions.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
@@ -46,6 +47,7 @@ export interface Core extends Life {
   readonly scripts: HookScripts;
   readonly pushes: PushQueue;
   readonly syncSessions: SyncSessions;
+  readonly couriers: Couriers;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** `ssh://USER@HOST[:PORT]` of this server. */
@@ -88,6 +90,7 @@ export async function openCore(
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
   const pushes = new PushQueue(live()['limits.pushes_per_user']);
+  const couriers = new Couriers();
   let port = live().listen[0]?.port ?? 0;
   return {
     get config() {
@@ -111,6 +114,7 @@ export async function openCore(
     scripts: new HookScripts(git, dataDir),
     pushes,
     syncSessions: new SyncSessions(dataDir),
+    couriers,
     emptyRepository,
     publicUrl: () => publicUrl(current, port),
     cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
@@ -126,13 +130,23 @@ export async function openCore(
       log.info({ applied, waiting }, 'configuration read again');
       return reread;
     },
-    close: async () => {
-      await sizes.flush();
-      await signIns.flush();
-      await audit.stop();
-      await store.close();
-    },
+    close: () => closeAll({ couriers, sizes, signIns, audit, store }),
   };
+}
+
+/** Ends what is under way, and writes down what waits to be written. */
+async function closeAll({
+  couriers,
+  sizes,
+  signIns,
+  audit,
+  store,
+}: Pick<Core, 'couriers' | 'sizes' | 'signIns' | 'audit' | 'store'>): Promise<void> {
+  await couriers.close();
+  await sizes.flush();
+  await signIns.flush();
+  await audit.stop();
+  await store.close();
 }
 
 /** @returns the absolute path of an empty bare repository */

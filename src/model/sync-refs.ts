@@ -90,3 +90,33 @@ function refuseClashes(refs: RefList): void {
     }
   }
 }
+
+const sumBytes = 32;
+const sumModulus = 1n << 256n;
+
+/** The sum of nothing: that of a repository without refs. */
+export const emptySum = '0'.repeat(sumBytes * 2);
+
+/**
+ * A list of refs as one number that follows each change of it at the cost of the change: the SHA-256 of every line,
+ * added up. It tells servers that trust each other whether to look; what is taken is checked by `refsDigest`.
+ *
+ * @param sum - of the list before
+ * @param moves - refs with the value that each had and has now; the null oid where it does not exist
+ */
+export function moveSum(
+  sum: string,
+  moves: Iterable<{ readonly ref: string; readonly old: string; readonly new: string }>,
+): string {
+  let total = BigInt(`0x${sum}`);
+  for (const { ref, old, new: next } of moves) {
+    if (old !== nullOid) total -= lineNumber(old, ref);
+    if (next !== nullOid) total += lineNumber(next, ref);
+  }
+  const positive = ((total % sumModulus) + sumModulus) % sumModulus;
+  return positive.toString(16).padStart(sumBytes * 2, '0');
+}
+
+function lineNumber(oid: string, ref: string): bigint {
+  return BigInt(`0x${createHash('sha256').update(`${oid} ${ref}\n`).digest('hex')}`);
+}

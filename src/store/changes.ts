@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 
@@ -86,6 +86,23 @@ async function logChanges(
     detail: JSON.stringify(change.detail ?? {}),
   }));
   await inBatches(rows, (batch) => trx.insertInto('change').values(batch).execute());
+  await raise(trx, changes);
+}
+
+/** Changes of a repository that other servers have to know of. */
+const travels = /^(ref-updated|repo-(added|set|renamed|deleted|restored|removed))$/;
+
+/** Gives each repository that such a change is about the number of its last one. */
+async function raise(trx: Transaction<Tables>, changes: readonly Change[]): Promise<void> {
+  const ids = changes.flatMap(({ type, repoId }) => (travels.test(type) ? (repoId ?? []) : []));
+  for (const repoId of new Set(ids)) {
+    const seq = sql<number>`(select max(seq) from change where repo_id = ${repoId})`;
+    await trx
+      .insertInto('repo_digest')
+      .values({ repo_id: repoId, digest: '', seq })
+      .onConflict((on) => on.column('repo_id').doUpdateSet({ seq }))
+      .execute();
+  }
 }
 
 const batchRows = 250;

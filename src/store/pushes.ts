@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { nullOid, type RefCommand } from '../model/ref.ts';
 import { type Actor, inBatches, type Write, write } from './changes.ts';
+import { moveDigest } from './digests.ts';
 import { addUpdates, external, nobody, unseenBefore } from './ref-updates.ts';
 import type { Database } from './sqlite.ts';
 
@@ -58,6 +59,7 @@ export class Pushes {
     await write(this.#db, by, async (w) => {
       const { trx, now } = w;
       const unseen = await unseenBefore(trx, repoId, outcome.done);
+      if (outcome.done.length > 0) await moveDigest(trx, repoId, outcome.done);
       await addUpdates(
         w,
         repoId,

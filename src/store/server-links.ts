@@ -140,7 +140,7 @@ export class ServerLinks {
           .where('repo_id', '=', repo.id)
           .execute();
       }
-      const detail = { server: server.name };
+      const detail = { server: server.name, made: held === undefined };
       await w.log({ type: 'server-linked', repoId: repo.id, subjectId: server.id, detail });
       return true;
     });

@@ -7,6 +7,7 @@ import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
 import { Conflicts } from './conflicts.ts';
 import { DeployKeys } from './deploy-keys.ts';
+import { Digests } from './digests.ts';
 import { Keys } from './keys.ts';
 import { Moves } from './moves.ts';
 import { Names } from './names.ts';
@@ -20,6 +21,8 @@ import { RefRules } from './rules.ts';
 import { ServerLinks } from './server-links.ts';
 import { Servers } from './servers.ts';
 import { type Database, openDatabase } from './sqlite.ts';
+import { SyncMarks } from './sync-marks.ts';
+import { SyncPeers } from './sync-peers.ts';
 import { Syncs } from './syncs.ts';
 import { Teams } from './teams.ts';
 import { Trash } from './trash.ts';
@@ -56,6 +59,9 @@ export interface Store {
   readonly servers: Servers;
   readonly serverLinks: ServerLinks;
   readonly syncs: Syncs;
+  readonly digests: Digests;
+  readonly syncMarks: SyncMarks;
+  readonly syncPeers: SyncPeers;
   readonly conflicts: Conflicts;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
@@ -95,6 +101,9 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     servers: new Servers(db),
     serverLinks: new ServerLinks(db),
     syncs: new Syncs(db),
+    digests: new Digests(db),
+    syncMarks: new SyncMarks(db),
+    syncPeers: new SyncPeers(db),
     conflicts: new Conflicts(db),
     houseId: await ensureHouseId(db),
     close,

@@ -239,5 +239,30 @@ export interface Tables {
     ended_at: string | null;
     ended_by: string | null;
     resolution: string | null;
+    /** Whether its refs are still there. */
+    kept: Generated<number>;
   };
+  repo_digest: { repo_id: string; digest: string; seq: number };
+  sync_mark: {
+    server_id: string;
+    repo_id: string;
+    direction: 'out' | 'in';
+    seq: number;
+    name: string;
+    since: string;
+    held: number;
+    attempts: number;
+    next_at: string;
+    error: string | null;
+  };
+  sync_peer: {
+    server_id: string;
+    epoch: string;
+    cursor: number;
+    stamp: string;
+    attempts: number;
+    next_at: string;
+    met_at: string | null;
+  };
+  sync_head: { server_id: string; repo_id: string; head: string };
 }

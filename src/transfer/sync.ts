@@ -7,6 +7,8 @@ import type { PeerTalk, PeerTransfer } from './transfer.ts';
 /** Bytes of the longest question: a list of a million refs. */
 const longestLine = 128 * 1024 * 1024;
 
+const aliveMs = 15_000;
+
 /** The conversation that servers have with each other: questions and answers, one JSON object a line. */
 export const sync: PeerTransfer = {
   program: syncProgram,
@@ -20,8 +22,12 @@ async function converse({ core, principal, by, stdio, signal }: PeerTalk) {
   const desk = new PeerDesk({ core, principal, by, signal });
   try {
     for await (const line of linesOf(stdio.stdin, signal)) {
-      const answer = await answered(desk, core, line);
-      await writeTo(stdio.stdout, Buffer.from(`${JSON.stringify(answer)}\n`), signal);
+      const say = (words: unknown) =>
+        writeTo(stdio.stdout, Buffer.from(`${JSON.stringify(words)}\n`), signal);
+      // Whoever waits is to know a long answer from a dead connection.
+      const alive = setInterval(() => void say({ busy: true }).catch(() => undefined), aliveMs);
+      const answer = await answered(desk, core, line).finally(() => clearInterval(alive));
+      await say(answer);
     }
   } finally {
     await desk.close();

@@ -11,9 +11,10 @@ import { measureSpace } from '../space.ts';
 import { admit } from './admit.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { deletedSince, namespaceForMirror } from './mirror.ts';
-import type { Answers, Questions, RefPair, RepoFacts } from './protocol.ts';
+import { type Answers, factsOf, type Questions, type RefPair, type RepoFacts } from './protocol.ts';
 import type { SyncSession } from './sessions.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
+import { verbs } from './verbs.ts';
 
 interface Parts {
   readonly core: Core;
@@ -58,8 +59,13 @@ export class PeerDesk {
         return this.#snapshot(asked as Questions['snapshot']);
       case 'done':
         return this.#done(asked as Questions['done']);
-      default:
+      default: {
+        const answer = verbs.get(question.verb);
+        if (answer !== undefined) {
+          return answer({ ...this.#parts, server: await this.#server() }, question);
+        }
         throw new UserError('usage', 'this question is not in this version');
+      }
     }
   }
 
@@ -254,12 +260,6 @@ export class PeerDesk {
     }
     return {};
   }
-}
-
-/** What another server is told of a repository. */
-export function factsOf(repo: Repository): RepoFacts {
-  const { id, fullName: name, description, visibility, defaultBranch } = repo;
-  return { id, name, description, visibility, defaultBranch };
 }
 
 export function pairs(refs: RefList): RefPair[] {

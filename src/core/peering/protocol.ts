@@ -1,3 +1,6 @@
+import type { LogPlace } from '../../store/digests.ts';
+import type { Repository } from '../../store/repositories.ts';
+
 /** The program that servers ask each other for; questions and answers are JSON, one object a line. */
 export const syncProgram = 'cpm-sync';
 
@@ -13,6 +16,12 @@ export interface RepoFacts {
   readonly defaultBranch: string;
 }
 
+/** What another server is told of a repository. */
+export function factsOf(repo: Repository): RepoFacts {
+  const { id, fullName: name, description, visibility, defaultBranch } = repo;
+  return { id, name, description, visibility, defaultBranch };
+}
+
 /** What a server says of itself. */
 export interface Caps {
   readonly protocol: 1;
@@ -22,6 +31,17 @@ export interface Caps {
   readonly rsync: string | null;
   readonly freeBytes: number;
   readonly at: string;
+}
+
+/** A repository that changed, as its server tells of it. */
+export interface ChangedRepo {
+  readonly id: string;
+  /** The number of its last change there. */
+  readonly seq: number;
+  /** The sum of its refs. @see moveSum */
+  readonly digest: string;
+  /** null where it was deleted. */
+  readonly facts: RepoFacts | null;
 }
 
 /** The questions of the protocol between servers, by their verb. Digests are of sorted lists of refs. */
@@ -46,6 +66,8 @@ export interface Questions {
   };
   /** The asker has all of a snapshot. `digest`: of its refs now. */
   readonly done: { readonly token: string; readonly digest: string };
+  /** What changed since that place in your log? Without one, of everything. */
+  readonly changes: LogPlace | Record<string, never>;
 }
 
 export interface Answers {
@@ -76,6 +98,12 @@ export interface Answers {
         readonly bytes: number;
       };
   readonly done: Record<string, never>;
+  /** `anew`: of everything; `more`: ask on from the place that is told. */
+  readonly changes: LogPlace & {
+    readonly anew: boolean;
+    readonly more: boolean;
+    readonly rows: readonly ChangedRepo[];
+  };
 }
 
 export type Verb = keyof Questions;

@@ -11,6 +11,8 @@ import { distrust, targetOf } from './trust.ts';
 
 interface Reply {
   readonly ok?: unknown;
+  /** The other side is still at work on the answer. */
+  readonly busy?: boolean;
   readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
@@ -29,11 +31,12 @@ export class Remote {
   sent = 0;
   received = 0;
   readonly #core: Core;
-  readonly #caller: Caller;
   readonly #child: Program;
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
+  #caller: Caller;
   #said = '';
+  #isOver = false;
 
   private constructor(
     core: Core,
@@ -49,6 +52,46 @@ export class Remote {
     this.#child.stderr.on('data', (chunk) => {
       this.#said = `${this.#said}${chunk}`.slice(-4096);
     });
+    void this.#child.exited.then(() => {
+      this.#isOver = true;
+    });
+    caller.signal.addEventListener('abort', this.#end, { once: true });
+  }
+
+  /** Whether the connection is gone. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /**
+   * Does something over a connection that is open already, or over a new one, and keeps it for the next.
+   *
+   * @throws what `work` throws; UserError as `open` does
+   */
+  static async use<T>(
+    core: Core,
+    server: Server,
+    { caller, work }: { caller: Caller; work: (remote: Remote) => Promise<T> },
+  ): Promise<T> {
+    const { id, url, hostKey, state, bandwidth } = server;
+    const key = JSON.stringify([id, url, hostKey, bandwidth, core.config.sshKeyPath]);
+    const idle = state === 'untrusted' ? undefined : core.couriers.conversations.take(key);
+    const remote = idle instanceof Remote ? idle : await Remote.open(core, server, caller);
+    remote.#hand(caller);
+    try {
+      const done = await work(remote);
+      remote.#caller.signal.removeEventListener('abort', remote.#end);
+      await core.couriers.conversations.keep(key, remote);
+      return done;
+    } catch (error) {
+      await remote.close();
+      throw error;
+    }
+  }
+
+  #hand(caller: Caller): void {
+    this.#caller.signal.removeEventListener('abort', this.#end);
+    this.#caller = caller;
     caller.signal.addEventListener('abort', this.#end, { once: true });
   }
 
@@ -68,14 +111,23 @@ export class Remote {
     const late = setTimeout(this.#end, answerMs);
     try {
       await send(this.#child, line);
-      const { value, done } = await this.#lines.next();
-      if (done === true) throw await this.#broken();
-      this.received += Buffer.byteLength(value) + 1;
-      const reply = readReply(value);
+      const reply = await this.#reply(() => late.refresh());
       if (reply.error !== undefined) throw remoteError(this.server, reply.error);
       return reply.ok as Answers[V];
     } finally {
       clearTimeout(late);
+    }
+  }
+
+  /** The next line that is no sign of life alone. @param alive - hears of each of those */
+  async #reply(alive: () => void): Promise<Reply> {
+    for (;;) {
+      const { value, done } = await this.#lines.next();
+      if (done === true) throw await this.#broken();
+      this.received += Buffer.byteLength(value) + 1;
+      const reply = readReply(value);
+      if (reply.busy !== true) return reply;
+      alive();
     }
   }
 

@@ -1,0 +1,175 @@
+import { UserError } from '../../model/errors.ts';
+import type { Server } from '../../store/servers.ts';
+import type { Mark } from '../../store/sync-marks.ts';
+import type { Core } from '../core.ts';
+import { pauseEnd } from './couriers.ts';
+import { endMirror } from './endings.ts';
+import { scanOutbox } from './outbox.ts';
+import { pullRepo, receiverOf } from './pull.ts';
+import { pushRepo } from './push.ts';
+import { Remote } from './remote.ts';
+import { missed } from './round.ts';
+import type { RunOptions, RunReport } from './run.ts';
+
+/** What became of one mark. */
+export interface Delivery {
+  readonly repo: string;
+  readonly ms: number;
+  /** undefined where it failed, or where nothing but a deletion was told. */
+  readonly report?: RunReport;
+  readonly error?: UserError;
+}
+
+/** So many in one request: then its record is closed, and the next one goes on. */
+const mostRuns = 5000;
+
+/**
+ * Carries all that is marked between this server and another, the oldest first, and what is marked meanwhile: one run at
+ * a time for a repository, `sync.concurrency` for the server. A run sends what is there when it looks: a burst of changes
+ * is one run. Its mark goes only if nothing changed since the run began.
+ *
+ * @param heard - is told of each run as it ends
+ */
+export async function deliverMarks(
+  core: Core,
+  server: Server,
+  { heard, ...options }: RunOptions & { heard(done: Delivery): void },
+): Promise<void> {
+  const running = new Map<string, Promise<void>>();
+  const run = new Delivering(core, server, options);
+  let begun = 0;
+  for (;;) {
+    await scanOutbox(core);
+    const free = core.config.values['sync.concurrency'] - running.size;
+    const due = await run.due(new Set(running.keys()));
+    for (const mark of begun < mostRuns ? due.slice(0, Math.max(0, free)) : []) {
+      begun += 1;
+      const done = run.deliver(mark).then((delivery) => {
+        running.delete(mark.repoId);
+        heard(delivery);
+      });
+      running.set(mark.repoId, done);
+    }
+    if (running.size === 0) return;
+    await nextOf(core, running.values());
+    options.signal.throwIfAborted();
+  }
+}
+
+/** Waits until a run has ended, or something was marked. */
+async function nextOf({ couriers }: Core, runs: Iterable<Promise<void>>): Promise<void> {
+  let deaf = () => {};
+  const news = new Promise<void>((resolve) => {
+    deaf = couriers.onNews(resolve);
+  });
+  await Promise.race([...runs, news]).finally(() => deaf());
+}
+
+/** The runs of one request with one server. */
+class Delivering {
+  readonly #core: Core;
+  readonly #server: Server;
+  readonly #options: RunOptions;
+  /** No run of this request begins any more: the server is gone. */
+  #isGone = false;
+
+  constructor(core: Core, server: Server, options: RunOptions) {
+    this.#core = core;
+    this.#server = server;
+    this.#options = options;
+  }
+
+  /** The marks whose time has come, the oldest first, without those of repositories that are on their way. */
+  async due(running: ReadonlySet<string>): Promise<readonly Mark[]> {
+    if (this.#isGone) return [];
+    const now = new Date().toISOString();
+    const marks = await this.#core.store.syncMarks.of(this.#server.id);
+    const due = marks
+      .filter(({ repoId, nextAt }) => nextAt <= now && !running.has(repoId))
+      .sort((one, other) => (one.since < other.since ? -1 : 1));
+    // Both directions of one repository come one after the other.
+    return due.filter((mark, at) => due.findIndex((each) => each.repoId === mark.repoId) === at);
+  }
+
+  /** Never throws but when the request ends. */
+  async deliver(mark: Mark): Promise<Delivery> {
+    const begun = performance.now();
+    const about = () => ({ repo: mark.name, ms: Math.round(performance.now() - begun) });
+    try {
+      const report = await this.#alone(mark);
+      if (report?.result === 'held') {
+        await this.#failed(mark, { error: 'held: much would be deleted or forced', held: true });
+      } else await this.#core.store.syncMarks.done(mark);
+      return { ...about(), ...(report && { report }) };
+    } catch (error) {
+      this.#options.signal.throwIfAborted();
+      const known = error instanceof UserError ? error : fault(this.#core, error, mark);
+      await this.#failed(mark, {
+        error: known.message,
+        held: known.code === 'conflict' && known.message.includes('held:'),
+      });
+      return { ...about(), error: known };
+    }
+  }
+
+  async #failed(mark: Mark, { error, held }: { error: string; held: boolean }): Promise<void> {
+    const nextAt = pauseEnd(mark.attempts + (held ? heldAttempts : 1));
+    await this.#core.store.syncMarks.failed(mark, { error, held, nextAt });
+  }
+
+  /** A person's `servers sync` and the clock's may meet on one repository: one waits for the other. */
+  async #alone(mark: Mark): Promise<RunReport | undefined> {
+    const { core, server, options } = { core: this.#core, server: this.#server, options: this.#options };
+    const leave = await core.couriers.alone(`${server.id} ${mark.repoId}`);
+    try {
+      let broken: Remote | undefined;
+      return await Remote.use(core, server, {
+        caller: options,
+        work: async (remote) => {
+          broken = remote;
+          return this.#carry(remote, mark);
+        },
+      }).catch(async (error) => {
+        // What one repository meets is its own; that the connection could not be made, or broke off, is the server's.
+        const gone = broken === undefined || broken.isOver;
+        if (gone && error instanceof UserError && !options.signal.aborted) {
+          this.#isGone = true;
+          await missed(core, server, { error, by: options.by });
+        }
+        throw error;
+      });
+    } finally {
+      leave();
+    }
+  }
+
+  async #carry(remote: Remote, mark: Mark): Promise<RunReport | undefined> {
+    const { store } = this.#core;
+    const { server } = remote;
+    if (mark.direction === 'out') {
+      const repo = await store.repositories.byId(mark.repoId);
+      if (repo !== undefined) return pushRepo(this.#core, remote, { repo, ...this.#options });
+      if (server.role === 'backup') await remote.ask('end', { id: mark.repoId });
+      return undefined;
+    }
+    const { by, allowShrink } = this.#options;
+    if (mark.name === '') {
+      await endMirror(this.#core, { server, remoteId: mark.repoId, by, allowShrink });
+      return undefined;
+    }
+    const link = await store.serverLinks.of(server.id, mark.repoId);
+    const repo = link && (await store.repositories.byId(mark.repoId));
+    if (repo !== undefined) return pullRepo(this.#core, remote, { repo, ...this.#options });
+    if (link !== undefined || server.role !== 'main') return undefined;
+    const born = await receiverOf(this.#core, remote, { name: mark.name, by });
+    return pullRepo(this.#core, remote, { ...born, ...this.#options });
+  }
+}
+
+/** What is held waits for a person; now and then it is looked whether it still would be. */
+const heldAttempts = 8;
+
+function fault({ log }: Core, error: unknown, { repoId, serverId }: Mark): UserError {
+  log.error({ err: error, repo: repoId, server: serverId }, 'a sync failed');
+  return new UserError('internal', 'a fault of cpm; see the log');
+}

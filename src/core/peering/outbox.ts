@@ -1,0 +1,88 @@
+import type { Server } from '../../store/servers.ts';
+import type { Store } from '../../store/store.ts';
+import type { LoggedSubject, NewMark } from '../../store/sync-marks.ts';
+
+const pageRows = 1000;
+
+/** Changes that others lack until they are sent. */
+const sent = /^(ref-updated|repo-(added|set|renamed|restored))$/;
+/** Changes by which a repository ends, which only backups have to know of. */
+const ended = /^repo-(deleted|removed)$/;
+
+type Parts = { readonly store: Store };
+
+/**
+ * Reads what was logged since the last time and marks what other servers lack by it. A burst of changes of one
+ * repository is one mark. The log itself is the outbox: what a crash cuts off is read again.
+ */
+export async function scanOutbox({ store }: Parts): Promise<void> {
+  for (;;) {
+    const read = await store.syncMarks.scan(pageRows, (changes) => marksOf(store, changes));
+    if (read < pageRows) return;
+  }
+}
+
+async function marksOf(store: Store, changes: readonly LoggedSubject[]): Promise<NewMark[]> {
+  const wanted = changes.filter(
+    ({ type }) => sent.test(type) || ended.test(type) || told.has(type),
+  );
+  if (wanted.length === 0) return [];
+  const servers = await store.servers.list();
+  if (servers.length === 0) return [];
+  const marks = new Map<string, NewMark>();
+  for (const change of wanted) {
+    for (const mark of await marksOfOne(store, servers, change)) {
+      marks.set(`${mark.serverId} ${mark.repoId} ${mark.direction}`, mark);
+    }
+  }
+  return [...marks.values()];
+}
+
+/** Changes that one server alone is to hear of. */
+const told = new Set(['server-linked', 'conflict-ended', 'server-added', 'server-set']);
+
+async function marksOfOne(
+  store: Store,
+  servers: readonly Server[],
+  change: LoggedSubject,
+): Promise<NewMark[]> {
+  const { type, repoId, subjectId, seq, detail } = change;
+  if (type === 'server-added' || type === 'server-set') {
+    // What it is to us may be another thing now: at the next meeting all is compared.
+    if (subjectId !== undefined) await store.syncPeers.forget(subjectId);
+    return [];
+  }
+  if (repoId === undefined) return [];
+  const name = (await store.repositories.byId(repoId))?.fullName ?? '';
+  const mark = (server: Server, direction: NewMark['direction'] = 'out'): NewMark => ({
+    ...{ serverId: server.id, repoId, direction, seq, name },
+  });
+  if (type === 'server-linked') {
+    const server = servers.find(({ id }) => id === subjectId);
+    if (server === undefined || detail['made'] !== true || server.role === 'backup') return [];
+    return server.role === 'main' ? [mark(server, 'in')] : [mark(server), mark(server, 'in')];
+  }
+  if (type === 'conflict-ended') {
+    const server = servers.find((each) => each.name === detail['server']);
+    return server === undefined || detail['kept'] === undefined ? [] : [mark(server)];
+  }
+  const others = servers.filter((each) => change.principal !== `server:${each.name}`);
+  const receivers = await receiversOf(store, others, repoId);
+  const backups = receivers.filter(({ role }) => role === 'backup');
+  return (ended.test(type) ? backups : receivers).map((server) => mark(server));
+}
+
+/** Who gets what changes in a repository: every backup, unless it is another's to send; and who is linked as an equal. */
+async function receiversOf(
+  store: Store,
+  servers: readonly Server[],
+  repoId: string,
+): Promise<readonly Server[]> {
+  const links = await store.serverLinks.ofRepo(repoId);
+  const linked = new Set(links.map(({ serverId }) => serverId));
+  const isMirror = (await store.serverLinks.mainOf(repoId)) !== undefined;
+  return servers.filter(({ id, role }) => {
+    if (role === 'backup') return !isMirror;
+    return (role === 'dev' || role === 'neighbor') && linked.has(id);
+  });
+}

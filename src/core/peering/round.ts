@@ -1,0 +1,142 @@
+import { UserError } from '../../model/errors.ts';
+import type { Actor } from '../../store/changes.ts';
+import type { Repository } from '../../store/repositories.ts';
+import type { Server } from '../../store/servers.ts';
+import type { NewMark } from '../../store/sync-marks.ts';
+import type { Core } from '../core.ts';
+import { pauseEnd } from './couriers.ts';
+import { everyRepo } from './every-repo.ts';
+import type { ChangedRepo } from './protocol.ts';
+import { Remote } from './remote.ts';
+
+interface Caller {
+  readonly by: Actor;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Meets a server: asks it once what changed there, however many repositories both have, and marks what is to be
+ * carried. It is also the look at its health. Where its log is another than the one known, everything is compared.
+ *
+ * @throws UserError when it can't be reached or trusted; that is noted
+ */
+export async function meet(core: Core, server: Server, caller: Caller): Promise<void> {
+  try {
+    await Remote.use(core, server, { caller, work: (remote) => askAll(core, remote) });
+  } catch (error) {
+    if (caller.signal.aborted || !(error instanceof UserError)) throw error;
+    await missed(core, server, { error, by: caller.by });
+    throw error;
+  }
+}
+
+/** A server could not be reached, or wants nothing of us: it is left alone for a while, longer each time. */
+export async function missed(
+  { store }: Core,
+  { id }: Server,
+  { error, by }: { error: UserError; by: Actor },
+): Promise<void> {
+  const server = await store.servers.byId(id);
+  if (server === undefined || server.state === 'untrusted') return;
+  const attempts = (await store.syncPeers.of(id)).attempts + 1;
+  await store.syncPeers.missed(id, attempts, pauseEnd(attempts));
+  if (server.state === 'down' && server.error === error.message) return;
+  await store.servers.note(server, { state: 'down', error: error.message }, by);
+}
+
+async function askAll(core: Core, remote: Remote): Promise<void> {
+  const { store } = core;
+  const { id } = remote.server;
+  let { place } = await store.syncPeers.of(id);
+  let anew: Map<string, string> | undefined;
+  for (;;) {
+    const begun = performance.now();
+    const { rows, more, ...answer } = await remote.ask('changes', place ?? {});
+    if (anew === undefined) await wellMet(core, remote, Math.round(performance.now() - begun));
+    if (answer.anew) anew ??= new Map();
+    for (const row of rows) anew?.set(row.id, row.digest);
+    await store.syncMarks.put(await marksOf(core, remote.server, rows));
+    place = { epoch: answer.epoch, seq: answer.seq, stamp: answer.stamp };
+    // Noted after the marks: a crash in between asks for the same once more.
+    if (!more && anew !== undefined) await markMissing(core, remote.server, anew);
+    if (!more || anew === undefined) await store.syncPeers.met(id, place);
+    if (!more) return;
+  }
+}
+
+async function wellMet({ store }: Core, { server, by }: Remote, latencyMs: number): Promise<void> {
+  const now = await store.servers.byId(server.id);
+  if (now === undefined) return;
+  const near = Math.abs((now.latencyMs ?? -1000) - latencyMs) < 5;
+  if (now.state === 'up' && now.error === undefined && near) return;
+  await store.servers.note(now, { state: 'up', latencyMs }, by);
+}
+
+/** What is to be done about repositories that changed over there. */
+async function marksOf(
+  core: Core,
+  server: Server,
+  rows: readonly ChangedRepo[],
+): Promise<NewMark[]> {
+  const marks: NewMark[] = [];
+  for (const row of rows) {
+    const mark = await markOf(core, server, row);
+    if (mark !== undefined) marks.push(mark);
+  }
+  return marks;
+}
+
+async function markOf(
+  { store }: Core,
+  server: Server,
+  { id, seq, digest, facts }: ChangedRepo,
+): Promise<NewMark | undefined> {
+  const link =
+    (await store.serverLinks.byRemote(server.id, id)) ?? (await store.serverLinks.of(server.id, id));
+  const repo = link && (await store.repositories.byId(link.repoId));
+  const mark = { serverId: server.id, direction: 'in', seq } as const;
+  if (server.role === 'backup') {
+    if (repo === undefined || facts === null) return undefined;
+    const equal = digest === (await store.digests.of(repo.id));
+    return equal ? undefined : { ...mark, direction: 'out', repoId: repo.id, name: repo.fullName };
+  }
+  if (link === undefined || repo === undefined) {
+    const isNew = server.role === 'main' && facts !== null;
+    return isNew ? { ...mark, repoId: id, name: facts.name } : undefined;
+  }
+  if (facts === null) return { ...mark, repoId: id, name: '' };
+  const isMirror = server.role === 'main' && link.bornThere;
+  const equal = digest === (await store.digests.of(repo.id));
+  const told = isMirror ? sameFacts(repo, facts) : repo.defaultBranch === facts.defaultBranch;
+  return equal && told ? undefined : { ...mark, repoId: repo.id, name: repo.fullName };
+}
+
+function sameFacts(repo: Repository, facts: NonNullable<ChangedRepo['facts']>): boolean {
+  return (
+    repo.fullName === facts.name &&
+    repo.description === facts.description &&
+    repo.visibility === facts.visibility &&
+    repo.defaultBranch === facts.defaultBranch
+  );
+}
+
+/** After all was told: what of ours is not there, or otherwise, is sent. */
+async function markMissing(
+  core: Core,
+  server: Server,
+  theirs: ReadonlyMap<string, string>,
+): Promise<void> {
+  const { store } = core;
+  if (server.role === 'main') return;
+  const { seq } = await store.digests.place();
+  const marks: NewMark[] = [];
+  for await (const repo of everyRepo(core, server)) {
+    const link = await store.serverLinks.of(server.id, repo.id);
+    const there = theirs.get(link?.remoteId ?? repo.id);
+    if (there === (await store.digests.of(repo.id))) continue;
+    const mark = { serverId: server.id, repoId: repo.id, seq, name: repo.fullName } as const;
+    marks.push({ ...mark, direction: 'out' });
+    if (server.role !== 'backup') marks.push({ ...mark, direction: 'in' });
+  }
+  await store.syncMarks.put(marks);
+}

@@ -1,0 +1,211 @@
+import { sql, type Transaction } from 'kysely';
+import type { LoggedChange } from './change-log.ts';
+import { inBatches } from './changes.ts';
+import type { Database } from './sqlite.ts';
+import type { Pair } from './syncs.ts';
+import type { Tables } from './tables.ts';
+
+/** A repository that two servers may have otherwise, and in which direction it is to be carried. */
+export interface MarkKey extends Pair {
+  /** `out`: they lack something of ours; `in`: we of theirs. */
+  readonly direction: 'out' | 'in';
+}
+
+/** What is to be marked. */
+export interface NewMark extends MarkKey {
+  /** The number of the change that made it so, in the log of the server that has it. */
+  readonly seq: number;
+  /** What the repository is called; the id of one that is not here yet is the other server's. */
+  readonly name: string;
+}
+
+/** A mark stays until a run that began after its last change has ended well. */
+export interface Mark extends NewMark {
+  /** ISO 8601: since when. */
+  readonly since: string;
+  /** A person has to allow it. */
+  readonly held: boolean;
+  /** How often in a row it failed. */
+  readonly attempts: number;
+  /** ISO 8601: it is not tried before; empty for at once. */
+  readonly nextAt: string;
+  readonly error: string | undefined;
+}
+
+/** A row of the change log, with what else it is about. */
+export interface LoggedSubject extends LoggedChange {
+  readonly subjectId: string | undefined;
+}
+
+/** What lacks where. It is all that a crash must not lose: a run that was cut off finds its mark again. */
+export class SyncMarks {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** Marks repositories, or notes that marked ones changed again: those are tried at once. */
+  async put(marks: readonly NewMark[]): Promise<void> {
+    if (marks.length === 0) return;
+    await this.#db.transaction().execute(async (trx) => {
+      await putAll(trx, marks);
+    });
+  }
+
+  /**
+   * Reads what was logged since the last time and marks what comes of it, as one.
+   *
+   * @param marksOf - what some changes mark
+   * @returns how many changes were read; fewer than `limit` at the end of the log
+   */
+  async scan(
+    limit: number,
+    marksOf: (changes: readonly LoggedSubject[]) => Promise<readonly NewMark[]>,
+  ): Promise<number> {
+    const { value } = await this.#db
+      .selectFrom('meta')
+      .select('value')
+      .where('key', '=', 'sync_scanned')
+      .executeTakeFirstOrThrow();
+    const rows = await this.#db
+      .selectFrom('change')
+      .select(['seq', 'at', 'type', 'principal', 'repo_id', 'subject_id', 'detail'])
+      .where('seq', '>', Number(value))
+      .orderBy('seq')
+      .limit(limit)
+      .execute();
+    const last = rows.at(-1)?.seq;
+    if (last === undefined) return 0;
+    const changes = rows.map(({ repo_id, subject_id, detail, ...row }) => ({
+      ...row,
+      repoId: repo_id ?? undefined,
+      subjectId: subject_id ?? undefined,
+      detail: JSON.parse(detail),
+    }));
+    const marks = await marksOf(changes);
+    await this.#db.transaction().execute(async (trx) => {
+      await putAll(trx, marks);
+      await trx
+        .updateTable('meta')
+        .set({ value: String(last) })
+        .where('key', '=', 'sync_scanned')
+        .execute();
+    });
+    return rows.length;
+  }
+
+  /** Ids of the servers with marks whose time has come. */
+  async due(now: string): Promise<readonly string[]> {
+    const rows = await this.#db
+      .selectFrom('sync_mark')
+      .select('server_id')
+      .distinct()
+      .where('held', '=', sql.lit(0))
+      .where('next_at', '<=', now)
+      .execute();
+    return rows.map((row) => row.server_id);
+  }
+
+  /** All marks of a server. */
+  async of(serverId: string): Promise<readonly Mark[]> {
+    const rows = await this.#db
+      .selectFrom('sync_mark')
+      .selectAll()
+      .where('server_id', '=', serverId)
+      .execute();
+    return rows.map(toMark);
+  }
+
+  /** A run ended well: the mark goes, unless something changed since the run looked at it. */
+  async done(mark: Mark): Promise<void> {
+    await this.#db
+      .deleteFrom('sync_mark')
+      .where('server_id', '=', mark.serverId)
+      .where('repo_id', '=', mark.repoId)
+      .where('direction', '=', mark.direction)
+      .where('seq', '=', mark.seq)
+      .execute();
+  }
+
+  /** A run failed, or was held; what changed since is tried all the same. */
+  async failed(
+    mark: Mark,
+    how: { readonly error: string; readonly held: boolean; readonly nextAt: string },
+  ): Promise<void> {
+    await this.#db
+      .updateTable('sync_mark')
+      .set({
+        error: how.error,
+        held: Number(how.held),
+        attempts: mark.attempts + 1,
+        next_at: how.nextAt,
+      })
+      .where('server_id', '=', mark.serverId)
+      .where('repo_id', '=', mark.repoId)
+      .where('direction', '=', mark.direction)
+      .where('seq', '=', mark.seq)
+      .execute();
+  }
+
+  /** All marks of a server are tried at once; held ones only where that is said. */
+  async tryNow(serverId: string, { held }: { readonly held: boolean }): Promise<void> {
+    const all = this.#db
+      .updateTable('sync_mark')
+      .set({ next_at: '', held: 0 })
+      .where('server_id', '=', serverId);
+    await (held ? all : all.where('held', '=', 0)).execute();
+  }
+
+  /** Takes the marks of a repository away, with one server or with all. */
+  async drop({ repoId, serverId }: { repoId: string; serverId?: string }): Promise<void> {
+    const all = this.#db.deleteFrom('sync_mark').where('repo_id', '=', repoId);
+    await (serverId === undefined ? all : all.where('server_id', '=', serverId)).execute();
+  }
+}
+
+async function putAll(trx: Transaction<Tables>, marks: readonly NewMark[]): Promise<void> {
+  const now = new Date().toISOString();
+  await inBatches(marks, (batch) =>
+    trx
+      .insertInto('sync_mark')
+      .values(
+        batch.map(({ serverId, repoId, direction, seq, name }) => ({
+          server_id: serverId,
+          repo_id: repoId,
+          direction,
+          seq,
+          name,
+          since: now,
+          held: 0,
+          attempts: 0,
+          next_at: '',
+          error: null,
+        })),
+      )
+      .onConflict((on) =>
+        on.columns(['server_id', 'repo_id', 'direction']).doUpdateSet((eb) => ({
+          seq: eb.ref('excluded.seq'),
+          name: eb.ref('excluded.name'),
+          held: 0,
+          next_at: '',
+        })),
+      )
+      .execute(),
+  );
+}
+
+function toMark(row: Tables['sync_mark']): Mark {
+  return {
+    serverId: row.server_id,
+    repoId: row.repo_id,
+    direction: row.direction,
+    seq: row.seq,
+    name: row.name,
+    since: row.since,
+    held: row.held === 1,
+    attempts: row.attempts,
+    nextAt: row.next_at,
+    error: row.error ?? undefined,
+  };
+}
