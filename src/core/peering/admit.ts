@@ -62,8 +62,7 @@ export async function admit(core: Core, admission: Admission): Promise<Admitted>
   const pair = { serverId: server.id, repoId: repo.id };
   const received = await readInbox(admission.folder, await core.store.syncs.base(pair));
   const release = await core.repos.hold(repo, signal);
-  const directory = core.repos.directory(repo);
-  const scratch = join(directory, 'objects', `tmp_objdir-sync-${randomUUID()}`);
+  const scratch = join(core.config.dataDir, 'incoming', `sync-objects-${randomUUID()}`);
   try {
     await mkdir(join(scratch, 'pack'), { recursive: true, mode: 0o700 });
     await checkObjects(core, admission, { received, scratch });

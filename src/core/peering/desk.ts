@@ -11,7 +11,14 @@ import { type Admitted, admit } from './admit.ts';
 import { admitNew, type Newcomer } from './admit-new.ts';
 import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
-import { checkFacts, createEmpty, deletedSince, isUnlinkedMirror, newcomerFor } from './mirror.ts';
+import {
+  checkFacts,
+  createEmpty,
+  deletedSince,
+  newcomerFor,
+  notLinked,
+  receiverFor,
+} from './mirror.ts';
 import type { Answers, Questions, RefPair, RepoFacts } from './protocol.ts';
 import type { SyncSession } from './sessions.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
@@ -102,7 +109,7 @@ export class PeerDesk {
     const { core, principal } = this.#parts;
     const server = await this.#server();
     const facts = checkFacts(asked.repo);
-    const repo = await this.#receiver(server, facts);
+    const repo = await receiverFor(core, server, { offered: facts, by: this.#parts.by });
     await core.room.onDisk();
     const room = await core.room.forPack();
     if (repo === undefined) return this.#offerNew(server, { ...asked, repo: facts }, room);
@@ -150,26 +157,6 @@ export class PeerDesk {
     const session = await this.#parts.core.syncSessions.open(wanted);
     this.#runs.set(session.token, { session, startedAt: new Date().toISOString(), ...run });
     return session.token;
-  }
-
-  /** The repository here that an offered one goes to: by its link, else where both admins linked the same name. */
-  async #receiver(server: Server, offered: RepoFacts): Promise<Repository | undefined> {
-    const { core } = this.#parts;
-    const by = { ...this.#parts.by, dryRun: false };
-    const { store } = core;
-    const linked = await store.serverLinks.byRemote(server.id, offered.id);
-    if (linked !== undefined) return store.repositories.byId(linked.repoId);
-    const path = parseRepoPath(offered.name);
-    const owner = await store.names.find(path.namespace ?? '');
-    const named = owner && (await store.repositories.byName(owner.ownerId, path.name));
-    const link = named && (await store.serverLinks.of(server.id, named.id));
-    if (named === undefined || link?.remoteId !== undefined) return undefined;
-    // A crash may have come between the making of a mirror and its link.
-    const bornThere = link === undefined && (await isUnlinkedMirror(core, server, named, offered));
-    if (link === undefined && !bornThere) throw notLinked(server, offered.name);
-    const about = { remoteId: offered.id, ...(bornThere && { bornThere }) };
-    await store.serverLinks.link(server, named, about, by);
-    return named;
   }
 
   async #commit(asked: Questions['commit']): Promise<Answers['commit']> {
@@ -298,10 +285,4 @@ export function factsOf(repo: Repository): RepoFacts {
 
 export function pairs(refs: RefList): RefPair[] {
   return [...refs];
-}
-
-function notLinked({ name }: Server, repo: string): UserError {
-  return new UserError('denied', `${repo}: it is not linked with ${name} here`, {
-    hint: `a site admin of this side links it: servers link ${name} ${repo}`,
-  });
 }

@@ -88,15 +88,36 @@ export async function createEmpty(
   await store.serverLinks.link(server, about, { remoteId: facts.id, bornThere }, by);
 }
 
-/** Whether a repository is the mirror of an offered one although no link says so. */
-export async function isUnlinkedMirror(
+/** The repository here that an offered one goes to: by its link, else where both admins linked the same name. */
+export async function receiverFor(
   { store }: Pick<Core, 'store'>,
   server: Server,
-  named: Repository,
-  offered: RepoFacts,
-): Promise<boolean> {
-  if (server.role !== 'main' || named.id !== offered.id) return false;
-  return store.serverLinks.isMirrorNamespace(named.namespaceId, server.id);
+  { offered, by }: { offered: RepoFacts; by: Actor },
+): Promise<Repository | undefined> {
+  const linked = await store.serverLinks.byRemote(server.id, offered.id);
+  if (linked !== undefined) return store.repositories.byId(linked.repoId);
+  const path = parseRepoPath(offered.name);
+  const owner = await store.names.find(path.namespace ?? '');
+  const named = owner && (await store.repositories.byName(owner.ownerId, path.name));
+  const link = named && (await store.serverLinks.of(server.id, named.id));
+  if (named === undefined || link?.remoteId !== undefined) return undefined;
+  // A crash may have come between the making of a mirror and its link.
+  const bornThere =
+    link === undefined &&
+    server.role === 'main' &&
+    named.id === offered.id &&
+    (await store.serverLinks.isMirrorNamespace(named.namespaceId, server.id));
+  if (link === undefined && !bornThere) throw notLinked(server, offered.name);
+  const about = { remoteId: offered.id, ...(bornThere && { bornThere }) };
+  await store.serverLinks.link(server, named, about, { ...by, dryRun: false });
+  return named;
+}
+
+/** The refusal of what no site admin of this side linked. */
+export function notLinked({ name }: Server, repo: string): UserError {
+  return new UserError('denied', `${repo}: it is not linked with ${name} here`, {
+    hint: `a site admin of this side links it: servers link ${name} ${repo}`,
+  });
 }
 
 /** The refs that the other side knows, are here no more, and were deleted here: what is merely absent is not. */
