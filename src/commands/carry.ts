@@ -1,4 +1,5 @@
 import type { Transport } from '../core/peering/carry.ts';
+import { everyRepo } from '../core/peering/every-repo.ts';
 import { Remote } from '../core/peering/remote.ts';
 import type { RunOptions, RunReport } from '../core/peering/run.ts';
 import { UserError } from '../model/errors.ts';
@@ -163,7 +164,7 @@ export const carried = {
   transport: {
     type: 'string',
     enum: ['auto', 'rsync', 'tar'],
-    description: 'what carries the objects: rsync, on both sides; tar is not in this version',
+    description: 'what carries the objects: rsync where both sides have it, else tar',
   },
 } as const;
 
@@ -181,26 +182,10 @@ export function needsOf(
 
 /** All that is shared with a server. */
 export async function allFor(
-  { core }: Pick<Context, 'core'>,
+  context: Pick<Context, 'core'>,
   server: Server,
 ): Promise<readonly Repository[]> {
-  const { store } = core;
   const found: Repository[] = [];
-  if (server.role !== 'backup') {
-    for (const { repoId } of await store.serverLinks.listOf(server.id)) {
-      const repo = await store.repositories.byId(repoId);
-      if (repo !== undefined) found.push(repo);
-    }
-    return found;
-  }
-  for (let after = { namespace: '', name: '' }; ; ) {
-    const page = await store.repositories.page({ kind: 'all' }, { after, limit: 500 });
-    for (const repo of page) {
-      // What is a mirror itself is its own main's to send.
-      if ((await store.serverLinks.mainOf(repo.id)) === undefined) found.push(repo);
-    }
-    const last = page.at(-1);
-    if (last === undefined) return found;
-    after = last;
-  }
+  for await (const repo of everyRepo(context.core, server)) found.push(repo);
+  return found;
 }

@@ -20,6 +20,7 @@ import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
 import { serversStatusCommands } from './servers-status.ts';
+import { serversSyncCommands } from './servers-sync.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
@@ -44,7 +45,6 @@ export const later: readonly string[] = [
   'servers invite',
   'servers join',
   'servers promote',
-  'servers sync',
   'service',
   'shell',
   'sshkey deploy',
@@ -89,6 +89,7 @@ export const commands: readonly Command[] = [
   ...carryCommands,
   ...serversCommands,
   ...serversStatusCommands,
+  ...serversSyncCommands,
   ...conflictsCommands,
   ...auditCommands,
   events,

@@ -1,4 +1,6 @@
 import type { Core } from '../core/core.ts';
+import { startMeetings } from '../core/peering/meetings.ts';
+import { scanOutbox } from '../core/peering/outbox.ts';
 
 /** A request as a person would type it. */
 export type Words = readonly string[];
@@ -20,7 +22,7 @@ export interface Job {
 
 /** What a server does by itself: everything that falls due, one entry a subject. */
 export function jobs(core: Core): readonly Job[] {
-  return [packing(core), trashing(core), expiring(core)];
+  return [packing(core), trashing(core), expiring(core), syncing(core)];
 }
 
 const packMs = 10_000;
@@ -63,4 +65,59 @@ function trashing(core: Core): Job {
       return [['repo', 'trash', 'empty', '--older', `${Math.floor(keepMs / 1000)}s`, '--yes']];
     },
   };
+}
+
+const syncMs = 1000;
+/** Changes that come together are looked at together, after whoever made them was answered. */
+const gatherMs = 15;
+const mostServers = 1000;
+
+/** What other servers lack of this one, and it of them. */
+function syncing(core: Core): Job {
+  const { couriers, store } = core;
+  return {
+    name: 'sync',
+    everyMs: () => syncMs,
+    atStart: true,
+    // How much runs with a server at a time is its own request's to say.
+    atOnce: () => mostServers,
+    onNews: (look) => {
+      const gather = gathered(look);
+      const deaf = [store.changes.onCommit(gather.call), couriers.onNews(gather.call)];
+      return () => {
+        for (const each of deaf) each();
+        gather.end();
+      };
+    },
+    due: async () => {
+      await scanOutbox(core);
+      await startMeetings(core);
+      return dueServers(core);
+    },
+  };
+}
+
+function gathered(work: () => void): { call(): void; end(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    call: () => {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        work();
+      }, gatherMs).unref();
+    },
+    end: () => clearTimeout(timer),
+  };
+}
+
+async function dueServers({ store, couriers }: Core): Promise<readonly Words[]> {
+  const now = new Date().toISOString();
+  const due: Words[] = [];
+  for (const id of await store.syncMarks.due(now)) {
+    const server = couriers.working.has(id) ? undefined : await store.servers.byId(id);
+    if (server === undefined || server.url === undefined || server.state === 'untrusted') continue;
+    if ((await store.syncPeers.of(id)).nextAt > now) continue;
+    due.push(['servers', 'sync', server.name]);
+  }
+  return due;
 }

@@ -1,4 +1,4 @@
-import { sql, type Transaction } from 'kysely';
+import type { Transaction } from 'kysely';
 import type { LoggedChange } from './change-log.ts';
 import { inBatches } from './changes.ts';
 import type { Database } from './sqlite.ts';
@@ -37,9 +37,14 @@ export interface LoggedSubject extends LoggedChange {
   readonly subjectId: string | undefined;
 }
 
+/** So many changes may be read again after a crash. */
+const mostUnwritten = 1000;
+
 /** What lacks where. It is all that a crash must not lose: a run that was cut off finds its mark again. */
 export class SyncMarks {
   readonly #db: Database;
+  /** The last change that was read; what is written down may be older, and is read again after a crash. */
+  #scanned: number | undefined;
 
   constructor(db: Database) {
     this.#db = db;
@@ -63,15 +68,11 @@ export class SyncMarks {
     limit: number,
     marksOf: (changes: readonly LoggedSubject[]) => Promise<readonly NewMark[]>,
   ): Promise<number> {
-    const { value } = await this.#db
-      .selectFrom('meta')
-      .select('value')
-      .where('key', '=', 'sync_scanned')
-      .executeTakeFirstOrThrow();
+    const from = this.#scanned ?? (await this.#written());
     const rows = await this.#db
       .selectFrom('change')
       .select(['seq', 'at', 'type', 'principal', 'repo_id', 'subject_id', 'detail'])
-      .where('seq', '>', Number(value))
+      .where('seq', '>', from)
       .orderBy('seq')
       .limit(limit)
       .execute();
@@ -84,15 +85,29 @@ export class SyncMarks {
       detail: JSON.parse(detail),
     }));
     const marks = await marksOf(changes);
-    await this.#db.transaction().execute(async (trx) => {
-      await putAll(trx, marks);
-      await trx
-        .updateTable('meta')
-        .set({ value: String(last) })
-        .where('key', '=', 'sync_scanned')
-        .execute();
-    });
+    // Where nothing comes of them, to write that down would cost a push a commit more.
+    const noted = marks.length > 0 || last - (await this.#written()) >= mostUnwritten;
+    if (noted) {
+      await this.#db.transaction().execute(async (trx) => {
+        await putAll(trx, marks);
+        await trx
+          .updateTable('meta')
+          .set({ value: String(last) })
+          .where('key', '=', 'sync_scanned')
+          .execute();
+      });
+    }
+    this.#scanned = last;
     return rows.length;
+  }
+
+  async #written(): Promise<number> {
+    const { value } = await this.#db
+      .selectFrom('meta')
+      .select('value')
+      .where('key', '=', 'sync_scanned')
+      .executeTakeFirstOrThrow();
+    return Number(value);
   }
 
   /** Ids of the servers with marks whose time has come. */
@@ -101,7 +116,6 @@ export class SyncMarks {
       .selectFrom('sync_mark')
       .select('server_id')
       .distinct()
-      .where('held', '=', sql.lit(0))
       .where('next_at', '<=', now)
       .execute();
     return rows.map((row) => row.server_id);
@@ -113,6 +127,16 @@ export class SyncMarks {
       .selectFrom('sync_mark')
       .selectAll()
       .where('server_id', '=', serverId)
+      .execute();
+    return rows.map(toMark);
+  }
+
+  /** All marks of a repository. */
+  async ofRepo(repoId: string): Promise<readonly Mark[]> {
+    const rows = await this.#db
+      .selectFrom('sync_mark')
+      .selectAll()
+      .where('repo_id', '=', repoId)
       .execute();
     return rows.map(toMark);
   }
@@ -148,13 +172,13 @@ export class SyncMarks {
       .execute();
   }
 
-  /** All marks of a server are tried at once; held ones only where that is said. */
-  async tryNow(serverId: string, { held }: { readonly held: boolean }): Promise<void> {
-    const all = this.#db
+  /** All marks of a server are tried at once. */
+  async tryNow(serverId: string): Promise<void> {
+    await this.#db
       .updateTable('sync_mark')
-      .set({ next_at: '', held: 0 })
-      .where('server_id', '=', serverId);
-    await (held ? all : all.where('held', '=', 0)).execute();
+      .set({ next_at: '' })
+      .where('server_id', '=', serverId)
+      .execute();
   }
 
   /** Takes the marks of a repository away, with one server or with all. */

@@ -5,7 +5,7 @@ import type { Core } from '../core.ts';
 import { pauseEnd } from './couriers.ts';
 import { endMirror } from './endings.ts';
 import { scanOutbox } from './outbox.ts';
-import { pullRepo, receiverOf } from './pull.ts';
+import { pullNew, pullRepo } from './pull.ts';
 import { pushRepo } from './push.ts';
 import { Remote } from './remote.ts';
 import { missed } from './round.ts';
@@ -119,27 +119,33 @@ class Delivering {
 
   /** A person's `servers sync` and the clock's may meet on one repository: one waits for the other. */
   async #alone(mark: Mark): Promise<RunReport | undefined> {
-    const { core, server, options } = { core: this.#core, server: this.#server, options: this.#options };
-    const leave = await core.couriers.alone(`${server.id} ${mark.repoId}`);
+    const leave = await this.#core.couriers.alone(`${this.#server.id} ${mark.repoId}`);
     try {
-      let broken: Remote | undefined;
-      return await Remote.use(core, server, {
-        caller: options,
-        work: async (remote) => {
-          broken = remote;
-          return this.#carry(remote, mark);
-        },
-      }).catch(async (error) => {
-        // What one repository meets is its own; that the connection could not be made, or broke off, is the server's.
-        const gone = broken === undefined || broken.isOver;
-        if (gone && error instanceof UserError && !options.signal.aborted) {
-          this.#isGone = true;
-          await missed(core, server, { error, by: options.by });
-        }
-        throw error;
-      });
+      return await this.#connected((remote) => this.#carry(remote, mark));
     } finally {
       leave();
+    }
+  }
+
+  /** What one repository meets is its own; that the connection can't be made, or broke off, is the server's. */
+  async #connected<T>(work: (remote: Remote) => Promise<T>): Promise<T> {
+    let isWell = false;
+    try {
+      return await Remote.use(this.#core, this.#server, {
+        caller: this.#options,
+        work: (remote) =>
+          work(remote).catch((error) => {
+            isWell = !remote.isOver;
+            throw error;
+          }),
+      });
+    } catch (error) {
+      const { signal, by } = this.#options;
+      if (!isWell && error instanceof UserError && !signal.aborted) {
+        this.#isGone = true;
+        await missed(this.#core, this.#server, { error, by });
+      }
+      throw error;
     }
   }
 
@@ -161,8 +167,7 @@ class Delivering {
     const repo = link && (await store.repositories.byId(mark.repoId));
     if (repo !== undefined) return pullRepo(this.#core, remote, { repo, ...this.#options });
     if (link !== undefined || server.role !== 'main') return undefined;
-    const born = await receiverOf(this.#core, remote, { name: mark.name, by });
-    return pullRepo(this.#core, remote, { ...born, ...this.#options });
+    return pullNew(this.#core, remote, { name: mark.name, isAsked: false, ...this.#options });
   }
 }
 

@@ -4,17 +4,27 @@ import { Conversations } from './pool.ts';
 export class Couriers {
   /** Connections to other servers that wait for the next question. */
   readonly conversations = new Conversations();
+  readonly #ended = new AbortController();
+  readonly #meetings = new Set<Promise<void>>();
   /** Ids of the servers whose marks are being carried for the clock. */
   readonly #working = new Set<string>();
   /** Ids of the servers that are being met. */
   readonly #meeting = new Set<string>();
   /** By the id of a server, when it is to be met again, in milliseconds of `performance.now()`. */
   readonly #nextMeeting = new Map<string, number>();
+  readonly #alone = new Map<string, Promise<void>>();
   readonly #listeners = new Set<() => void>();
   /** By server, the repositories that it ended or forced, each with the time of it. */
   readonly #losses = new Map<string, Map<string, number>>();
 
+  /** Ends with the process's work: meetings that go on are ended by it. */
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
   async close(): Promise<void> {
+    this.#ended.abort();
+    await Promise.allSettled(this.#meetings);
     await this.conversations.close();
   }
 
@@ -42,13 +52,32 @@ export class Couriers {
   /** Meets a server, once at a time; the next time comes an interval later, or a little before or after. */
   async meeting(serverId: string, intervalMs: number, work: () => Promise<void>): Promise<void> {
     this.#meeting.add(serverId);
+    const met = work();
+    this.#meetings.add(met);
     try {
-      await work();
+      await met;
     } finally {
+      this.#meetings.delete(met);
       this.#meeting.delete(serverId);
       this.#nextMeeting.set(serverId, performance.now() + jittered(intervalMs));
       this.tell();
     }
+  }
+
+  /** Waits until nobody else is at it. @returns the function that lets go of it */
+  async alone(what: string): Promise<() => void> {
+    while (this.#alone.has(what)) await this.#alone.get(what);
+    let leave = () => {};
+    this.#alone.set(
+      what,
+      new Promise((resolve) => {
+        leave = resolve;
+      }),
+    );
+    return () => {
+      this.#alone.delete(what);
+      leave();
+    };
   }
 
   /** @returns the function that takes the listener away again. @param listener - called when something may be due */

@@ -1,4 +1,3 @@
-import { UserError } from '../../model/errors.ts';
 import { parseRepoPath } from '../../model/repo.ts';
 import { readRefsOf } from '../../programs/refs.ts';
 import type { Actor } from '../../store/changes.ts';
@@ -18,23 +17,18 @@ interface Told {
 }
 
 /**
- * Follows what another server says of a repository beside its refs. A mirror takes over name, description, visibility
- * and default branch; between equals the default branch alone goes by the three-way rule.
+ * Follows what a main says of a repository beside its refs: its mirror takes over name, description, visibility and
+ * default branch, before anything else of it comes.
  *
- * @returns the repository as it is then. What could not be done now, as while somebody clones, is left for the next run
+ * @returns the repository as it is then
+ * @throws UserError `unavailable` while somebody uses it, `conflict` where the new name is another's here
  */
 export async function followFacts(core: Core, told: Told): Promise<Repository> {
   const { server, repo, by } = told;
-  if (by.dryRun) return repo;
   const link = await core.store.serverLinks.of(server.id, repo.id);
   const isMirror = server.role === 'main' && link?.bornThere === true;
-  try {
-    if (isMirror) await mirror(core, told);
-    else await agreeOnHead(core, told);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    core.log.warn({ err: error, repo: repo.fullName, server: server.name }, 'not followed yet');
-  }
+  if (!isMirror || by.dryRun) return repo;
+  await mirror(core, told);
   return (await core.store.repositories.byId(repo.id)) ?? repo;
 }
 
@@ -43,7 +37,11 @@ async function mirror(core: Core, { server, repo, facts, by }: Told): Promise<vo
   if (facts.name !== repo.fullName) {
     const namespace = await namespaceForMirror(core, server, { offered: facts, by: author });
     const { name } = parseRepoPath(facts.name);
-    await core.renames.repository(repo, { namespace, name }, author);
+    const path = { namespaceId: namespace.ownerId, name, text: facts.name };
+    const leads = await core.store.paths.at(path);
+    // Its main alone names what is in this namespace: whatever else was called so gives way.
+    const retakes = leads.map((each) => each.repo.id);
+    await core.renames.repository(repo, { namespace, name, retakes }, author);
   }
   const now = (await core.store.repositories.byId(repo.id)) ?? repo;
   const { description, visibility, defaultBranch } = facts;
@@ -55,9 +53,14 @@ async function mirror(core: Core, { server, repo, facts, by }: Told): Promise<vo
   if (Object.keys(settings).length > 0) await core.repos.set(now, settings, author);
 }
 
-/** A default branch that moved here and there stays as it is on both sides, and is told of. */
-async function agreeOnHead(core: Core, { server, repo, facts, by }: Told): Promise<void> {
-  const { syncPeers } = core.store;
+/**
+ * Between equals the default branch goes by the three-way rule, once its branch is there. One that moved here and there
+ * stays as it is on both sides.
+ */
+export async function agreeOnHead(core: Core, { server, repo, facts, by }: Told): Promise<void> {
+  const { syncPeers, serverLinks } = core.store;
+  const link = await serverLinks.of(server.id, repo.id);
+  if (by.dryRun || link === undefined || link.bornThere || server.role === 'backup') return;
   const pair = { serverId: server.id, repoId: repo.id };
   const [mine, theirs] = [repo.defaultBranch, facts.defaultBranch];
   const base = await syncPeers.head(pair);
@@ -68,7 +71,6 @@ async function agreeOnHead(core: Core, { server, repo, facts, by }: Told): Promi
   if (theirs === base || mine !== base) return;
   const ref = `refs/heads/${theirs}`;
   const there = (await readRefsOf(core.repos.directory(repo), [ref])).get(ref);
-  // It comes with the refs of this run; the next one finds it.
   if (there?.oid === undefined) return;
   await core.repos.set(repo, { defaultBranch: theirs }, actorFor(server, by, by.request));
   await syncPeers.agreeHead(pair, theirs);

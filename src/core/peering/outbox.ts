@@ -1,6 +1,7 @@
 import type { Server } from '../../store/servers.ts';
 import type { Store } from '../../store/store.ts';
 import type { LoggedSubject, NewMark } from '../../store/sync-marks.ts';
+import type { Couriers } from './couriers.ts';
 
 const pageRows = 1000;
 
@@ -9,16 +10,21 @@ const sent = /^(ref-updated|repo-(added|set|renamed|restored))$/;
 /** Changes by which a repository ends, which only backups have to know of. */
 const ended = /^repo-(deleted|removed)$/;
 
-type Parts = { readonly store: Store };
+type Parts = { readonly store: Store; readonly couriers: Pick<Couriers, 'alone'> };
 
 /**
  * Reads what was logged since the last time and marks what other servers lack by it. A burst of changes of one
  * repository is one mark. The log itself is the outbox: what a crash cuts off is read again.
  */
-export async function scanOutbox({ store }: Parts): Promise<void> {
-  for (;;) {
-    const read = await store.syncMarks.scan(pageRows, (changes) => marksOf(store, changes));
-    if (read < pageRows) return;
+export async function scanOutbox({ store, couriers }: Parts): Promise<void> {
+  const leave = await couriers.alone('outbox');
+  try {
+    for (;;) {
+      const read = await store.syncMarks.scan(pageRows, (changes) => marksOf(store, changes));
+      if (read < pageRows) return;
+    }
+  } finally {
+    leave();
   }
 }
 

@@ -4,6 +4,9 @@ import type { Repository } from '../../store/repositories.ts';
 /** The program that servers ask each other for; questions and answers are JSON, one object a line. */
 export const syncProgram = 'cpm-sync';
 
+/** The words behind the program's name by which an archive passes, from a byte on, in place of questions. */
+export type TarWords = readonly [verb: 'put-tar' | 'get-tar', token: string, offset: string];
+
 /** `[ref, oid]`, as lists of refs pass between servers. */
 export type RefPair = readonly [ref: string, oid: string];
 
@@ -59,13 +62,21 @@ export interface Questions {
   /** Send me this. `digest`: the asker's refs; `known`: what it knows of the sender's; `have`: its refs, if asked for. */
   readonly snapshot: {
     readonly id: string | null;
+    /** Its id on the side of who is asked; null where the asker does not know it yet. */
+    readonly own: string | null;
     readonly name: string;
     readonly digest: string | null;
     readonly known: string | null;
     readonly have: readonly RefPair[] | null;
   };
+  /** By tar: an archive of this content and size is to come. */
+  readonly 'put-tar': { readonly token: string; readonly id: string; readonly bytes: number };
+  /** By tar: which archive is there to fetch? */
+  readonly 'get-tar': { readonly token: string };
   /** The asker has all of a snapshot. `digest`: of its refs now. */
   readonly done: { readonly token: string; readonly digest: string };
+  /** A backup is told that a repository was deleted. */
+  readonly end: { readonly id: string };
   /** What changed since that place in your log? Without one, of everything. */
   readonly changes: LogPlace | Record<string, never>;
 }
@@ -81,6 +92,8 @@ export interface Answers {
     readonly refs: readonly RefPair[] | null;
     /** The digest of the sender's list that the receiver took last. */
     readonly base: string | null;
+    /** Bytes of the biggest pack that there is room for; undefined where nothing is to come. */
+    readonly room?: number;
   };
   readonly commit: {
     readonly held: boolean;
@@ -97,7 +110,12 @@ export interface Answers {
         readonly token: string;
         readonly bytes: number;
       };
+  /** `offset`: so much of it is there already. */
+  readonly 'put-tar': { readonly offset: number };
+  readonly 'get-tar': { readonly id: string; readonly bytes: number };
   readonly done: Record<string, never>;
+  /** `done`: whether it was there. */
+  readonly end: { readonly done: boolean };
   /** `anew`: of everything; `more`: ask on from the place that is told. */
   readonly changes: LogPlace & {
     readonly anew: boolean;

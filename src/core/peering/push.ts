@@ -2,6 +2,7 @@ import { type RefList, refsDigest } from '../../model/sync-refs.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Base } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
+import { tooBig } from '../room.ts';
 import { carry } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { deletedSince } from './mirror.ts';
@@ -20,7 +21,7 @@ export async function pushRepo(
   remote: Remote,
   { repo, ...options }: { repo: Repository } & RunOptions,
 ): Promise<RunReport> {
-  const about = { remote, repo, direction: 'out', by: options.by } as const;
+  const about = { remote, repo, direction: 'out', options } as const;
   return counted(core, about, () => send(core, remote, { repo, ...options }));
 }
 
@@ -32,6 +33,16 @@ interface Sending {
   readonly base: Base | undefined;
   readonly offer: Answers['offer'];
   readonly decided: RefList;
+  /** Lets go of the repository. */
+  release(): void;
+}
+
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) work();
+    done = true;
+  };
 }
 
 async function send(
@@ -41,7 +52,7 @@ async function send(
 ): Promise<Outcome> {
   const { store, repos } = core;
   const pair = { serverId: remote.server.id, repoId: repo.id };
-  const release = await repos.hold(repo, options.signal);
+  const release = once(await repos.hold(repo, options.signal));
   try {
     const refs = await visibleRefs(repos.directory(repo));
     const base = await store.syncs.base(pair);
@@ -65,7 +76,7 @@ async function send(
       core,
       remote,
       { repo, ...options },
-      { refs, theirs, base, offer, decided },
+      { refs, theirs, base, offer, decided, release },
     );
   } finally {
     release();
@@ -82,11 +93,13 @@ async function deliver(
   core: Core,
   remote: Remote,
   { repo, ...options }: { repo: Repository } & RunOptions,
-  { refs, theirs, base, offer, decided }: Sending,
+  { refs, theirs, base, offer, decided, release }: Sending,
 ): Promise<Outcome> {
   const { store, repos, git, syncSessions } = core;
   const token = offer.token ?? '';
-  const session = await syncSessions.open(remote.server.id, repo.id, 'out');
+  const session = await syncSessions.open({
+    ...{ serverId: remote.server.id, repoId: repo.id, direction: 'out' },
+  });
   try {
     const manifest = await writeSnapshot(git, repos.directory(repo), {
       refs,
@@ -96,7 +109,12 @@ async function deliver(
       folder: session.directory,
       signal: options.signal,
     });
+    // What is to go lies in the session now: nobody waits for the network because of it.
+    release();
     const total = manifestBytes(manifest);
+    if (total > (offer.room ?? total)) {
+      throw tooBig(total, offer.room ?? 0, `on ${remote.server.name}`);
+    }
     const files = { directory: session.directory, token, direction: 'push', total } as const;
     const carried = await carry(core, remote, { ...files, ...options });
     const answer = await remote.ask('commit', { token, decided: [...decided] });

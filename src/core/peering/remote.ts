@@ -37,6 +37,7 @@ export class Remote {
   #caller: Caller;
   #said = '';
   #isOver = false;
+  #caps: Promise<Answers['caps']> | undefined;
 
   private constructor(
     core: Core,
@@ -73,8 +74,8 @@ export class Remote {
     server: Server,
     { caller, work }: { caller: Caller; work: (remote: Remote) => Promise<T> },
   ): Promise<T> {
-    const { id, url, hostKey, state, bandwidth } = server;
-    const key = JSON.stringify([id, url, hostKey, bandwidth, core.config.sshKeyPath]);
+    const { id, url, role, hostKey, state, bandwidth } = server;
+    const key = JSON.stringify([id, url, role, hostKey, bandwidth, core.config.sshKeyPath]);
     const idle = state === 'untrusted' ? undefined : core.couriers.conversations.take(key);
     const remote = idle instanceof Remote ? idle : await Remote.open(core, server, caller);
     remote.#hand(caller);
@@ -103,6 +104,12 @@ export class Remote {
   }
 
   readonly #end = () => this.#child.end();
+
+  /** What the other side says of itself, asked once. */
+  caps(): Promise<Answers['caps']> {
+    this.#caps ??= this.ask('caps', {});
+    return this.#caps;
+  }
 
   /** @throws UserError as the other side has it; `unavailable` when the connection broke off */
   async ask<V extends Verb>(verb: V, question: Questions[V]): Promise<Answers[V]> {

@@ -22,7 +22,7 @@ interface Caller {
  */
 export async function meet(core: Core, server: Server, caller: Caller): Promise<void> {
   try {
-    await Remote.use(core, server, { caller, work: (remote) => askAll(core, remote) });
+    await Remote.use(core, server, { caller, work: (remote) => askAll(core, remote, caller) });
   } catch (error) {
     if (caller.signal.aborted || !(error instanceof UserError)) throw error;
     await missed(core, server, { error, by: caller.by });
@@ -44,7 +44,7 @@ export async function missed(
   await store.servers.note(server, { state: 'down', error: error.message }, by);
 }
 
-async function askAll(core: Core, remote: Remote): Promise<void> {
+async function askAll(core: Core, remote: Remote, { by }: Caller): Promise<void> {
   const { store } = core;
   const { id } = remote.server;
   let { place } = await store.syncPeers.of(id);
@@ -52,7 +52,8 @@ async function askAll(core: Core, remote: Remote): Promise<void> {
   for (;;) {
     const begun = performance.now();
     const { rows, more, ...answer } = await remote.ask('changes', place ?? {});
-    if (anew === undefined) await wellMet(core, remote, Math.round(performance.now() - begun));
+    const latencyMs = Math.round(performance.now() - begun);
+    if (anew === undefined) await wellMet(core, remote.server, { latencyMs, by });
     if (answer.anew) anew ??= new Map();
     for (const row of rows) anew?.set(row.id, row.digest);
     await store.syncMarks.put(await marksOf(core, remote.server, rows));
@@ -64,7 +65,11 @@ async function askAll(core: Core, remote: Remote): Promise<void> {
   }
 }
 
-async function wellMet({ store }: Core, { server, by }: Remote, latencyMs: number): Promise<void> {
+async function wellMet(
+  { store }: Core,
+  server: Server,
+  { latencyMs, by }: { latencyMs: number; by: Actor },
+): Promise<void> {
   const now = await store.servers.byId(server.id);
   if (now === undefined) return;
   const near = Math.abs((now.latencyMs ?? -1000) - latencyMs) < 5;
@@ -92,7 +97,8 @@ async function markOf(
   { id, seq, digest, facts }: ChangedRepo,
 ): Promise<NewMark | undefined> {
   const link =
-    (await store.serverLinks.byRemote(server.id, id)) ?? (await store.serverLinks.of(server.id, id));
+    (await store.serverLinks.byRemote(server.id, id)) ??
+    (await store.serverLinks.of(server.id, id));
   const repo = link && (await store.repositories.byId(link.repoId));
   const mark = { serverId: server.id, direction: 'in', seq } as const;
   if (server.role === 'backup') {
@@ -107,7 +113,11 @@ async function markOf(
   if (facts === null) return { ...mark, repoId: id, name: '' };
   const isMirror = server.role === 'main' && link.bornThere;
   const equal = digest === (await store.digests.of(repo.id));
-  const told = isMirror ? sameFacts(repo, facts) : repo.defaultBranch === facts.defaultBranch;
+  const hasHead = repo.defaultBranch === facts.defaultBranch;
+  // Both have moved to it, however that came about.
+  if (hasHead)
+    await store.syncPeers.agreeHead({ serverId: server.id, repoId: repo.id }, facts.defaultBranch);
+  const told = isMirror ? sameFacts(repo, facts) : hasHead;
   return equal && told ? undefined : { ...mark, repoId: repo.id, name: repo.fullName };
 }
 

@@ -1,5 +1,7 @@
 import type { Server } from '../../store/servers.ts';
+import type { Mark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
+import { scanOutbox } from './outbox.ts';
 
 /** How things stand with another server. */
 export interface ServerState {
@@ -11,7 +13,7 @@ export interface ServerState {
   readonly last_sync_at: string | null;
   /** Seconds since the oldest change that it lacks; 0 where it has all; null before the first sync. */
   readonly behind_s: number | null;
-  /** Repositories that changed since they were last equal. */
+  /** Repositories that the two may have otherwise. */
   readonly pending: number;
   readonly conflicts: number;
   readonly error: string | null;
@@ -19,25 +21,33 @@ export interface ServerState {
 
 export async function serverState(core: Core, server: Server): Promise<ServerState> {
   const { store } = core;
+  await scanOutbox(core);
   const last = await store.syncs.lastWith(server.id);
-  const { pending, since } = await pendingOf(core, server);
-  const held = last?.result === 'held' && server.state !== 'untrusted';
+  const { metAt } = await store.syncPeers.of(server.id);
+  const marks = await store.syncMarks.of(server.id);
+  const isHeld = server.state !== 'untrusted' && marks.some(({ held }) => held);
+  const met = [last?.endedAt, metAt].filter((each) => each !== undefined).sort();
+  const failed = marks.find(({ error }) => error !== undefined)?.error;
   return {
     name: server.name,
     url: server.url ?? null,
     role: server.role,
-    state: held ? 'held' : server.state,
+    state: isHeld ? 'held' : server.state,
     latency_ms: server.latencyMs ?? null,
-    last_sync_at: last?.endedAt ?? null,
-    behind_s: last === undefined ? null : secondsSince(since),
-    pending,
+    last_sync_at: met.at(-1) ?? null,
+    behind_s: met.length === 0 ? null : secondsSince(oldest(marks)),
+    pending: new Set(marks.map(({ repoId }) => repoId)).size,
     conflicts: (await store.conflicts.openWith(server.id)).length,
-    error: server.error ?? last?.error ?? null,
+    error: server.error ?? failed ?? null,
   };
 }
 
+function oldest(marks: readonly Mark[]): string | undefined {
+  return marks.map(({ since }) => since).sort()[0];
+}
+
 /** How a repository stands with each server that it is linked with. */
-export async function syncStates(core: Core, repo: { id: string; updatedAt: string }) {
+export async function syncStates(core: Core, repo: { id: string }) {
   const { store } = core;
   const states: {
     server: string;
@@ -49,30 +59,19 @@ export async function syncStates(core: Core, repo: { id: string; updatedAt: stri
     const server = await store.servers.byId(link.serverId);
     if (server === undefined) continue;
     const last = await store.syncs.lastOf(link);
-    const behind = last !== undefined && last.endedAt < repo.updatedAt;
+    const { metAt } = await store.syncPeers.of(server.id);
+    const marks = (await store.syncMarks.ofRepo(repo.id)).filter(
+      ({ serverId }) => serverId === server.id,
+    );
+    const met = [last?.endedAt, metAt].filter((each) => each !== undefined).sort();
     states.push({
       server: server.name,
-      state: last?.result ?? 'unknown',
-      behind_s: last === undefined ? null : secondsSince(behind ? repo.updatedAt : undefined),
-      last_sync_at: last?.endedAt ?? null,
+      state: marks.some(({ held }) => held) ? 'held' : (last?.result ?? 'unknown'),
+      behind_s: met.length === 0 ? null : secondsSince(oldest(marks)),
+      last_sync_at: met.at(-1) ?? null,
     });
   }
   return states;
-}
-
-async function pendingOf(core: Core, server: Server) {
-  const { store } = core;
-  let pending = 0;
-  let since: string | undefined;
-  for (const link of await store.serverLinks.listOf(server.id)) {
-    const repo = await store.repositories.byId(link.repoId);
-    if (repo === undefined) continue;
-    const last = await store.syncs.lastOf(link);
-    if (last !== undefined && last.endedAt >= repo.updatedAt) continue;
-    pending += 1;
-    if (since === undefined || repo.updatedAt < since) since = repo.updatedAt;
-  }
-  return { pending, since };
 }
 
 function secondsSince(at: string | undefined): number {

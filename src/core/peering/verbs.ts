@@ -1,7 +1,9 @@
 import type { Answerer } from './asked.ts';
 import { answerChanges } from './changes.ts';
+import { answerEnd } from './endings.ts';
 
 /** Questions that take one answer and leave nothing open; the rest are the desk's own. */
 export const verbs: ReadonlyMap<unknown, Answerer> = new Map<unknown, Answerer>([
   ['changes', answerChanges],
+  ['end', answerEnd],
 ]);

@@ -1,0 +1,106 @@
+import { deliverMarks } from '../core/peering/courier.ts';
+import { scanOutbox } from '../core/peering/outbox.ts';
+import { meet } from '../core/peering/round.ts';
+import { UserError } from '../model/errors.ts';
+import type { Server } from '../store/servers.ts';
+import { answered, optionsOf, type RunRow, rowOf, runAnswer, runText } from './carry.ts';
+import { type Context, command } from './command.ts';
+import { findServer, name } from './servers.ts';
+
+const sync = command({
+  words: 'servers sync',
+  summary: 'Carry now what this server and another lack of each other',
+  examples: ['servers sync b', 'servers sync', 'servers sync hq --allow-shrink'],
+  args: {
+    name,
+    'allow-shrink': { type: 'boolean', description: 'although much would be deleted or forced' },
+  },
+  positions: ['name'],
+  answer: runAnswer,
+  changes: true,
+  needs: () => ({ need: 'site-admin' }),
+  target: (args) => args.name,
+  run: async (context, args) => {
+    const { by } = context;
+    const allowShrink = args['allow-shrink'] === true;
+    const named = args.name === undefined ? undefined : await findServer(context, args.name);
+    const servers = named === undefined ? await reachable(context) : [named];
+    context.staySilent();
+    if (by.dryRun) return wouldRun(context, servers);
+    const rows: RunRow[] = [];
+    const errors: UserError[] = [];
+    for (const server of servers) await syncWith(context, server, { allowShrink, rows, errors });
+    const [first] = errors;
+    if (rows.length === 0 && first !== undefined) throw first;
+    return answered(context, rows, errors);
+  },
+  text: runText,
+});
+
+/** Those that have an address here, and are trusted. */
+async function reachable({ core }: Context): Promise<readonly Server[]> {
+  const servers = await core.store.servers.list();
+  return servers.filter(({ url, state }) => url !== undefined && state !== 'untrusted');
+}
+
+/** What is marked already; what the other side has new is not asked for. */
+async function wouldRun({ core }: Context, servers: readonly Server[]): Promise<RunRow[]> {
+  await scanOutbox(core);
+  const rows: RunRow[] = [];
+  for (const server of servers) {
+    for (const { name: repo } of await core.store.syncMarks.of(server.id)) {
+      rows.push({ ...nothing(repo, server), result: 'updated' });
+    }
+  }
+  return rows;
+}
+
+function nothing(repo: string, { name: server }: Server): RunRow {
+  const none = { refs_updated: 0, refs_conflicted: 0, bytes_sent: 0, bytes_received: 0 };
+  return {
+    repo,
+    server,
+    transport: 'none',
+    result: 'up-to-date',
+    ...none,
+    bytes_total: 0,
+    duration_ms: 0,
+  };
+}
+
+async function syncWith(
+  context: Context,
+  server: Server,
+  { allowShrink, rows, errors }: { allowShrink: boolean; rows: RunRow[]; errors: UserError[] },
+): Promise<void> {
+  const { core, by, signal } = context;
+  const { syncMarks, syncPeers } = core.store;
+  const finish = core.couriers.begin(server.id);
+  try {
+    await syncMarks.tryNow(server.id);
+    await syncPeers.tryNow(server.id);
+    await meet(core, server, { by, signal });
+    const now = (await core.store.servers.byId(server.id)) ?? server;
+    await deliverMarks(core, now, {
+      ...optionsOf(context, {}, allowShrink),
+      heard: ({ repo, ms, report, error }) => {
+        if (report !== undefined) {
+          rows.push(rowOf(report));
+          for (const note of report.notes) context.note(`${report.repo}: ${note}`);
+        } else if (error === undefined) {
+          rows.push({ ...nothing(repo, server), result: 'updated', duration_ms: ms });
+        } else {
+          errors.push(error);
+          rows.push({ ...nothing(repo, server), result: 'failed', duration_ms: ms });
+        }
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof UserError) || signal.aborted) throw error;
+    errors.push(error);
+  } finally {
+    finish?.();
+  }
+}
+
+export const serversSyncCommands = [sync];
