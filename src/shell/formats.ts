@@ -92,7 +92,8 @@ function checkWho(value: string): void {
       !/^[^/]+\/[^/]+$/.test(name) || name.split('/').some((part) => nameFault(part) !== undefined),
   };
   const faulty = kind === undefined ? nameFault(name) !== undefined : (faults[kind]?.() ?? true);
-  if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT');
+  const hint = 'write NAME, org:NAME, team:ORG/TEAM, server:NAME or key:FINGERPRINT';
+  if (faulty) throw usage(value, 'a WHO', hint);
 }
 
 /** Whom a rule makes an exception for: a WHO, or all who have a right. */

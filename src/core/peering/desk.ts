@@ -7,6 +7,7 @@ import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
+import { isGranted } from '../peer-access.ts';
 import { measureSpace } from '../space.ts';
 import { admit } from './admit.ts';
 import { agreeOnAll } from './conflicts.ts';
@@ -127,6 +128,7 @@ export class PeerDesk {
     const named = owner && (await store.repositories.byName(owner.ownerId, path.name));
     const link = named && (await store.serverLinks.of(server.id, named.id));
     if (named === undefined || link?.remoteId !== undefined) return undefined;
+    if (link === undefined && (await isGranted(store, server, named, 'read'))) return named;
     if (link === undefined) throw notLinked(server, offered.name);
     await store.serverLinks.link(server, named, { remoteId: offered.id }, { ...by, dryRun: false });
     return named;
