@@ -1,5 +1,10 @@
 import { UserError } from '../model/errors.ts';
-import { askerText, type Principal, type ServerPrincipal } from '../model/principal.ts';
+import {
+  askerText,
+  type Invitee,
+  type Principal,
+  type ServerPrincipal,
+} from '../model/principal.ts';
 import {
   type Decision,
   decide,
@@ -22,6 +27,12 @@ export async function peerFault(store: Store, peer: ServerPrincipal): Promise<st
   if (peer.keyId === '') return undefined;
   const keys = await store.servers.keysOf(server.id);
   return keys.some(({ id }) => id === peer.keyId) ? undefined : 'this key is not known any more';
+}
+
+/** Why an invitation is none any more; undefined while it can be taken. */
+export async function inviteeFault(store: Store, { id }: Invitee): Promise<string | undefined> {
+  const open = await store.invitations.open(id);
+  return open === undefined ? 'this invitation was used, or its hour is over' : undefined;
 }
 
 /** What other servers have to do with a repository, as far as it bears on the right of who asks. */

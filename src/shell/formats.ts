@@ -3,6 +3,7 @@ import type { Format } from '../commands/command.ts';
 import { readHead } from '../model/audit-head.ts';
 import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
+import { parseInvitation } from '../model/invitation.ts';
 import { guessed, nearest } from '../model/nearest.ts';
 import { parsePeerUrl } from '../model/peer.ts';
 import { refFault } from '../model/ref.ts';
@@ -196,6 +197,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   server: (value) => {
     checkName(value, 'server');
+  },
+  invitation: (value) => {
+    parseInvitation(value);
   },
   'server-url': (value) => {
     parsePeerUrl(value);
