@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import t from 'tap';
@@ -30,7 +30,6 @@ async function byHand(line: string, program: string, stdin = '') {
   const { code, address } = parseInvitation(line);
   const path = join(hq.folder, `code-${code}`);
   writeFileSync(path, invitationKey(code).privateKey, { mode: 0o600 });
-  t.teardown(() => rmSync(path));
   const set = ['IdentitiesOnly=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null'];
   const options = [...set, 'BatchMode=yes', 'LogLevel=ERROR'].flatMap((each) => ['-o', each]);
   const to = ['-p', String(address.port), 'cpm@127.0.0.1', program];
