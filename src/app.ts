@@ -23,6 +23,7 @@ import { inUse, leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
 import type { OpenDoor } from './core/sessions.ts';
 import { Clock } from './doors/clock.ts';
+import { jobs } from './doors/jobs.ts';
 import { addressText } from './doors/local/announce.ts';
 import { type LocalDoor, openLocalDoor } from './doors/local/server.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
@@ -105,7 +106,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     keepMs: () => core.config.values['audit.keep'],
   });
   await auditClock.start();
-  const clock = new Clock(core, run, log);
+  const clock = new Clock(jobs(core), run, log);
   clock.start();
   const ssh = await openSsh(core, log);
   const addresses = await listenAll(ssh, config.values.listen, warn);
