@@ -56,6 +56,7 @@ export interface Tables {
     untidy: Generated<number>;
     tidied_at: string | null;
     repacked_at: string | null;
+    prune_at: string | null;
   };
   redirect: { namespace_id: string; name: string; repo_id: string };
   alias: { path: string; repo_id: string; added_by: string; added_at: string };
