@@ -89,7 +89,9 @@ export const settings = {
   'sync.bandwidth': unless('unlimited', readSizeBytes, 'a size a second: 20M'),
   'sync.compress': oneOf('true', 'false'),
   'sync.transport': oneOf('auto', 'rsync', 'tar'),
-  'sync.concurrency': count(2),
+  'sync.concurrency': setting('2', 'a whole number; 0: nothing goes by itself', (value) =>
+    /^(0|[1-9]\d{0,8})$/.test(value) ? Number(value) : undefined,
+  ),
   'archive.keep': keep('90d'),
   'trash.keep': keep('90d'),
   'audit.keep': keep('forever'),

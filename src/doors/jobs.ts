@@ -91,6 +91,7 @@ function syncing(core: Core): Job {
     },
     due: async () => {
       await scanOutbox(core);
+      if (core.config.values['sync.concurrency'] === 0) return [];
       await startMeetings(core);
       return dueServers(core);
     },

@@ -131,6 +131,17 @@ export class SyncMarks {
     return rows.map(toMark);
   }
 
+  async find({ serverId, repoId, direction }: MarkKey): Promise<Mark | undefined> {
+    const row = await this.#db
+      .selectFrom('sync_mark')
+      .selectAll()
+      .where('server_id', '=', serverId)
+      .where('repo_id', '=', repoId)
+      .where('direction', '=', direction)
+      .executeTakeFirst();
+    return row && toMark(row);
+  }
+
   /** All marks of a repository. */
   async ofRepo(repoId: string): Promise<readonly Mark[]> {
     const rows = await this.#db

@@ -57,11 +57,11 @@ export class SyncPeers {
       .execute();
   }
 
-  /** All that it has is compared anew at the next meeting. */
+  /** All that it has is compared anew at the next meeting, which comes at once. */
   async forget(serverId: string): Promise<void> {
     await this.#db
       .updateTable('sync_peer')
-      .set({ epoch: '', cursor: 0, stamp: '' })
+      .set({ epoch: '', cursor: 0, stamp: '', next_at: '' })
       .where('server_id', '=', serverId)
       .execute();
   }

@@ -15,6 +15,8 @@ export interface HouseOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The first site admin's name. */
   readonly admin?: string;
+  /** Whether it syncs by itself with servers that it knows; else only what a scenario says is carried. */
+  readonly syncs?: boolean;
 }
 
 const startMs = 30_000;
@@ -35,7 +37,7 @@ export class House {
   readonly #env: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
 
-  private constructor({ config, env }: HouseOptions) {
+  private constructor({ config, env, syncs = false }: HouseOptions) {
     const home = join(this.folder, 'home');
     const file = join(this.folder, 'config.yaml');
     mkdirSync(home);
@@ -45,6 +47,7 @@ export class House {
       CPM_DATA_DIR: this.dataDir,
       ...(config !== undefined && { CPM_CONFIG: file }),
       MALLOC_ARENA_MAX: '1',
+      ...(!syncs && { CPM_SYNC__CONCURRENCY: '0' }),
       ...env,
     };
   }

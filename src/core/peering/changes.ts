@@ -22,6 +22,7 @@ export async function answerChanges(
   const asked = readPlace(question);
   const known = asked !== undefined && (await store.digests.holds(asked));
   const found = await store.digests.after(known ? asked.seq : beginning, pageRows);
+  await seen(core, server.id);
   const standing = await access.standing(principal);
   const rows: ChangedRepo[] = [];
   for (const each of found) {
@@ -36,6 +37,13 @@ export async function answerChanges(
   const more = last !== undefined && found.length >= pageRows;
   const place = more ? await store.digests.at(now.epoch, last.seq) : now;
   return { ...place, anew: !known, more, rows };
+}
+
+/** Whoever asks is there: that it could not be reached is over, or soon found out to be not. */
+async function seen({ store, couriers }: Core, serverId: string): Promise<void> {
+  if ((await store.syncPeers.of(serverId)).attempts === 0) return;
+  await store.syncPeers.tryNow(serverId);
+  couriers.expect(serverId);
 }
 
 function readPlace(question: Readonly<Record<string, unknown>>): LogPlace | undefined {

@@ -4,6 +4,7 @@ import type { Mark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
 import { pauseEnd } from './couriers.ts';
 import { endMirror } from './endings.ts';
+import { hold } from './marked.ts';
 import { scanOutbox } from './outbox.ts';
 import { pullNew, pullRepo } from './pull.ts';
 import { pushRepo } from './push.ts';
@@ -40,7 +41,7 @@ export async function deliverMarks(
   let begun = 0;
   for (;;) {
     await scanOutbox(core);
-    const free = core.config.values['sync.concurrency'] - running.size;
+    const free = Math.max(1, core.config.values['sync.concurrency']) - running.size;
     const due = await run.due(new Set(running.keys()));
     for (const mark of begun < mostRuns ? due.slice(0, Math.max(0, free)) : []) {
       begun += 1;
@@ -97,24 +98,20 @@ class Delivering {
     const about = () => ({ repo: mark.name, ms: Math.round(performance.now() - begun) });
     try {
       const report = await this.#alone(mark);
-      if (report?.result === 'held') {
-        await this.#failed(mark, { error: 'held: much would be deleted or forced', held: true });
-      } else await this.#core.store.syncMarks.done(mark);
+      if (report?.result !== 'held') await this.#core.store.syncMarks.done(mark);
       return { ...about(), ...(report && { report }) };
     } catch (error) {
       this.#options.signal.throwIfAborted();
       const known = error instanceof UserError ? error : fault(this.#core, error, mark);
-      await this.#failed(mark, {
-        error: known.message,
-        held: known.code === 'conflict' && known.message.includes('held:'),
-      });
+      if (known.code === 'conflict' && known.message.includes('held:')) {
+        await hold(this.#core, mark, known.message);
+      } else {
+        const nextAt = pauseEnd(mark.attempts + 1);
+        const why = { error: known.message, held: false, nextAt };
+        await this.#core.store.syncMarks.failed(mark, why);
+      }
       return { ...about(), error: known };
     }
-  }
-
-  async #failed(mark: Mark, { error, held }: { error: string; held: boolean }): Promise<void> {
-    const nextAt = pauseEnd(mark.attempts + (held ? heldAttempts : 1));
-    await this.#core.store.syncMarks.failed(mark, { error, held, nextAt });
   }
 
   /** A person's `servers sync` and the clock's may meet on one repository: one waits for the other. */
@@ -170,9 +167,6 @@ class Delivering {
     return pullNew(this.#core, remote, { name: mark.name, isAsked: false, ...this.#options });
   }
 }
-
-/** What is held waits for a person; now and then it is looked whether it still would be. */
-const heldAttempts = 8;
 
 function fault({ log }: Core, error: unknown, { repoId, serverId }: Mark): UserError {
   log.error({ err: error, repo: repoId, server: serverId }, 'a sync failed');

@@ -49,6 +49,12 @@ export class Couriers {
     return (this.#nextMeeting.get(serverId) ?? 0) <= performance.now();
   }
 
+  /** A server is met at once: something tells that it is there, or is another than it was. */
+  expect(serverId: string): void {
+    this.#nextMeeting.delete(serverId);
+    this.tell();
+  }
+
   /** Meets a server, once at a time; the next time comes an interval later, or a little before or after. */
   async meeting(serverId: string, intervalMs: number, work: () => Promise<void>): Promise<void> {
     this.#meeting.add(serverId);

@@ -10,7 +10,7 @@ const sent = /^(ref-updated|repo-(added|set|renamed|restored))$/;
 /** Changes by which a repository ends, which only backups have to know of. */
 const ended = /^repo-(deleted|removed)$/;
 
-type Parts = { readonly store: Store; readonly couriers: Pick<Couriers, 'alone'> };
+type Parts = { readonly store: Store; readonly couriers: Couriers };
 
 /**
  * Reads what was logged since the last time and marks what other servers lack by it. A burst of changes of one
@@ -20,7 +20,9 @@ export async function scanOutbox({ store, couriers }: Parts): Promise<void> {
   const leave = await couriers.alone('outbox');
   try {
     for (;;) {
-      const read = await store.syncMarks.scan(pageRows, (changes) => marksOf(store, changes));
+      const read = await store.syncMarks.scan(pageRows, (changes) =>
+        marksOf({ store, couriers }, changes),
+      );
       if (read < pageRows) return;
     }
   } finally {
@@ -28,7 +30,10 @@ export async function scanOutbox({ store, couriers }: Parts): Promise<void> {
   }
 }
 
-async function marksOf(store: Store, changes: readonly LoggedSubject[]): Promise<NewMark[]> {
+async function marksOf(
+  { store, couriers }: Parts,
+  changes: readonly LoggedSubject[],
+): Promise<NewMark[]> {
   const wanted = changes.filter(
     ({ type }) => sent.test(type) || ended.test(type) || told.has(type),
   );
@@ -37,25 +42,28 @@ async function marksOf(store: Store, changes: readonly LoggedSubject[]): Promise
   if (servers.length === 0) return [];
   const marks = new Map<string, NewMark>();
   for (const change of wanted) {
-    for (const mark of await marksOfOne(store, servers, change)) {
+    for (const mark of await marksOfOne({ store, couriers }, servers, change)) {
       marks.set(`${mark.serverId} ${mark.repoId} ${mark.direction}`, mark);
     }
   }
   return [...marks.values()];
 }
 
+/** Changes after which a server may be another than it was. */
+const renewed = new Set(['server-added', 'server-set', 'server-trusted', 'server-key-added']);
 /** Changes that one server alone is to hear of. */
-const told = new Set(['server-linked', 'conflict-ended', 'server-added', 'server-set']);
+const told = new Set(['server-linked', 'conflict-ended', ...renewed]);
 
 async function marksOfOne(
-  store: Store,
+  { store, couriers }: Parts,
   servers: readonly Server[],
   change: LoggedSubject,
 ): Promise<NewMark[]> {
   const { type, repoId, subjectId, seq, detail } = change;
-  if (type === 'server-added' || type === 'server-set') {
-    // What it is to us may be another thing now: at the next meeting all is compared.
-    if (subjectId !== undefined) await store.syncPeers.forget(subjectId);
+  if (subjectId !== undefined && renewed.has(type)) {
+    // What it is to us may be another thing now: at the next meeting, which is soon, all is compared.
+    await store.syncPeers.forget(subjectId);
+    couriers.expect(subjectId);
     return [];
   }
   if (repoId === undefined) return [];

@@ -3,12 +3,14 @@ import { parseRepoPath } from '../../model/repo.ts';
 import { refsDigest } from '../../model/sync-refs.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Core } from '../core.ts';
+import { isGranted } from '../peer-access.ts';
 import { type Admitted, admit } from './admit.ts';
 import { admitNew } from './admit-new.ts';
 import { carry } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { pairs } from './desk.ts';
 import { agreeOnHead, followFacts } from './facts.ts';
+import { marked } from './marked.ts';
 import { checkFacts, createEmpty, namespaceForMirror, newcomerIn } from './mirror.ts';
 import type { Answers, Questions, RepoFacts } from './protocol.ts';
 import type { Remote } from './remote.ts';
@@ -38,7 +40,10 @@ export async function pullRepo(
   { repo, ...options }: { repo: Repository } & PullOptions,
 ): Promise<RunReport> {
   const about = { remote, repo, direction: 'in', options } as const;
-  return counted(core, about, () => fetchRepo(core, remote, { repo, ...options }));
+  const work = () => counted(core, about, () => fetchRepo(core, remote, { repo, ...options }));
+  if (options.only !== undefined) return work();
+  const key = { serverId: remote.server.id, repoId: repo.id, direction: 'in' } as const;
+  return marked(core, { ...key, name: repo.fullName, by: options.by }, work);
 }
 
 async function fetchRepo(
@@ -52,7 +57,8 @@ async function fetchRepo(
   const refs = await visibleRefs(repos.directory(repo));
   const base = await store.syncs.base(pair);
   const link = await store.serverLinks.of(server.id, repo.id);
-  if (link === undefined && options.only === undefined) {
+  const shared = link !== undefined || (await isGranted(store, server, repo, 'write'));
+  if (!shared && options.only === undefined) {
     throw new UserError('denied', `${repo.fullName}: it is not linked with ${server.name}`, {
       hint: `link the two, which need not be the same: servers link ${server.name} ${repo.fullName}`,
     });

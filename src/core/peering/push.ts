@@ -5,6 +5,7 @@ import type { Core } from '../core.ts';
 import { tooBig } from '../room.ts';
 import { carry } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
+import { marked } from './marked.ts';
 import { deletedSince } from './mirror.ts';
 import { type Answers, factsOf } from './protocol.ts';
 import { pullRepo } from './pull.ts';
@@ -22,7 +23,10 @@ export async function pushRepo(
   { repo, ...options }: { repo: Repository } & RunOptions,
 ): Promise<RunReport> {
   const about = { remote, repo, direction: 'out', options } as const;
-  return counted(core, about, () => send(core, remote, { repo, ...options }));
+  const key = { serverId: remote.server.id, repoId: repo.id, direction: 'out' } as const;
+  return marked(core, { ...key, name: repo.fullName, by: options.by }, () =>
+    counted(core, about, () => send(core, remote, { repo, ...options })),
+  );
 }
 
 interface Sending {
