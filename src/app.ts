@@ -125,6 +125,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
       core.events.stop(
         new UserError('unavailable', 'the server is stopping', { hint: 'follow again soon' }),
       );
+      core.couriers.leave();
       await Promise.all([ssh.close(graceMs), local.close(graceMs)]);
       for (const unregister of closed) unregister();
       await clock.stop();

@@ -10,7 +10,7 @@ import { findServer, name } from './servers.ts';
 const sync = command({
   words: 'servers sync',
   summary: 'Carry now what this server and another lack of each other',
-  examples: ['servers sync b', 'servers sync', 'servers sync hq --allow-shrink'],
+  examples: ['servers sync b', 'servers sync', 'servers sync b --allow-shrink'],
   args: {
     name,
     'allow-shrink': { type: 'boolean', description: 'although much would be deleted or forced' },

@@ -114,11 +114,10 @@ function gathered(work: () => void): { call(): void; end(): void } {
 async function dueServers({ store, couriers }: Core): Promise<readonly Words[]> {
   const now = new Date().toISOString();
   const due: Words[] = [];
-  for (const id of await store.syncMarks.due(now)) {
-    const server = couriers.working.has(id) ? undefined : await store.servers.byId(id);
-    if (server === undefined || server.url === undefined || server.state === 'untrusted') continue;
+  for (const { id, name, url, state } of await store.servers.list()) {
+    if (url === undefined || state === 'untrusted' || couriers.working.has(id)) continue;
     if ((await store.syncPeers.of(id)).nextAt > now) continue;
-    due.push(['servers', 'sync', server.name]);
+    if (await store.syncMarks.isDue(id, now)) due.push(['servers', 'sync', name]);
   }
   return due;
 }

@@ -3,6 +3,7 @@ import type { Core } from '../core/core.ts';
 import { mergeAfterPush } from '../core/merge/after-push.ts';
 import type { MergeAnswer } from '../core/merge/merge.ts';
 import { calledOtherwise, movedMeanwhile, newName } from '../core/namespaces.ts';
+import { mirrorLine } from '../core/peering/state.ts';
 import { PushRequest } from '../core/push-request.ts';
 import { statuses, UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
@@ -65,6 +66,8 @@ async function carryOut(
       const line = `${newName(now.calledBefore, repo.fullName)}: ${url}\n`;
       await send(request.stdio.stderr, line);
     }
+    const mirror = await mirrorLine(core, repo);
+    if (mirror !== undefined) await send(request.stdio.stderr, `${mirror}\n`);
     return await read(core, request, { plan, repo });
   } finally {
     release();

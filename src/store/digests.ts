@@ -94,11 +94,11 @@ export class Digests {
       .executeTakeFirstOrThrow();
     const last = await this.#db
       .selectFrom('change')
-      .select(['seq', 'request'])
+      .select('seq')
       .orderBy('seq', 'desc')
       .limit(1)
       .executeTakeFirst();
-    return { epoch, seq: last?.seq ?? 0, stamp: last?.request ?? '' };
+    return this.at(epoch, last?.seq ?? 0);
   }
 
   /** Whether a place lies in this log: not in that of a copy that went another way since. */

@@ -110,15 +110,16 @@ export class SyncMarks {
     return Number(value);
   }
 
-  /** Ids of the servers with marks whose time has come. */
-  async due(now: string): Promise<readonly string[]> {
-    const rows = await this.#db
+  /** Whether a server has marks whose time has come. */
+  async isDue(serverId: string, now: string): Promise<boolean> {
+    const row = await this.#db
       .selectFrom('sync_mark')
-      .select('server_id')
-      .distinct()
+      .select('repo_id')
+      .where('server_id', '=', serverId)
       .where('next_at', '<=', now)
-      .execute();
-    return rows.map((row) => row.server_id);
+      .limit(1)
+      .executeTakeFirst();
+    return row !== undefined;
   }
 
   /** All marks of a server. */

@@ -26,7 +26,11 @@ export const sync: PeerTransfer = {
 async function converse({ core, principal, by, stdio, signal }: PeerTalk) {
   const desk = new PeerDesk({ core, principal, by, signal });
   try {
-    for await (const line of linesOf(stdio.stdin, signal)) {
+    const over = () => core.couriers.leaving.aborted && !desk.isBusy;
+    for await (const line of linesOf(stdio.stdin, signal, {
+      over,
+      leaving: core.couriers.leaving,
+    })) {
       const say = (words: unknown) =>
         writeTo(stdio.stdout, Buffer.from(`${JSON.stringify(words)}\n`), signal);
       // Whoever waits is to know a long answer from a dead connection.
@@ -53,12 +57,17 @@ async function answered(desk: PeerDesk, core: PeerTalk['core'], line: string): P
   }
 }
 
-async function* linesOf(stdin: PeerTalk['stdio']['stdin'], signal: AbortSignal) {
+/** @param how - `over`: whether no more is waited for, looked at once `leaving` aborts */
+async function* linesOf(
+  stdin: PeerTalk['stdio']['stdin'],
+  signal: AbortSignal,
+  { over, leaving }: { over(): boolean; leaving: AbortSignal },
+) {
   const input = clientInput(stdin, signal);
   let parts: Buffer[] = [];
   let bytes = 0;
   for (;;) {
-    const chunk = await input.chunk();
+    const chunk = await until(input.chunk(), leaving, over);
     if (chunk === undefined) return;
     let rest = chunk;
     for (let end = rest.indexOf(0x0a); end >= 0; end = rest.indexOf(0x0a)) {
@@ -71,4 +80,21 @@ async function* linesOf(stdin: PeerTalk['stdio']['stdin'], signal: AbortSignal) 
     bytes += rest.length;
     if (bytes > longestLine) throw new UserError('usage', 'a question is too long');
   }
+}
+
+/** What comes next; undefined once it is over. */
+async function until<T>(
+  next: Promise<T>,
+  leaving: AbortSignal,
+  over: () => boolean,
+): Promise<T | undefined> {
+  // Once nobody waits for it, its failure is nobody's.
+  next.catch(() => undefined);
+  if (over()) return undefined;
+  let look = () => {};
+  const left = new Promise<undefined>((resolve) => {
+    look = () => over() && resolve(undefined);
+    leaving.addEventListener('abort', look);
+  });
+  return Promise.race([next, left]).finally(() => leaving.removeEventListener('abort', look));
 }

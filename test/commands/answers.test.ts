@@ -195,6 +195,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'servers set b --bandwidth 20M'],
   ['ada', 'servers unlink b acme/app'],
   ['ada', 'servers link b acme/app'],
+  ['ada', 'servers sync b'],
   ['ada', 'servers invite c --role dev'],
   ['ada', 'servers remove b --yes'],
   ['ana', 'conflicts list'],

@@ -98,6 +98,7 @@ const done: Row[] = [
   ['ada', 'servers set b --bandwidth 20M', 0, 'servers set', 'b', 'ok'],
   ['ada', 'servers unlink b acme/app', 0, 'servers unlink', 'b acme/app', 'ok'],
   ['ada', 'servers link b acme/app', 0, 'servers link', 'b acme/app', 'ok'],
+  ['ada', 'servers sync b', 0, 'servers sync', 'b', 'ok'],
   ['ada', 'servers invite c --role dev', 0, 'servers invite', 'c', 'ok'],
   ['ada', 'servers remove b --yes', 0, 'servers remove', 'b', 'ok'],
   ['ada', 'repo undo tool topic --yes', 0, 'repo undo', 'tool', 'ok'],

@@ -43,6 +43,8 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await syncs.lastWith(id);
   await syncs.deletions(repo.id, ['refs/heads/main']);
 
+  await meetAgain(store, pair);
+
   const about = { repoId: repo.id, serverId: id, server: 'b', ref: 'refs/heads/main' };
   const values = { kind: 'diverged', local: oid(1), remote: oid(2), base: oid(0) } as const;
   await conflicts.put({ id: crypto.randomUUID(), ...about, ...values }, actor());
@@ -65,4 +67,38 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
 
   await serverLinks.unlink(server, repo, actor());
   await servers.remove(server, actor());
+}
+
+/** What is remembered between two meetings, and what lacks where. */
+async function meetAgain(
+  { digests, syncMarks, syncPeers }: Store,
+  pair: { serverId: string; repoId: string },
+): Promise<void> {
+  await digests.of(pair.repoId);
+  await digests.after(0, 1);
+  const place = await digests.place();
+  await digests.holds(place);
+  await digests.holds(await digests.at(place.epoch, 1));
+
+  await syncPeers.met(pair.serverId, place);
+  await syncPeers.missed(pair.serverId, 1, '');
+  await syncPeers.tryNow(pair.serverId);
+  await syncPeers.forget(pair.serverId);
+  await syncPeers.of(pair.serverId);
+  await syncPeers.agreeHead(pair, 'main');
+  await syncPeers.head(pair);
+
+  const key = { ...pair, direction: 'out' } as const;
+  await syncMarks.put([{ ...key, seq: 1, name: 'acme/app' }]);
+  await syncMarks.scan(10, async () => [{ ...key, seq: 2, name: 'acme/app' }]);
+  await syncMarks.isDue(pair.serverId, new Date().toISOString());
+  await syncMarks.of(pair.serverId);
+  await syncMarks.ofRepo(pair.repoId);
+  const mark = await syncMarks.find(key);
+  if (mark === undefined) throw new Error('a mark was put and is not there');
+  await syncMarks.failed(mark, { error: 'x', held: true, nextAt: '' });
+  await syncMarks.tryNow(pair.serverId);
+  await syncMarks.done(mark);
+  await syncMarks.drop({ ...pair });
+  await syncMarks.drop({ repoId: pair.repoId });
 }

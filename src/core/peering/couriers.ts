@@ -4,6 +4,7 @@ import { Conversations } from './pool.ts';
 export class Couriers {
   /** Connections to other servers that wait for the next question. */
   readonly conversations = new Conversations();
+  readonly #leaving = new AbortController();
   readonly #ended = new AbortController();
   readonly #meetings = new Set<Promise<void>>();
   /** Ids of the servers whose marks are being carried for the clock. */
@@ -20,6 +21,15 @@ export class Couriers {
   /** Ends with the process's work: meetings that go on are ended by it. */
   get signal(): AbortSignal {
     return this.#ended.signal;
+  }
+
+  /** Aborts when the server is about to end: conversations that other servers leave open are ended then. */
+  get leaving(): AbortSignal {
+    return this.#leaving.signal;
+  }
+
+  leave(): void {
+    this.#leaving.abort();
   }
 
   async close(): Promise<void> {

@@ -56,6 +56,11 @@ export class PeerDesk {
   /** The tokens of runs that tar carries. */
   readonly #tarred = new Set<string>();
 
+  /** Whether a run that the other side began is not at its end. */
+  get isBusy(): boolean {
+    return this.#runs.size > 0;
+  }
+
   constructor(parts: Parts) {
     this.#parts = parts;
   }

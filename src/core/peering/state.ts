@@ -74,6 +74,22 @@ export async function syncStates(core: Core, repo: { id: string }) {
   return states;
 }
 
+/** What a reader of a mirror is told: whose it is, and how old its news of that server are; undefined for any other. */
+export async function mirrorLine(
+  { store }: Pick<Core, 'store'>,
+  repo: { id: string },
+): Promise<string | undefined> {
+  const main = await store.serverLinks.mainOf(repo.id);
+  if (main === undefined) return undefined;
+  const { metAt } = await store.syncPeers.of(main.id);
+  const last = await store.syncs.lastWith(main.id);
+  const lacks = (await store.syncMarks.ofRepo(repo.id)).filter((each) => each.serverId === main.id);
+  const met = [metAt, last?.endedAt].filter((each) => each !== undefined).sort();
+  const since = oldest(lacks) ?? met.at(-1);
+  if (since === undefined) return `mirror of ${main.name}, which was not met yet`;
+  return `mirror of ${main.name}, ${secondsSince(since)} s behind`;
+}
+
 function secondsSince(at: string | undefined): number {
   return at === undefined ? 0 : Math.max(0, Math.floor((Date.now() - Date.parse(at)) / 1000));
 }

@@ -26,7 +26,7 @@ CREATE TABLE sync_mark (
   error TEXT,
   PRIMARY KEY (server_id, repo_id, direction)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX sync_mark_due ON sync_mark (next_at, server_id);
+CREATE INDEX sync_mark_due ON sync_mark (server_id, next_at);
 CREATE INDEX sync_mark_repo ON sync_mark (repo_id);
 
 CREATE TABLE sync_peer (
