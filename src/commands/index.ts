@@ -10,6 +10,8 @@ import { history } from './history.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
 import { merge } from './merge.ts';
+import { neighborsCommands } from './neighbors.ts';
+import { neighborsTrustCommands } from './neighbors-trust.ts';
 import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
 import { ownerNameCommands } from './owner-names.ts';
@@ -38,7 +40,6 @@ export const later: readonly string[] = [
   'authorized-keys',
   'backup',
   'doctor',
-  'neighbors',
   'restart',
   'servers follow',
   'servers invite',
@@ -90,6 +91,8 @@ export const commands: readonly Command[] = [
   ...serversCommands,
   ...serversStatusCommands,
   ...conflictsCommands,
+  ...neighborsCommands,
+  ...neighborsTrustCommands,
   ...auditCommands,
   events,
   ...sessionsCommands,

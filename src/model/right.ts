@@ -121,6 +121,9 @@ function candidates(who: Standing, on: RepoStanding): { right: Right; why: strin
     why: via,
   }));
   if (who.kind === 'server') return [...peerCandidates(on), ...cappedForMain(held, on)];
+  if (who.kind === 'anonymous' && on.visibility === 'public') {
+    held.push({ right: 'read', why: 'public repository' });
+  }
   if (who.kind !== 'user') return held;
   if (who.siteAdmin) held.push({ right: 'owner', why: 'site admin' });
   if (on.ownNamespace) held.push({ right: 'owner', why: 'own namespace' });

@@ -53,6 +53,7 @@ export async function runCommand(
     readFile: (file, largestBytes = usualFileBytes) =>
       readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
+    ask: terminal && ((question) => askPerson(request, question)),
     input: () => input(request),
     progress: line && ((now) => line.show(now)),
     note: (line) => notes.push(line),
@@ -185,7 +186,11 @@ function statusOfRun(row: unknown): number {
 /** Asks the person at a remote terminal. At a local one `cpm` itself has asked, before it sent the words. */
 async function confirmed(request: Request, words: string): Promise<boolean> {
   if (request.door === 'local' || request.terminal === undefined) return false;
-  await send(request.stdio.stderr, `${words} can't be taken back. Do it? [y/N] `);
+  return askPerson(request, `${words} can't be taken back. Do it?`);
+}
+
+async function askPerson(request: Request, question: string): Promise<boolean> {
+  await send(request.stdio.stderr, `${question} [y/N] `);
   let line = '';
   for await (const chunk of input(request)) {
     line += String(chunk);

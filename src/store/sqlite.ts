@@ -11,6 +11,7 @@ import { repositoryLife } from './migrations/006-repository-life.ts';
 import { refRules } from './migrations/007-ref-rules.ts';
 import { refHistory } from './migrations/008-ref-history.ts';
 import { servers } from './migrations/011-servers.ts';
+import { neighbors } from './migrations/016-neighbors.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -38,6 +39,7 @@ const migrations = [
   refRules,
   refHistory,
   servers,
+  neighbors,
 ];
 
 export interface OpenDatabase {

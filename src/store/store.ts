@@ -10,6 +10,7 @@ import { DeployKeys } from './deploy-keys.ts';
 import { Keys } from './keys.ts';
 import { Moves } from './moves.ts';
 import { Names } from './names.ts';
+import { Neighbors } from './neighbors.ts';
 import { Orgs } from './orgs.ts';
 import { Paths } from './paths.ts';
 import { Purges } from './purges.ts';
@@ -55,6 +56,7 @@ export interface Store {
   readonly changes: ChangeLog;
   readonly servers: Servers;
   readonly serverLinks: ServerLinks;
+  readonly neighbors: Neighbors;
   readonly syncs: Syncs;
   readonly conflicts: Conflicts;
   /** The data directory's own id, made once; children carry it in their environment. */
@@ -94,6 +96,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     changes: new ChangeLog(db),
     servers: new Servers(db),
     serverLinks: new ServerLinks(db),
+    neighbors: new Neighbors(db),
     syncs: new Syncs(db),
     conflicts: new Conflicts(db),
     houseId: await ensureHouseId(db),

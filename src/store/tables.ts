@@ -198,6 +198,8 @@ export interface Tables {
     remote_id: string | null;
     born_there: number;
     linked_at: string;
+    gives: Generated<number>;
+    takes: Generated<number>;
   };
   mirror_namespace: { owner_id: string; server_id: string };
   sync_base: {
@@ -240,4 +242,20 @@ export interface Tables {
     ended_by: string | null;
     resolution: string | null;
   };
+  neighbor: {
+    id: string;
+    name: string;
+    fingerprint: string;
+    blob: Buffer;
+    told_name: string;
+    version: string;
+    address: string;
+    port: number;
+    ssh_port: number;
+    public_repositories: number;
+    server_id: string | null;
+    seen_at: string;
+    added_by: string;
+  };
+  neighbor_copy: { repo_id: string; neighbor_id: string; path: string };
 }

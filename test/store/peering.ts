@@ -57,3 +57,25 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await serverLinks.unlink(server, repo, actor());
   await servers.remove(server, actor());
 }
+
+/** Likewise with neighbors, who come and go. */
+export async function meetNeighbors(store: Store, repo: Repository): Promise<void> {
+  const { neighbors } = store;
+  const { blob: key } = freshKey();
+  const claims = { toldName: 'c', version: '1', port: 9418, sshPort: 2222, publicRepositories: 1 };
+  const seen = { key, ...claims, address: '10.0.0.1' };
+  await neighbors.see(seen, actor());
+  await neighbors.see(seen, actor());
+  const found = await neighbors.byKey(key);
+  if (found === undefined) throw new Error('a neighbor was seen and is not there');
+  await neighbors.noteCopy(repo, { neighbor: found, path: 'acme/app' }, actor());
+  await neighbors.copyOf(repo.id);
+  await neighbors.confirm(seen, { name: 'c', hostKey: 'SHA256:x', key: freshKey() }, actor());
+  await neighbors.see({ ...seen, address: '10.0.0.2' }, actor());
+  await neighbors.list();
+  await neighbors.publicCount();
+  await neighbors.publicNames(10);
+  const confirmed = await neighbors.byName('c');
+  if (confirmed === undefined) throw new Error('a neighbor was confirmed and is not there');
+  await neighbors.remove(confirmed, actor());
+}

@@ -24,6 +24,7 @@ const subjects = [
   'keys',
   'moves',
   'names',
+  'neighbors',
   'orgs',
   'paths',
   'purges',
@@ -69,6 +70,26 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     in: '"audit"."principal" in (?, ?)',
     step: 'USE TEMP B-TREE FOR ORDER BY',
     why: 'sorts what a stretch of the chain has of them, whose length the caller sets',
+  },
+  {
+    in: 'select count(*) as "count" from "neighbor"',
+    step: 'SCAN neighbor USING COVERING INDEX neighbor_fingerprint',
+    why: 'there are 256 at the most',
+  },
+  {
+    in: 'on "server"."id" = "neighbor"."server_id" order by "neighbor"."name"',
+    step: 'SCAN neighbor USING INDEX neighbor_name',
+    why: 'all of them are wanted, and there are 256 at the most',
+  },
+  {
+    in: `from "repository" where "visibility" = 'public' and "deleted_at" is null`,
+    step: 'SCAN repository USING INDEX repository_public',
+    why: 'goes through the index of public ones alone, once in five seconds at the most',
+  },
+  {
+    in: `"repository"."visibility" = 'public' limit ?`,
+    step: 'SCAN repository USING INDEX repository_public',
+    why: 'stops at the limit, in the index of public ones alone',
   },
   {
     in: '"audit"."address" in (?, ?)',
