@@ -163,7 +163,7 @@ export const carried = {
   transport: {
     type: 'string',
     enum: ['auto', 'rsync', 'tar'],
-    description: 'what carries the objects: rsync, on both sides; tar is not in this version',
+    description: 'what carries the objects: rsync where both sides have it, else tar',
   },
 } as const;
 

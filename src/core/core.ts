@@ -4,6 +4,7 @@ import { type Config, publicUrl, type Reread, takeOver } from '../config.ts';
 import type { Log } from '../log.ts';
 import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
+import { Rsync } from '../programs/rsync.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
@@ -48,6 +49,7 @@ export interface Core extends Life {
   readonly pushes: PushQueue;
   readonly syncSessions: SyncSessions;
   readonly pairings: Pairings;
+  readonly rsync: Rsync;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** `ssh://USER@HOST[:PORT]` of this server. */
@@ -115,6 +117,7 @@ export async function openCore(
     pushes,
     syncSessions: new SyncSessions(dataDir),
     pairings: new Pairings(),
+    rsync: new Rsync(),
     emptyRepository,
     ...placeOf(() => current),
     reconfigure: async () => {
