@@ -45,7 +45,7 @@ export function rowOf(report: RunReport) {
   };
 }
 
-export function runText(rows: readonly RunRow[]): string {
+export function runText(rows: readonly Omit<RunRow, 'transport'>[]): string {
   if (rows.length === 0) return 'Nothing to do.';
   return rows
     .map((row) => {

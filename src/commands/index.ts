@@ -11,6 +11,8 @@ import { init } from './init.ts';
 import { list } from './list.ts';
 import { merge } from './merge.ts';
 import { neighborsCommands } from './neighbors.ts';
+import { neighborsDiscover } from './neighbors-discover.ts';
+import { neighborsSyncCommands } from './neighbors-sync.ts';
 import { neighborsTrustCommands } from './neighbors-trust.ts';
 import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
@@ -91,8 +93,10 @@ export const commands: readonly Command[] = [
   ...serversCommands,
   ...serversStatusCommands,
   ...conflictsCommands,
+  neighborsDiscover,
   ...neighborsCommands,
   ...neighborsTrustCommands,
+  ...neighborsSyncCommands,
   ...auditCommands,
   events,
   ...sessionsCommands,

@@ -1,13 +1,11 @@
-import { type Discovered, discover } from '../core/neighbors/discover.ts';
+import { call } from '../core/neighbors/greet.ts';
 import { ownName } from '../core/neighbors/self.ts';
 import { serverState } from '../core/peering/state.ts';
 import { UserError } from '../model/errors.ts';
 import { neighborName } from '../model/hello.ts';
 import { fingerprint as fingerprintOf } from '../model/sshkey.ts';
-import { readDurationMs } from '../model/units.ts';
 import type { Neighbor } from '../store/neighbors.ts';
 import {
-  boolean,
   changed,
   integer,
   maybe,
@@ -17,7 +15,7 @@ import {
   string,
   time,
 } from './answers.ts';
-import { type Command, type Context, command, list } from './command.ts';
+import { type Context, command, list } from './command.ts';
 
 export const name = {
   type: 'string',
@@ -36,128 +34,6 @@ export async function findNeighbor(
     hint: 'see them with: neighbors list; look for more with: neighbors discover --add',
   });
 }
-
-const usualPort = 9418;
-const usualTimeout = '2s';
-
-const search = {
-  network: {
-    type: 'array',
-    items: { type: 'string', format: 'network' },
-    description: 'an IPv4 network, as 192.0.2.0/24; those of this machine unless told',
-  },
-  host: {
-    type: 'array',
-    items: { type: 'string', format: 'host' },
-    description: 'one address or host name',
-  },
-  port: { type: 'integer', minimum: 1, description: `${usualPort} unless told` },
-  timeout: {
-    type: 'string',
-    format: 'duration',
-    description: `for each; ${usualTimeout} unless told`,
-  },
-  parallel: { type: 'integer', minimum: 1, description: 'connections at once; 50 unless told' },
-  add: { type: 'boolean', description: 'register them, unconfirmed: they can do nothing' },
-} as const;
-
-interface SearchArgs {
-  readonly network?: readonly string[] | undefined;
-  readonly host?: readonly string[] | undefined;
-  readonly port?: number | undefined;
-  readonly timeout?: string | undefined;
-  readonly parallel?: number | undefined;
-}
-
-const mostParallel = 500;
-
-function checkSearch({ port = usualPort, parallel = 1 }: SearchArgs): void {
-  if (port > 65535) throw new UserError('usage', `${port} is no port`);
-  if (parallel > mostParallel) {
-    throw new UserError('usage', `--parallel ${parallel}: ${mostParallel} at the most`);
-  }
-}
-
-/** Where else than on its own networks a server looks is for the operator to say. */
-function needsOf({ network, host }: SearchArgs) {
-  return { need: network === undefined && host === undefined ? 'site-admin' : 'operator' } as const;
-}
-
-async function* rows(context: Context, args: SearchArgs, adds: boolean) {
-  const { core, by, signal, progress, note } = context;
-  context.staySilent();
-  const { network = [], host = [], port = usualPort, timeout = usualTimeout, parallel } = args;
-  const timeoutMs = readDurationMs(timeout) ?? 0;
-  const where = { networks: network, hosts: host, port, timeoutMs, parallel };
-  const how = { by: adds ? by : undefined, signal, progress, note };
-  for await (const each of discover(core, { ...where, ...how })) yield rowOf(each, port);
-}
-
-function rowOf({ address, found, known }: Discovered, port: number) {
-  const { hello, latencyMs } = found;
-  return {
-    address,
-    port,
-    name: hello.name,
-    fingerprint: fingerprintOf(hello.key),
-    version: hello.version,
-    latency_ms: latencyMs,
-    registered: known !== undefined,
-    as: known?.name ?? neighborName(hello.key),
-  };
-}
-
-const found = {
-  row: object(
-    {
-      address: string,
-      port: integer,
-      name: string,
-      fingerprint: string,
-      version: string,
-      latency_ms: integer,
-      registered: boolean,
-    },
-    { as: string },
-  ),
-  columns: ['ADDRESS', 'NAME', 'AS', 'REGISTERED', 'MS', 'VERSION', 'FINGERPRINT'],
-  cells: (row: ReturnType<typeof rowOf>) => [
-    row.address,
-    row.name,
-    row.as,
-    row.registered ? 'yes' : 'no',
-    String(row.latency_ms),
-    row.version,
-    row.fingerprint,
-  ],
-};
-
-const discoverAndAdd: Command = list({
-  words: 'neighbors discover',
-  summary: 'Look for cpm servers on the local networks, and register them',
-  examples: [],
-  args: search,
-  ...found,
-  changes: true,
-  check: checkSearch,
-  needs: needsOf,
-  run: async (context, args) => rows(context, args, true),
-});
-
-const discoverOnly = list({
-  words: 'neighbors discover',
-  summary: 'Look for cpm servers on the local networks',
-  examples: [
-    'neighbors discover --network 127.0.0.1/32 --timeout 1s',
-    'neighbors discover --host 127.0.0.1 --port 9418 --add',
-  ],
-  args: search,
-  ...found,
-  check: checkSearch,
-  instead: ({ add }) => (add === true ? discoverAndAdd : undefined),
-  needs: needsOf,
-  run: async (context, args) => rows(context, args, false),
-});
 
 const stateOf = ({ serverId }: Neighbor) => (serverId === undefined ? 'unconfirmed' : 'confirmed');
 
@@ -221,6 +97,69 @@ async function* known({ core }: Context) {
     };
   }
 }
+
+const lookMs = 3000;
+
+const show = command({
+  words: 'neighbors show',
+  summary:
+    'One neighbor: what it says of itself now, and its public repositories once it is confirmed',
+  examples: ['neighbors show beta'],
+  args: { name },
+  positions: ['name'],
+  required: ['name'],
+  answer: object({
+    name: string,
+    state: string,
+    told_name: string,
+    address: string,
+    fingerprint: string,
+    version: string,
+    status: string,
+    latency_ms: integer,
+    public_repositories: integer,
+    repositories: { type: 'array', items: string },
+  }),
+  needs: () => ({ need: 'site-admin' }),
+  target: (args) => args.name,
+  run: async (context, args) => {
+    const { core, signal } = context;
+    const neighbor = await findNeighbor(context, args.name);
+    const { address, port, key } = neighbor;
+    const conversation = await call({ host: address, port, timeoutMs: lookMs, signal });
+    try {
+      const { hello, latencyMs } = conversation;
+      if (!hello.key.equals(key)) {
+        throw new UserError('denied', `${address}:${port} answers, and has another key`, {
+          hint: 'find it again with: neighbors discover --add',
+        });
+      }
+      const isConfirmed = neighbor.serverId !== undefined;
+      return {
+        name: neighbor.name,
+        state: stateOf(neighbor),
+        told_name: hello.name,
+        address: `${address}:${port}`,
+        fingerprint: neighbor.fingerprint,
+        version: hello.version,
+        status: hello.status,
+        latency_ms: latencyMs,
+        public_repositories: hello.publicRepositories,
+        repositories: isConfirmed ? await conversation.names(await core.chain.signer()) : [],
+      };
+    } finally {
+      conversation.close();
+    }
+  },
+  text: (now) =>
+    [
+      `${now.name}  ${now.state}, calls itself ${now.told_name}, cpm ${now.version}`,
+      `${now.address}  ${now.status}, ${now.latency_ms} ms`,
+      `key ${now.fingerprint}`,
+      `${now.public_repositories} public repositories`,
+      ...now.repositories.map((each) => `  ${each}`),
+    ].join('\n'),
+});
 
 const remove = command({
   words: 'neighbors remove',
@@ -313,4 +252,4 @@ async function standing(core: Context['core'], neighbor: Neighbor) {
   return { name: own, address, seen_at, ...health, pending, conflicts, error };
 }
 
-export const neighborsCommands = [discoverOnly, listNeighbors, remove, status];
+export const neighborsCommands = [listNeighbors, show, remove, status];

@@ -22,6 +22,8 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
 
   await serverLinks.link(server, repo, { bornThere: true }, actor());
   await serverLinks.link(server, repo, { remoteId: 'x' }, actor());
+  await serverLinks.share(server, repo, 'out', actor());
+  await serverLinks.share(server, repo, undefined, actor());
   await serverLinks.of(id, repo.id);
   await serverLinks.byRemote(id, 'x');
   await serverLinks.listOf(id);
