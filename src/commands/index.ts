@@ -23,6 +23,7 @@ import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
+import { serversJoinCommands } from './servers-join.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -44,8 +45,6 @@ export const later: readonly string[] = [
   'doctor',
   'restart',
   'servers follow',
-  'servers invite',
-  'servers join',
   'servers promote',
   'servers sync',
   'service',
@@ -91,6 +90,7 @@ export const commands: readonly Command[] = [
   ...sshkeyCommands,
   ...carryCommands,
   ...serversCommands,
+  ...serversJoinCommands,
   ...serversStatusCommands,
   ...conflictsCommands,
   neighborsDiscover,

@@ -43,6 +43,7 @@ export interface NewServer {
   readonly hostKeyLine?: string | undefined;
   readonly key?: PublicKey | undefined;
   readonly bandwidth?: number | undefined;
+  readonly houseId?: string | undefined;
 }
 
 /** What a look at a server found. */
@@ -192,7 +193,7 @@ export class Servers {
   }
 }
 
-/** Writes a server and its key. @returns its id. @throws UserError `conflict` when the name or the key is taken */
+/** @returns the new server's id. @throws UserError `conflict` when the name or the key is taken */
 export async function putServer(w: Write, server: NewServer, by: Actor): Promise<string> {
   await refuseTakenName(w, server.name);
   const id = newId();
@@ -210,7 +211,7 @@ export async function putServer(w: Write, server: NewServer, by: Actor): Promise
       error: null,
       latency_ms: null,
       checked_at: null,
-      house_id: null,
+      house_id: server.houseId ?? null,
       added_at: w.now,
       added_by: by.principal,
     })
@@ -221,7 +222,8 @@ export async function putServer(w: Write, server: NewServer, by: Actor): Promise
   return id;
 }
 
-async function refuseTakenName({ trx }: Write, name: string): Promise<void> {
+/** @throws UserError `conflict` */
+export async function refuseTakenName({ trx }: Write, name: string): Promise<void> {
   const held = await trx
     .selectFrom('server')
     .select('id')

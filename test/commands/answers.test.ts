@@ -195,7 +195,11 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'servers set b --bandwidth 20M'],
   ['ada', 'servers unlink b acme/app'],
   ['ada', 'servers link b acme/app'],
+  ['ada', 'servers invite c --role dev'],
   ['ada', 'servers remove b --yes'],
+  ['ada', 'neighbors list'],
+  ['ada', 'neighbors status'],
+  ['operator', 'neighbors discover --host 127.0.0.1 --port 1'],
   ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
   ['ana', 'completion words -- repo'],
@@ -234,7 +238,20 @@ t.test('the lines above run every command but those that answer otherwise', asyn
   t.strictSame(
     commands.filter(({ words: name }) => !run.has(name)).map(({ words: name }) => name),
     // These answer line by line, or end what a test of their own begins: test/record, test/peering.
-    ['conflicts show', 'conflicts resolve', 'audit export', 'events', 'sessions end', 'serve'],
+    [
+      'servers join',
+      'conflicts show',
+      'conflicts resolve',
+      'neighbors show',
+      'neighbors remove',
+      'neighbors add',
+      'neighbors share',
+      'neighbors sync',
+      'audit export',
+      'events',
+      'sessions end',
+      'serve',
+    ],
   );
 });
 
@@ -350,6 +367,8 @@ t.test("what is the operator's alone is denied over SSH, to everybody", async (t
     'repo adopt',
     'sshkey generate',
     'config path',
+    'neighbors discover --network 10.0.0.0/24',
+    'neighbors discover --host 10.0.0.1 --add',
     'config validate',
     'config set limits.idle 5m',
     'config unset limits.idle',
@@ -397,6 +416,7 @@ t.test(
         'user offboard',
         'sshkey revoke',
         'servers remove',
+        'neighbors remove',
       ],
     );
     t.match(await doors.ada.run(words('init quiet --dry-run --quiet')), {

@@ -77,7 +77,9 @@ const anas = [
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
 const isLocal = (line: string) =>
-  /^(serve|repo adopt|user import \.|sshkey generate|config (path|validate|set|unset))/.test(line);
+  /^(serve|neighbors discover|repo adopt|user import \.|sshkey generate|config (path|validate|set|unset))/.test(
+    line,
+  );
 
 const contents: Record<string, () => Promise<string | Buffer>> = {
   'app.bundle': async () => {
@@ -176,8 +178,17 @@ async function fillApp(): Promise<void> {
   await must('git', push.slice(0, -1), { cwd: work, env: admin.gitEnv() });
 }
 
-/** These need two servers that moved one ref: test/peering/conflicts.test.ts types them. */
-const elsewhere = ['conflicts show', 'conflicts resolve'];
+/** These need two servers that moved one ref, or that do not know each other: test/peering types them. */
+const elsewhere = [
+  'conflicts show',
+  'conflicts resolve',
+  'servers join',
+  'neighbors add',
+  'neighbors remove',
+  'neighbors share',
+  'neighbors show',
+  'neighbors sync',
+];
 
 for (const { words, examples, columns } of inOrder.filter(
   (each) => !elsewhere.includes(each.words),

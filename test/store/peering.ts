@@ -6,7 +6,7 @@ const oid = (digit: number) => String(digit).repeat(40);
 
 /** Does once whatever the store can do about other servers. */
 export async function meetServers(store: Store, repo: Repository): Promise<void> {
-  const { servers, serverLinks, syncs, conflicts } = store;
+  const { servers, serverLinks, syncs, conflicts, invitations } = store;
   const key = freshKey();
   const id = await servers.add({ name: 'b', role: 'backup', key }, actor());
   const server = await servers.byId(id);
@@ -56,6 +56,15 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await conflicts.end(open, 'local', actor());
   await conflicts.decided(pair);
   await conflicts.told(pair, ['refs/heads/main']);
+  const invited = freshKey();
+  const expiresAt = new Date(Date.now() + 60_000).toISOString();
+  const wanted = { name: 'c', role: 'dev', blob: invited.blob, expiresAt } as const;
+  const invitation = await invitations.invite(wanted, actor());
+  await invitations.open(invitation);
+  const found = await invitations.byKey(invited.blob);
+  if (found === undefined) throw new Error('a server was invited and is not');
+  await invitations.take(found, { name: 'c', role: 'dev' }, actor());
+
   await serverLinks.unlink(server, repo, actor());
   await servers.remove(server, actor());
 }
@@ -72,12 +81,12 @@ export async function meetNeighbors(store: Store, repo: Repository): Promise<voi
   if (found === undefined) throw new Error('a neighbor was seen and is not there');
   await neighbors.noteCopy(repo, { neighbor: found, path: 'acme/app' }, actor());
   await neighbors.copyOf(repo.id);
-  await neighbors.confirm(seen, { name: 'c', hostKey: 'SHA256:x', key: freshKey() }, actor());
+  await neighbors.confirm(seen, { name: 'near', hostKey: 'SHA256:x', key: freshKey() }, actor());
   await neighbors.see({ ...seen, address: '10.0.0.2' }, actor());
   await neighbors.list();
   await neighbors.publicCount();
   await neighbors.publicNames(10);
-  const confirmed = await neighbors.byName('c');
+  const confirmed = await neighbors.byName('near');
   if (confirmed === undefined) throw new Error('a neighbor was confirmed and is not there');
   await neighbors.remove(confirmed, actor());
 }
