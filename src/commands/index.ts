@@ -19,6 +19,7 @@ import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
+import { serversFollow } from './servers-follow.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -40,7 +41,6 @@ export const later: readonly string[] = [
   'doctor',
   'neighbors',
   'restart',
-  'servers follow',
   'servers invite',
   'servers join',
   'servers promote',
@@ -89,6 +89,7 @@ export const commands: readonly Command[] = [
   ...carryCommands,
   ...serversCommands,
   ...serversStatusCommands,
+  serversFollow,
   ...conflictsCommands,
   ...auditCommands,
   events,

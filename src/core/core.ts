@@ -36,6 +36,7 @@ export interface Core extends Life {
   readonly chain: AuditChain;
   readonly events: Events;
   readonly repos: Repos;
+  readonly locks: Locks;
   readonly renames: Renames;
   readonly git: Git;
   readonly sessions: Sessions;
@@ -100,6 +101,7 @@ export async function openCore(
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
     repos,
+    locks,
     renames,
     ...life,
     git,

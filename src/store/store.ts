@@ -3,10 +3,12 @@ import { Aliases } from './aliases.ts';
 import { AuditLog } from './audit.ts';
 import { AuditHeads } from './audit-heads.ts';
 import { AuditSearch } from './audit-search.ts';
+import { ChangeEntries } from './change-entries.ts';
 import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
 import { Conflicts } from './conflicts.ts';
 import { DeployKeys } from './deploy-keys.ts';
+import { Following } from './following.ts';
 import { Keys } from './keys.ts';
 import { Moves } from './moves.ts';
 import { Names } from './names.ts';
@@ -57,6 +59,8 @@ export interface Store {
   readonly serverLinks: ServerLinks;
   readonly syncs: Syncs;
   readonly conflicts: Conflicts;
+  readonly entries: ChangeEntries;
+  readonly following: Following;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
   close(): Promise<void>;
@@ -68,6 +72,7 @@ export interface Store {
  */
 export async function openStore(path: string, seen?: (sql: string) => void): Promise<Store> {
   const { db, close } = openDatabase(path, seen);
+  const houseId = await ensureHouseId(db);
   return {
     users: new Users(db),
     imports: new UserImport(db),
@@ -96,7 +101,9 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     serverLinks: new ServerLinks(db),
     syncs: new Syncs(db),
     conflicts: new Conflicts(db),
-    houseId: await ensureHouseId(db),
+    entries: new ChangeEntries(db, houseId),
+    following: new Following(db),
+    houseId,
     close,
   };
 }

@@ -10,6 +10,7 @@ import type { Core } from '../core.ts';
 import { measureSpace } from '../space.ts';
 import { admit } from './admit.ts';
 import { agreeOnAll } from './conflicts.ts';
+import { answerLog } from './log-desk.ts';
 import { deletedSince, namespaceForMirror } from './mirror.ts';
 import type { Answers, Questions, RefPair, RepoFacts } from './protocol.ts';
 import type { SyncSession } from './sessions.ts';
@@ -59,7 +60,10 @@ export class PeerDesk {
       case 'done':
         return this.#done(asked as Questions['done']);
       default:
-        throw new UserError('usage', 'this question is not in this version');
+        return answerLog(
+          { ...this.#parts, server: await this.#server(), keep: this.#keep },
+          question,
+        );
     }
   }
 
@@ -68,6 +72,11 @@ export class PeerDesk {
     for (const { session } of this.#runs.values())
       await this.#parts.core.syncSessions.leave(session);
   }
+
+  readonly #keep = (session: SyncSession) => {
+    const startedAt = new Date().toISOString();
+    this.#runs.set(session.token, { session, startedAt, created: false });
+  };
 
   async #server(): Promise<Server> {
     const server = await this.#parts.core.store.servers.byId(this.#parts.principal.id);

@@ -16,7 +16,7 @@ import type { RepoFacts } from './protocol.ts';
 export async function namespaceForMirror(
   { store }: Pick<Core, 'store'>,
   server: Server,
-  { offered, by }: { offered: RepoFacts; by: Actor },
+  { offered, by }: { offered: Pick<RepoFacts, 'name'>; by: Actor },
 ): Promise<Namespace> {
   const { namespace: name = '' } = parseRepoPath(offered.name);
   const held = await store.names.find(name);
