@@ -27,7 +27,6 @@ import { jobs } from './doors/jobs.ts';
 import { addressText } from './doors/local/announce.ts';
 import { type LocalDoor, openLocalDoor } from './doors/local/server.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
-import { openSshDoor } from './doors/ssh/server.ts';
 import { createLog, type Log } from './log.ts';
 import { UserError } from './model/errors.ts';
 import { principalText } from './model/principal.ts';
@@ -180,6 +179,8 @@ const connection = {
 } as const;
 
 async function openSsh(core: Core, log: Log): Promise<SshDoor> {
+  // Loaded here alone: a command on this machine needs nothing of it.
+  const { openSshDoor } = await import('./doors/ssh/server.ts');
   return openSshDoor({
     hostKeys: await Promise.all(core.config.hostKeyPaths.map(readPrivateKey)),
     limits: () => {

@@ -1,4 +1,5 @@
 import type { Transport } from '../core/peering/carry.ts';
+import { sendLog } from '../core/peering/log-follow.ts';
 import { Remote } from '../core/peering/remote.ts';
 import type { RunOptions, RunReport } from '../core/peering/run.ts';
 import { UserError } from '../model/errors.ts';
@@ -133,6 +134,13 @@ export async function runWith<T extends { readonly fullName: string }>(
         remote = undefined;
       }
     }
+    // A backup is to know at once of all that changed, who may read it before all.
+    if (server.role === 'backup' && !by.dryRun && remote !== undefined) {
+      await sendLog(core, remote).catch((error) => {
+        if (!(error instanceof UserError) || signal.aborted) throw error;
+        context.note(error.message);
+      });
+    }
   } finally {
     await remote?.close();
   }
@@ -163,7 +171,7 @@ export const carried = {
   transport: {
     type: 'string',
     enum: ['auto', 'rsync', 'tar'],
-    description: 'what carries the objects: rsync, on both sides; tar is not in this version',
+    description: 'what carries the objects: rsync where both sides have it, else tar',
   },
 } as const;
 

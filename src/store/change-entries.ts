@@ -108,6 +108,24 @@ export class ChangeEntries {
     return row?.hash;
   }
 
+  /** Notes how far another server has read this log. */
+  async read(serverId: string, seq: number): Promise<void> {
+    const row = { seq, at: new Date().toISOString() };
+    await this.#db
+      .insertInto('log_reader')
+      .values({ server_id: serverId, ...row })
+      .onConflict((on) => on.column('server_id').doUpdateSet(row))
+      .execute();
+  }
+
+  /** Who reads this log, and lacks something of it. */
+  async behind(): Promise<readonly string[]> {
+    const { seq } = await this.head();
+    const all = await this.isDue();
+    const rows = await this.#db.selectFrom('log_reader').selectAll().execute();
+    return rows.filter((row) => all || row.seq < seq).map(({ server_id }) => server_id);
+  }
+
   /** The subjects of the log as they were published last, in their order. @param after - the last of a page */
   async subjects(after: string, limit: number) {
     return this.#db

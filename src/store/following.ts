@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { type ChangeEntry, genesis, type LogPosition } from '../model/change-entry.ts';
 import { UserError } from '../model/errors.ts';
 import type { SignedHead } from './audit-heads.ts';
+import { breakGlassOf, keepBreakGlass } from './break-glass.ts';
 import { countOf, setCount } from './change-entries.ts';
 import { type Actor, type Write, write } from './changes.ts';
 import type { RepoBody } from './log-bodies.ts';
@@ -22,14 +23,6 @@ export interface Followed extends LogPosition {
   readonly heardAt: string | undefined;
   /** Why nothing more is taken of it. */
   readonly error: string | undefined;
-}
-
-/** Something that the log says and that is still to be done on the disk. */
-export interface Wish {
-  readonly rank: number;
-  readonly subject: string;
-  /** JSON; undefined where the subject is gone. */
-  readonly body: string | undefined;
 }
 
 /** What taking entries came to, for those who have something open here. */
@@ -215,41 +208,6 @@ export class Following {
     });
   }
 
-  /** What is still to be done on the disk, in an order in which it can be. */
-  async wishes(serverId: string, limit: number): Promise<readonly Wish[]> {
-    const rows = await this.#db
-      .selectFrom('followed_wish')
-      .select(['rank', 'subject', 'body'])
-      .where('server_id', '=', serverId)
-      .orderBy('rank')
-      .orderBy('subject')
-      .limit(limit)
-      .execute();
-    return rows.map(({ body, ...row }) => ({ ...row, body: body ?? undefined }));
-  }
-
-  /** A wish was carried out, unless another one has come in its place. */
-  async fulfilled(serverId: string, { rank, subject, body }: Wish): Promise<void> {
-    await this.#db
-      .deleteFrom('followed_wish')
-      .where('server_id', '=', serverId)
-      .where('rank', '=', rank)
-      .where('subject', '=', subject)
-      .where('body', body === undefined ? 'is' : '=', body ?? null)
-      .execute();
-  }
-
-  /** A wish could not be carried out yet. */
-  async refused(serverId: string, { rank, subject }: Wish, error: string): Promise<void> {
-    await this.#db
-      .updateTable('followed_wish')
-      .set({ error })
-      .where('server_id', '=', serverId)
-      .where('rank', '=', rank)
-      .where('subject', '=', subject)
-      .execute();
-  }
-
   /** What the log says of a repository, beyond where it lies, once it is in its place. */
   async complete(
     server: Server,
@@ -328,27 +286,6 @@ export class Following {
       .where('seq', '<=', oldest)
       .execute();
   }
-}
-
-const breakGlassKey = 'break_glass';
-
-/** The site admin of this server whom no import changes: the first one there was when it began to follow (S19). */
-async function keepBreakGlass({ trx }: Write, id: string | undefined): Promise<void> {
-  if (id === undefined) return;
-  await trx
-    .insertInto('meta')
-    .values({ key: breakGlassKey, value: id })
-    .onConflict((on) => on.column('key').doNothing())
-    .execute();
-}
-
-async function breakGlassOf({ trx }: Write): Promise<string | undefined> {
-  const row = await trx
-    .selectFrom('meta')
-    .select('value')
-    .where('key', '=', breakGlassKey)
-    .executeTakeFirst();
-  return row?.value;
 }
 
 function toFollowed(row: Tables['following']): Followed {

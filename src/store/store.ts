@@ -29,6 +29,7 @@ import { Upkeep } from './upkeep.ts';
 import { Usage } from './usage.ts';
 import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
+import { Wishes } from './wishes.ts';
 
 /** Everything cpm knows, by subject. Each method is one fact: atomic, and durable when it returns. */
 export interface Store {
@@ -61,6 +62,7 @@ export interface Store {
   readonly conflicts: Conflicts;
   readonly entries: ChangeEntries;
   readonly following: Following;
+  readonly wishes: Wishes;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
   close(): Promise<void>;
@@ -103,6 +105,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     conflicts: new Conflicts(db),
     entries: new ChangeEntries(db, houseId),
     following: new Following(db),
+    wishes: new Wishes(db),
     houseId,
     close,
   };

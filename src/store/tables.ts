@@ -255,6 +255,7 @@ export interface Tables {
     signature: string;
   };
   log_subject: { subject: string; seq: number; body_hash: string };
+  log_reader: { server_id: string; seq: number; at: string };
   log_history: { repo_id: string; last_id: number };
   following: {
     server_id: string;

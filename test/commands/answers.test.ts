@@ -234,7 +234,15 @@ t.test('the lines above run every command but those that answer otherwise', asyn
   t.strictSame(
     commands.filter(({ words: name }) => !run.has(name)).map(({ words: name }) => name),
     // These answer line by line, or end what a test of their own begins: test/record, test/peering.
-    ['conflicts show', 'conflicts resolve', 'audit export', 'events', 'sessions end', 'serve'],
+    [
+      'servers follow',
+      'conflicts show',
+      'conflicts resolve',
+      'audit export',
+      'events',
+      'sessions end',
+      'serve',
+    ],
   );
 });
 

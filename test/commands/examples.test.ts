@@ -176,8 +176,8 @@ async function fillApp(): Promise<void> {
   await must('git', push.slice(0, -1), { cwd: work, env: admin.gitEnv() });
 }
 
-/** These need two servers that moved one ref: test/peering/conflicts.test.ts types them. */
-const elsewhere = ['conflicts show', 'conflicts resolve'];
+/** These need two servers that know each other: conflicts.test.ts and follow.test.ts of test/peering type them. */
+const elsewhere = ['conflicts show', 'conflicts resolve', 'servers follow'];
 
 for (const { words, examples, columns } of inOrder.filter(
   (each) => !elsewhere.includes(each.words),

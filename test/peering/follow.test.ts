@@ -143,3 +143,14 @@ t.test('S19 one site admin of the backup stays as he is, whatever the main says'
   t.match(await json(b.admin, 'whoami'), { user: 'bea', admin: true });
   t.match(await b.operator('user show bea'), { status: 0 });
 });
+
+t.test('following is on the record, and told of in events', async (t) => {
+  const rows = await json(b.admin, 'audit list --action "servers follow"');
+  t.match(rows[0], { principal: 'user:bea', target: 'hq', outcome: 'ok' });
+  const events = (await b.admin.ssh('events --since 1')).stdout.split('\n').filter(Boolean);
+  const types = new Set(events.map((line) => JSON.parse(line).type));
+  t.same(
+    ['server-followed', 'log-taken'].filter((type) => !types.has(type)),
+    [],
+  );
+});

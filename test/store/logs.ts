@@ -63,13 +63,15 @@ function told(repo: Repository): readonly (readonly [subject: string, body: unkn
 
 /** Does once whatever the store can do about change logs, its own and another server's. */
 export async function followLog(store: Store, server: Server, repo: Repository): Promise<void> {
-  const { entries, following, orgs, serverLinks } = store;
+  const { entries, following, wishes, orgs, serverLinks } = store;
   await entries.isDue();
   while (await entries.publish(sign));
   const head = await entries.head();
   await entries.after(0, 10);
   await entries.hashAt(1);
   await entries.subjects('', 10);
+  await entries.read(server.id, 0);
+  await entries.behind();
 
   const signKey = 'AAAA';
   const breakGlass = id(9);
@@ -87,10 +89,10 @@ export async function followLog(store: Store, server: Server, repo: Repository):
     position = (await following.take(server, position, { entries: [entry], by })).position;
   }
   await following.of(server.id);
-  const wishes = await following.wishes(server.id, 10);
-  for (const wish of wishes) await following.refused(server.id, wish, 'why');
-  for (const wish of wishes) await following.fulfilled(server.id, wish);
-  await following.fulfilled(server.id, { rank: 5, subject: 'repo:x', body: undefined });
+  const all = await wishes.of(server.id, 10);
+  for (const wish of all) await wishes.refused(server.id, wish, 'why');
+  for (const wish of all) await wishes.fulfilled(server.id, wish);
+  await wishes.fulfilled(server.id, { rank: 5, subject: 'repo:x', body: undefined });
   const [, body] = told(repo).find(([subject]) => subject.startsWith('repo:')) ?? [];
   const by = { ...actor(), isImport: true } as const;
   await following.complete(server, repo.id, { body: body as never, by });

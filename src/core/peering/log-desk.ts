@@ -47,6 +47,7 @@ async function tell({ core, server }: Asked, { after }: LogQuestions['log']) {
   if (server.role !== 'backup') throw onlyBackups(server);
   const head = await publish(core);
   const same = after?.origin === head.origin && after.epoch === head.epoch;
+  if (same) await core.store.entries.read(server.id, Number(after.seq));
   const entries = await pageOf(core, same ? Number(after.seq) : 0);
   return { head, signKey: await signKeyOf(core), entries };
 }
@@ -91,7 +92,9 @@ async function objects(
     // Under a name that lists may have; what they are called there is for the asker to say.
     const refs = new Map(held.map((oid) => [`refs/tags/${oid}`, oid]));
     if (refs.size === 0) return { token: null, bytes: 0, oids: [] };
-    const session = await core.syncSessions.open(server.id, repo.id, 'out');
+    const session = await core.syncSessions.open({
+      ...{ serverId: server.id, repoId: repo.id, direction: 'out' },
+    });
     keep(session);
     const manifest = await writeSnapshot(core.git, directory, {
       refs,

@@ -42,19 +42,19 @@ export async function followLog(
 
 /** Sends a backup what is new in this server's log, if it follows it. @returns how many entries went */
 export async function sendLog(core: Core, remote: Remote): Promise<number> {
-  const head = await publish(core);
   let { position } = await remote.ask('log-at', {});
+  if (position === null) return 0;
+  const head = await publish(core);
   let sent = 0;
-  while (position !== null) {
+  for (;;) {
     const same = position.origin === head.origin && position.epoch === head.epoch;
-    const done = same && position.seq === head.seq && position.hash === head.hash;
-    if (done) break;
+    if (same && position.seq === head.seq && position.hash === head.hash) break;
     // One that is further than this log is told so, and stops by itself.
     const entries = await pageOf(core, same ? position.seq : 0);
-    const answer = await remote.ask('log-take', { head, entries });
+    ({ position } = await remote.ask('log-take', { head, entries }));
     sent += entries.length;
     if (entries.length === 0) break;
-    position = answer.position;
   }
+  await core.store.entries.read(remote.server.id, head.seq);
   return sent;
 }

@@ -5,8 +5,8 @@ import type { RefList } from '../../model/sync-refs.ts';
 import { admitObjects } from '../../programs/admit.ts';
 import { removeScratch } from '../../programs/pack.ts';
 import { archivePrefix, archiveTips, typesOf } from '../../programs/tips.ts';
-import type { Wish } from '../../store/following.ts';
 import type { Repository } from '../../store/repositories.ts';
+import type { Wish } from '../../store/wishes.ts';
 import type { Core } from '../core.ts';
 import { checkObjects } from './admit.ts';
 import { carry } from './carry.ts';
@@ -21,7 +21,7 @@ const mostWishes = 10_000;
 export async function fetchObjects(core: Core, remote: Remote, options: RunOptions): Promise<void> {
   const { server } = remote;
   const { store } = core;
-  const wishes = await store.following.wishes(server.id, mostWishes);
+  const wishes = await store.wishes.of(server.id, mostWishes);
   for (const wish of wishes.filter(({ subject }) => subject.startsWith('objects:'))) {
     const [, id = ''] = wish.subject.split(':');
     const link = await store.serverLinks.byRemote(server.id, id);
@@ -46,7 +46,7 @@ async function bring(
     await archiveTips(git, directory, [...there.keys()]);
     const lacking = wanted.filter((oid) => !there.has(oid));
     if (lacking.length > 0) await fetchLacking(core, remote, { ...options, repo, id, lacking });
-    await store.following.fulfilled(remote.server.id, wish);
+    await store.wishes.fulfilled(remote.server.id, wish);
   } finally {
     release();
   }
@@ -68,7 +68,9 @@ async function fetchLacking(
   const answer = await remote.ask('objects', { id, oids: lacking, have });
   const { token, bytes: total } = answer;
   if (token === null) return;
-  const session = await syncSessions.open(remote.server.id, repo.id, 'in');
+  await core.room.forSync(total);
+  const serverId = remote.server.id;
+  const session = await syncSessions.open({ serverId, repoId: repo.id, direction: 'in' });
   try {
     const files = { directory: session.directory, token, direction: 'pull', total } as const;
     await carry(core, remote, { ...files, ...options });
@@ -89,7 +91,7 @@ async function admitArchive(
 ): Promise<void> {
   const directory = core.repos.directory(repo);
   const received = await readInbox(folder, undefined);
-  const scratch = join(directory, 'objects', `tmp_objdir-sync-${randomUUID()}`);
+  const scratch = join(core.config.dataDir, 'incoming', `sync-objects-${randomUUID()}`);
   const refs: RefList = new Map(oids.map((oid) => [`${archivePrefix}${oid}`, oid]));
   try {
     await mkdir(join(scratch, 'pack'), { recursive: true, mode: 0o700 });

@@ -1,10 +1,11 @@
 import { UserError } from '../../model/errors.ts';
 import type { Actor } from '../../store/changes.ts';
-import type { Wish } from '../../store/following.ts';
 import type { RepoBody } from '../../store/log-bodies.ts';
+
 import type { Namespace } from '../../store/names.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
+import type { Wish } from '../../store/wishes.ts';
 import type { Core } from '../core.ts';
 import { purge } from '../purge.ts';
 import { namespaceForMirror } from './mirror.ts';
@@ -34,18 +35,18 @@ export async function realize(
 ): Promise<readonly string[]> {
   const release = await core.locks.exclusive(`log ${server.id}`, `the log of ${server.name}`);
   try {
-    const { following } = core.store;
-    const wishes = await following.wishes(server.id, mostWishes);
-    const brake = allowShrink ? new Set<Wish>() : await tooMany(core, server, wishes);
+    const { wishes } = core.store;
+    const all = await wishes.of(server.id, mostWishes);
+    const brake = allowShrink ? new Set<Wish>() : await tooMany(core, server, all);
     const waiting: string[] = [];
-    for (const wish of wishes.filter(({ subject }) => !subject.startsWith('objects:'))) {
+    for (const wish of all.filter(({ subject }) => !subject.startsWith('objects:'))) {
       try {
         if (brake.has(wish)) throw shrinks(server, brake.size);
         await fulfil(core, wish, { server, by });
-        await following.fulfilled(server.id, wish);
+        await wishes.fulfilled(server.id, wish);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
-        await following.refused(server.id, wish, error.message);
+        await wishes.refused(server.id, wish, error.message);
         waiting.push(error.message);
       }
     }
