@@ -4,7 +4,7 @@ import { UserError } from '../model/errors.ts';
 import type { SignedHead } from './audit-heads.ts';
 import { breakGlassOf, keepBreakGlass } from './break-glass.ts';
 import { countOf, setCount } from './change-entries.ts';
-import { type Actor, type Write, write } from './changes.ts';
+import { type Actor, write } from './changes.ts';
 import type { RepoBody } from './log-bodies.ts';
 import { type Import, takeEntry } from './log-import.ts';
 import { takePaths } from './log-import-repos.ts';
@@ -108,11 +108,8 @@ export class Following {
     { entries, by }: { entries: readonly ChangeEntry[]; by: Actor },
   ): Promise<Taken> {
     return write(this.#db, by, async (w) => {
-      const row = await w.trx
-        .selectFrom('following')
-        .selectAll()
-        .where('server_id', '=', server.id)
-        .executeTakeFirst();
+      const all = w.trx.selectFrom('following').selectAll();
+      const row = await all.where('server_id', '=', server.id).executeTakeFirst();
       if (row === undefined || row.hash !== after.hash || row.epoch !== after.epoch) {
         throw new UserError('conflict', `${server.name}: its log was taken in meanwhile`);
       }

@@ -9,6 +9,7 @@ import { newId } from './changes.ts';
 import { Conflicts } from './conflicts.ts';
 import { DeployKeys } from './deploy-keys.ts';
 import { Following } from './following.ts';
+import { Invitations } from './invitations.ts';
 import { Keys } from './keys.ts';
 import { Moves } from './moves.ts';
 import { Names } from './names.ts';
@@ -57,6 +58,7 @@ export interface Store {
   readonly auditSearch: AuditSearch;
   readonly changes: ChangeLog;
   readonly servers: Servers;
+  readonly invitations: Invitations;
   readonly serverLinks: ServerLinks;
   readonly syncs: Syncs;
   readonly conflicts: Conflicts;
@@ -100,6 +102,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     auditSearch: new AuditSearch(db),
     changes: new ChangeLog(db),
     servers: new Servers(db),
+    invitations: new Invitations(db),
     serverLinks: new ServerLinks(db),
     syncs: new Syncs(db),
     conflicts: new Conflicts(db),

@@ -2,9 +2,10 @@ import type { Generated } from 'kysely';
 import type { PeerRole, PeerState } from '../model/peer.ts';
 import type { Visibility } from '../model/repo.ts';
 import type { Grantable, Right, Role } from '../model/right.ts';
+import type { LogTables } from './log-tables.ts';
 
 /** Booleans are 0 and 1, times ISO 8601 UTC, ids UUIDs; `migrations/` says the rest. */
-export interface Tables {
+export interface Tables extends LogTables {
   meta: { key: string; value: string };
   namespace: { name: string; kind: 'user' | 'org'; owner_id: string; current: number };
   user: {
@@ -56,6 +57,7 @@ export interface Tables {
     untidy: Generated<number>;
     tidied_at: string | null;
     repacked_at: string | null;
+    prune_at: string | null;
   };
   redirect: { namespace_id: string; name: string; repo_id: string };
   alias: { path: string; repo_id: string; added_by: string; added_at: string };
@@ -191,7 +193,20 @@ export interface Tables {
     type: string;
     blob: Buffer;
     added_at: string;
+    expires_at: string | null;
   };
+  server_invitation: {
+    id: string;
+    name: string;
+    role: PeerRole;
+    fingerprint: string;
+    blob: Buffer;
+    expires_at: string;
+    invited_at: string;
+    invited_by: string;
+  };
+  server_host_key: { server_id: string; fingerprint: string; line: string; announced_at: string };
+  own_key: { fingerprint: string; path: string; used_at: string };
   server_link: {
     server_id: string;
     repo_id: string;
@@ -240,57 +255,5 @@ export interface Tables {
     ended_at: string | null;
     ended_by: string | null;
     resolution: string | null;
-  };
-  log_dirty: { rank: number; subject: string };
-  log_entry: {
-    seq: number;
-    term: number;
-    epoch: number;
-    at: string;
-    previous: string;
-    subject: string;
-    body: string | null;
-    body_hash: string;
-    hash: string;
-    signature: string;
-  };
-  log_subject: { subject: string; seq: number; body_hash: string };
-  log_reader: { server_id: string; seq: number; at: string };
-  log_history: { repo_id: string; last_id: number };
-  following: {
-    server_id: string;
-    identities: number;
-    origin: string;
-    sign_key: string;
-    term: number;
-    epoch: number;
-    seq: number;
-    hash: string;
-    heard_at: string | null;
-    error: string | null;
-    since: string;
-  };
-  followed: {
-    server_id: string;
-    remote_id: string;
-    kind: 'user' | 'org';
-    called: string;
-    local_id: string;
-    ours: number;
-    epoch: number;
-  };
-  followed_wish: {
-    server_id: string;
-    rank: number;
-    subject: string;
-    body: string | null;
-    error: string | null;
-  };
-  followed_audit_head: {
-    server_id: string;
-    seq: number;
-    hash: string;
-    at: string;
-    signature: string;
   };
 }

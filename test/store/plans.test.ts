@@ -23,6 +23,7 @@ const subjects = [
   'history',
   'deployKeys',
   'imports',
+  'invitations',
   'keys',
   'moves',
   'names',
