@@ -23,6 +23,7 @@ import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
+import { serversFollow } from './servers-follow.ts';
 import { serversJoinCommands } from './servers-join.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
@@ -44,7 +45,6 @@ export const later: readonly string[] = [
   'backup',
   'doctor',
   'restart',
-  'servers follow',
   'servers promote',
   'servers sync',
   'service',
@@ -92,6 +92,7 @@ export const commands: readonly Command[] = [
   ...serversCommands,
   ...serversJoinCommands,
   ...serversStatusCommands,
+  serversFollow,
   ...conflictsCommands,
   neighborsDiscover,
   ...neighborsCommands,

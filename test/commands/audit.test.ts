@@ -191,14 +191,13 @@ function stdinOf(line: string): string {
 
 t.test('the table above has each command that changes something', async (t) => {
   // What these end begins in tests of their own: test/record/sessions.test.ts, test/peering.
+  const paired = ['add', 'remove', 'share', 'sync'].map((word) => `neighbors ${word}`);
   const elsewhere = [
-    'neighbors add',
-    'neighbors remove',
-    'neighbors share',
-    'neighbors sync',
+    ...paired,
     'sessions end',
     'conflicts resolve',
     'servers join',
+    'servers follow',
   ];
   const changing = commands
     .filter((command) => command.changes && !elsewhere.includes(command.words))

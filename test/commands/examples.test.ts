@@ -179,15 +179,13 @@ async function fillApp(): Promise<void> {
 }
 
 /** These need two servers that moved one ref, or that do not know each other: test/peering types them. */
+const paired = ['add', 'remove', 'share', 'show', 'sync'].map((word) => `neighbors ${word}`);
 const elsewhere = [
+  ...paired,
   'conflicts show',
   'conflicts resolve',
   'servers join',
-  'neighbors add',
-  'neighbors remove',
-  'neighbors share',
-  'neighbors show',
-  'neighbors sync',
+  'servers follow',
 ];
 
 for (const { words, examples, columns } of inOrder.filter(

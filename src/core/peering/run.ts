@@ -128,3 +128,8 @@ export async function refuseWrongWay(
     hint: `let it move both ways: neighbors share ${server.name} ${repo.fullName}`,
   });
 }
+
+/** Who makes a mirror: it comes to where its main's other repositories are, though nobody here may put any there. */
+export function mirroring({ role }: Server, by: Actor): Actor {
+  return role === 'main' ? { ...by, isImport: true } : by;
+}
