@@ -12,8 +12,11 @@ import { refRules } from './migrations/007-ref-rules.ts';
 import { refHistory } from './migrations/008-ref-history.ts';
 import { servers } from './migrations/011-servers.ts';
 import { sync } from './migrations/012-sync.ts';
+import { follow } from './migrations/013-follow.ts';
 import { trust } from './migrations/014-trust.ts';
+import { neighbors } from './migrations/016-neighbors.ts';
 import { pruning } from './migrations/018-pruning.ts';
+
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -42,7 +45,9 @@ const migrations = [
   refHistory,
   servers,
   sync,
+  follow,
   trust,
+  neighbors,
   pruning,
 ];
 

@@ -13,6 +13,7 @@ import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { reviveMirror } from './endings.ts';
 import { agreeOnHead, followFacts } from './facts.ts';
+import { answerLog } from './log-desk.ts';
 import {
   checkFacts,
   createEmpty,
@@ -86,11 +87,10 @@ export class PeerDesk {
       case 'done':
         return this.#done(asked as Questions['done']);
       default: {
+        const asked = { ...this.#parts, server: await this.#server() };
         const answer = verbs.get(question.verb);
-        if (answer !== undefined) {
-          return answer({ ...this.#parts, server: await this.#server() }, question);
-        }
-        throw new UserError('usage', 'this question is not in this version');
+        if (answer !== undefined) return answer(asked, question);
+        return answerLog({ ...asked, keep: this.#keep }, question);
       }
     }
   }
@@ -100,6 +100,11 @@ export class PeerDesk {
     for (const { session } of this.#runs.values())
       await this.#parts.core.syncSessions.leave(session);
   }
+
+  readonly #keep = (session: SyncSession) => {
+    const startedAt = new Date().toISOString();
+    this.#runs.set(session.token, { session, startedAt, created: false });
+  };
 
   async #server(): Promise<Server> {
     const server = await this.#parts.core.store.servers.byId(this.#parts.principal.id);

@@ -1,5 +1,6 @@
 import type { LogPlace } from '../../store/digests.ts';
 import type { Repository } from '../../store/repositories.ts';
+import type { LogAnswers, LogQuestions } from './log-protocol.ts';
 
 /** The program that servers ask each other for; questions and answers are JSON, one object a line. */
 export const syncProgram = 'cpm-sync';
@@ -48,7 +49,7 @@ export interface ChangedRepo {
 }
 
 /** The questions of the protocol between servers, by their verb. Digests are of sorted lists of refs. */
-export interface Questions {
+export interface Questions extends LogQuestions {
   readonly caps: Record<string, never>;
   /** May this be sent? `digest`: the sender's refs; `known`: what it knows of the receiver's. */
   readonly offer: {
@@ -81,7 +82,7 @@ export interface Questions {
   readonly changes: LogPlace | Record<string, never>;
 }
 
-export interface Answers {
+export interface Answers extends LogAnswers {
   readonly caps: Caps;
   readonly offer: {
     /** null where the lists are equal, or in a dry run of what does not exist. */

@@ -22,6 +22,7 @@ import {
   quiet,
   type RunOptions,
   type RunReport,
+  refuseWrongWay,
 } from './run.ts';
 import type { SyncSession } from './sessions.ts';
 import { visibleRefs } from './snapshot.ts';
@@ -41,7 +42,9 @@ export async function pullRepo(
 ): Promise<RunReport> {
   const about = { remote, repo, direction: 'in', options } as const;
   const work = () => counted(core, about, () => fetchRepo(core, remote, { repo, ...options }));
+  // What is in conflict is fetched to be looked at, whichever way it moves.
   if (options.only !== undefined) return work();
+  await refuseWrongWay(core, remote, repo, 'out');
   const key = { serverId: remote.server.id, repoId: repo.id, direction: 'in' } as const;
   return marked(core, { ...key, name: repo.fullName, by: options.by }, work);
 }
