@@ -11,6 +11,7 @@ import { repositoryLife } from './migrations/006-repository-life.ts';
 import { refRules } from './migrations/007-ref-rules.ts';
 import { refHistory } from './migrations/008-ref-history.ts';
 import { servers } from './migrations/011-servers.ts';
+import { PreparedDatabase } from './statements.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -63,7 +64,7 @@ export function openDatabase(path: string, seen?: (sql: string) => void): OpenDa
   sqlite.pragma('trusted_schema = OFF');
   migrate(sqlite, path, migrations);
   const db = new Database({
-    dialect: new SqliteDialect({ database: sqlite }),
+    dialect: new SqliteDialect({ database: new PreparedDatabase(sqlite) }),
     ...(seen === undefined ? {} : { log: (event) => seen(event.query.sql) }),
   });
   return { db, close: () => db.destroy() };
