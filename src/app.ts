@@ -23,10 +23,10 @@ import { inUse, leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
 import type { OpenDoor } from './core/sessions.ts';
 import { Clock } from './doors/clock.ts';
+import { jobs } from './doors/jobs.ts';
 import { addressText } from './doors/local/announce.ts';
 import { type LocalDoor, openLocalDoor } from './doors/local/server.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
-import { openSshDoor } from './doors/ssh/server.ts';
 import { createLog, type Log } from './log.ts';
 import { UserError } from './model/errors.ts';
 import { principalText } from './model/principal.ts';
@@ -105,7 +105,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     keepMs: () => core.config.values['audit.keep'],
   });
   await auditClock.start();
-  const clock = new Clock(core, run, log);
+  const clock = new Clock(jobs(core), run, log);
   clock.start();
   const ssh = await openSsh(core, log);
   const addresses = await listenAll(ssh, config.values.listen, warn);
@@ -179,6 +179,8 @@ const connection = {
 } as const;
 
 async function openSsh(core: Core, log: Log): Promise<SshDoor> {
+  // Loaded here alone: a command on this machine needs nothing of it.
+  const { openSshDoor } = await import('./doors/ssh/server.ts');
   return openSshDoor({
     hostKeys: await Promise.all(core.config.hostKeyPaths.map(readPrivateKey)),
     limits: () => {

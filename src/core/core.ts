@@ -4,6 +4,7 @@ import { type Config, publicUrl, type Reread, takeOver } from '../config.ts';
 import type { Log } from '../log.ts';
 import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
+import { Rsync } from '../programs/rsync.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
@@ -46,6 +47,7 @@ export interface Core extends Life {
   readonly scripts: HookScripts;
   readonly pushes: PushQueue;
   readonly syncSessions: SyncSessions;
+  readonly rsync: Rsync;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** `ssh://USER@HOST[:PORT]` of this server. */
@@ -111,6 +113,7 @@ export async function openCore(
     scripts: new HookScripts(git, dataDir),
     pushes,
     syncSessions: new SyncSessions(dataDir),
+    rsync: new Rsync(),
     emptyRepository,
     publicUrl: () => publicUrl(current, port),
     cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,

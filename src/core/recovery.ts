@@ -11,6 +11,7 @@ import type { Actor } from '../store/changes.ts';
 import type { JournaledPush } from '../store/pushes.ts';
 import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
+import { isSyncLeftover } from './peering/sessions.ts';
 import { settlePurges } from './purge.ts';
 import { takeBack } from './push-request.ts';
 import type { Renames } from './renames.ts';
@@ -76,6 +77,7 @@ async function clearIncoming(
 ): Promise<void> {
   for (const entry of await readdir(incoming)) {
     try {
+      if (await isSyncLeftover(incoming, entry)) continue;
       if (entry.startsWith('removed-')) await repos.settleRemoval(entry);
       else await rm(join(incoming, entry), { recursive: true, force: true });
     } catch (error) {

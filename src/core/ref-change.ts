@@ -17,6 +17,9 @@ import type { Refusal } from './refusal.ts';
 import type { Rules } from './rules.ts';
 import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 
+/** Why a ref stays that nothing speaks against. */
+export const notDone = 'not done: another ref was refused';
+
 export interface ChangeParts extends SettleParts {
   readonly access: AccessControl;
   readonly rules: Rules;
@@ -68,7 +71,7 @@ export async function changeRefs(
     if (refusals.some((refusal) => refusal !== undefined)) {
       return commands.map((command, at) => ({
         command,
-        refused: refusals[at]?.reason ?? 'not done: another ref was refused',
+        refused: refusals[at]?.reason ?? notDone,
         hint: refusals[at]?.hint,
       }));
     }

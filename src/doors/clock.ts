@@ -1,72 +1,108 @@
 import { randomUUID } from 'node:crypto';
 import { PassThrough, Readable } from 'node:stream';
-import type { Core } from '../core/core.ts';
 import type { Log } from '../log.ts';
 import type { Run } from '../shell/request.ts';
+import type { Job, Words } from './jobs.ts';
 
-/** How often the clock looks for repositories that need packing, and for what has been kept for long enough. */
-const packMs = 10_000;
-const expireMs = 3_600_000;
+/** As long as a timer of Node can wait. */
+const longestMs = 2 ** 31 - 1;
 
-/** The hours of a server: what is due becomes a request by the operator, recorded as any other; nothing due, no record. */
+/** The hours of a server: what is due becomes a request by the operator, recorded as any other. */
 export class Clock {
-  readonly #core: Core;
+  readonly #hands: readonly Hand[];
+
+  constructor(jobs: readonly Job[], run: Run, log: Log) {
+    this.#hands = jobs.map((job) => new Hand(job, run, log));
+  }
+
+  start(): void {
+    for (const hand of this.#hands) hand.start();
+  }
+
+  /** Ends what runs. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#hands.map((hand) => hand.stop()));
+  }
+}
+
+/** One job's hours: one that takes long keeps no other from its own. */
+class Hand {
+  readonly #job: Job;
   readonly #run: Run;
   readonly #log: Log;
   readonly #stopped = new AbortController();
-  readonly #timers: NodeJS.Timeout[] = [];
-  #work: Promise<void> = Promise.resolve();
-  #busy = false;
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #waiting = new Map<string, Words>();
+  #timer: NodeJS.Timeout | undefined;
+  #deaf: (() => void) | undefined;
+  #looking: Promise<void> | undefined;
+  #again = false;
 
-  constructor(core: Core, run: Run, log: Log) {
-    this.#core = core;
+  constructor(job: Job, run: Run, log: Log) {
+    this.#job = job;
     this.#run = run;
     this.#log = log;
   }
 
   start(): void {
-    this.#next(() => this.#expire());
-    this.#timers.push(
-      setInterval(() => this.#tick(), packMs).unref(),
-      setInterval(() => this.#next(() => this.#expire()), expireMs).unref(),
-    );
+    this.#deaf = this.#job.onNews?.(() => this.#look());
+    if (this.#job.atStart) this.#look();
+    this.#wait();
   }
 
-  /** Ends what runs. */
   async stop(): Promise<void> {
-    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#timer);
+    this.#deaf?.();
     this.#stopped.abort();
-    await this.#work;
+    this.#waiting.clear();
+    await this.#looking;
+    await Promise.all(this.#running.values());
   }
 
-  /** A tick that comes while the last one's work goes on is left out. */
-  #tick(): void {
-    if (this.#busy) return;
-    this.#busy = true;
-    this.#next(async () => {
-      for (const name of await this.#core.housekeeping.due()) {
-        await this.#ask(['repo', 'maintain', name]);
-      }
-    });
-    void this.#work.finally(() => {
-      this.#busy = false;
-    });
+  #wait(): void {
+    this.#timer = setTimeout(
+      () => {
+        this.#look();
+        this.#wait();
+      },
+      Math.min(this.#job.everyMs(), longestMs),
+    ).unref();
   }
 
-  async #expire(): Promise<void> {
-    const { store, config, housekeeping } = this.#core;
-    const keepMs = config.values['trash.keep'];
-    const after = { deletedAt: '', id: '' };
-    const [oldest] = await store.trash.page({ kind: 'all' }, { after, limit: 1 });
-    if (oldest !== undefined && Date.parse(oldest.deletedAt) < Date.now() - keepMs) {
-      const older = `${Math.floor(keepMs / 1000)}s`;
-      await this.#ask(['repo', 'trash', 'empty', '--older', older, '--yes']);
-    }
-    for (const name of await housekeeping.expiring()) await this.#ask(['repo', 'maintain', name]);
-  }
-
-  async #ask(words: readonly string[]): Promise<void> {
+  #look(): void {
     if (this.#stopped.signal.aborted) return;
+    this.#again = this.#looking !== undefined;
+    if (this.#again) return;
+    this.#looking = this.#job
+      .due()
+      .then((due) => {
+        for (const words of due) this.#waiting.set(words.join('\0'), words);
+      })
+      .catch((error) => this.#log.error({ err: error, job: this.#job.name }, 'what is due?'))
+      .finally(() => {
+        this.#looking = undefined;
+        this.#next();
+        if (this.#again) this.#look();
+      });
+  }
+
+  /** Starts what waits, as much as may run; what runs already is left out. */
+  #next(): void {
+    if (this.#stopped.signal.aborted) return;
+    const atOnce = this.#job.atOnce?.() ?? 1;
+    for (const [key, words] of this.#waiting) {
+      if (this.#running.size >= atOnce) return;
+      if (this.#running.has(key)) continue;
+      this.#waiting.delete(key);
+      const done = this.#ask(words).finally(() => {
+        this.#running.delete(key);
+        this.#next();
+      });
+      this.#running.set(key, done);
+    }
+  }
+
+  async #ask(words: Words): Promise<void> {
     const nowhere = () => new PassThrough().resume();
     await this.#run({
       id: randomUUID(),
@@ -80,11 +116,5 @@ export class Clock {
       terminal: undefined,
       directory: undefined,
     });
-  }
-
-  #next(work: () => Promise<void>): void {
-    this.#work = this.#work
-      .then(() => (this.#stopped.signal.aborted ? undefined : work()))
-      .catch((error) => this.#log.error({ err: error }, 'what was due is not done'));
   }
 }

@@ -94,8 +94,8 @@ export async function sha256Of(file: FileHandle): Promise<string> {
  * Checks a pack strictly and writes it, with an index of our own making, into an object directory of its own
  * (admission A4).
  *
- * @param pack - read from its beginning
- * @param scratch - the object directory, laid out as git's own
+ * @param pack - read from its beginning, as long as it is now
+ * @param scratch - the object directory, laid out as git's own; the repository's own without one
  * @throws Error with git's words when it does not take the pack
  */
 export async function indexPack(
@@ -104,20 +104,19 @@ export async function indexPack(
   {
     pack,
     scratch,
-    maxBytes,
     signal,
   }: {
     readonly pack: FileHandle;
-    readonly scratch: string;
-    readonly maxBytes: number;
+    readonly scratch?: string | undefined;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
   // Faults that old, honest histories carry.
   const spared = ['zeroPaddedFilemode', 'badTimezone', 'missingSpaceBeforeDate'];
   const strict = `--strict=${spared.map((each) => `${each}=ignore`).join(',')}`;
-  const args = ['index-pack', strict, '--fix-thin', '--stdin', `--max-input-size=${maxBytes}`];
-  const child = git.start(args, { cwd: directory, scratch });
+  const { size } = await pack.stat();
+  const args = ['index-pack', strict, '--fix-thin', '--stdin', `--max-input-size=${size}`];
+  const child = git.start(args, { cwd: directory, scratch, bounded: true });
   const over = ended(child, 'index-pack', signal);
   child.stdout.resume();
   const input = createReadStream('', { fd: pack, autoClose: false, start: 0 });

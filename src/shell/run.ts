@@ -1,6 +1,7 @@
 import { commands } from '../commands/index.ts';
 import type { OpenRecord } from '../core/audit.ts';
 import type { Core } from '../core/core.ts';
+import { endOf } from '../core/locks.ts';
 import type { Log } from '../log.ts';
 import type { UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
@@ -56,7 +57,8 @@ export function createRun(core: Core): Run {
       await sayMore(request, resolved, { outcome, startedAt });
       return done.status;
     } catch (error) {
-      const known = toUserError(error, request.id);
+      const { signal } = request;
+      const known = toUserError(error === signal.reason ? endOf(signal) : error, request.id);
       if (known.code === 'internal')
         log.error({ err: error, words: request.words }, 'request failed');
       logEnd(log, resolved, { outcome: known.code, startedAt });

@@ -12,7 +12,7 @@ import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
-import { changeRefs } from '../ref-change.ts';
+import { changeRefs, notDone } from '../ref-change.ts';
 import { keepConflicts, settleConflicts } from './conflicts.ts';
 import { corrupt, type Received, readInbox } from './inbox.ts';
 import { visibleRefs } from './snapshot.ts';
@@ -62,8 +62,7 @@ export async function admit(core: Core, admission: Admission): Promise<Admitted>
   const pair = { serverId: server.id, repoId: repo.id };
   const received = await readInbox(admission.folder, await core.store.syncs.base(pair));
   const release = await core.repos.hold(repo, signal);
-  const directory = core.repos.directory(repo);
-  const scratch = join(directory, 'objects', `tmp_objdir-sync-${randomUUID()}`);
+  const scratch = join(core.config.dataDir, 'incoming', `sync-objects-${randomUUID()}`);
   try {
     await mkdir(join(scratch, 'pack'), { recursive: true, mode: 0o700 });
     await checkObjects(core, admission, { received, scratch });
@@ -91,27 +90,22 @@ async function checkObjects(
   try {
     if (pack !== undefined) {
       await core.room.onDisk();
-      await indexPack(core.git, directory, {
-        pack,
-        scratch,
-        maxBytes: core.config.values['limits.pack_size'],
-        signal,
-      });
+      await indexPack(core.git, directory, { pack, scratch, signal });
     }
     const tips = [...new Set(refs.values())];
     if (tips.length > 0) {
       await checkConnected(core.git, directory, { tips, scratch, signal });
     }
   } catch (cause) {
-    if (cause instanceof UserError || signal.aborted) throw cause;
-    throw corrupt(reason(cause as Error), cause);
+    throw refusedBy(cause, signal);
   }
 }
 
-/** git's last words, without paths of this machine. */
-function reason({ message }: Error): string {
-  const line = message.split('\n').at(-1) ?? '';
-  return line.replaceAll(/\/[^\s'"]*\//g, '').slice(0, 200);
+/** What git did not take, in its own last words without paths of this machine. */
+export function refusedBy(cause: unknown, signal: AbortSignal): unknown {
+  if (cause instanceof UserError || signal.aborted) return cause;
+  const line = (cause as Error).message.split('\n').at(-1) ?? '';
+  return corrupt(line.replaceAll(/\/[^\s'"]*\//g, '').slice(0, 200), cause);
 }
 
 async function carryOut(core: Core, admission: Admission, checked: Checked): Promise<Admitted> {
@@ -212,11 +206,17 @@ async function apply(
 ): Promise<ReadonlyMap<string, string | undefined>> {
   const judged = await core.rules.judge({ repo, principal, commands });
   const reasons = judged.map(({ refusal }) => refusal?.reason);
-  const taken = commands.filter((_, at) => reasons[at] === undefined);
-  const change = { repo, principal, by, signal, commands: taken, action: 'sync', held: true };
-  const results = taken.length === 0 ? [] : await changeRefs(core, { ...change, held: true });
   const outcome = new Map(commands.map(({ ref }, at) => [ref, reasons[at]]));
-  for (const { command, refused } of results) outcome.set(command.ref, refused);
+  let taken = commands.filter((_, at) => reasons[at] === undefined);
+  const change = { repo, principal, by, signal, action: 'sync', held: true } as const;
+  // What the objects of one ref are refused for keeps nobody from the others.
+  while (taken.length > 0) {
+    const results = await changeRefs(core, { ...change, commands: taken });
+    const refused = results.filter((each) => each.refused !== undefined);
+    for (const { command, refused: why } of results) outcome.set(command.ref, why);
+    const others = refused.filter((each) => each.refused === notDone).map(({ command }) => command);
+    taken = refused.length === 0 || others.length === taken.length ? [] : others;
+  }
   return outcome;
 }
 
