@@ -1,7 +1,17 @@
 import { UserError } from '../model/errors.ts';
-import type { Grantable, Right, Role } from '../model/right.ts';
+import type { Grantable, Right } from '../model/right.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
-import { compiled } from './compiled.ts';
+import {
+  byTarget,
+  grantsOn,
+  grantsOnOne,
+  type Holdings,
+  holdingsOf,
+  orgOf,
+  orgsOf,
+  type RepoRef,
+  together,
+} from './holdings.ts';
 import type { Database } from './sqlite.ts';
 
 /** Who may be granted a right. */
@@ -12,96 +22,11 @@ export interface Grantee {
   readonly text: string;
 }
 
-/** What a user holds that bears on one repository; the pure rules turn it into a right. */
-export interface Holdings {
-  readonly orgRole: Role | undefined;
-  readonly orgName: string | undefined;
-  readonly memberRight: Right;
-  readonly grants: readonly { readonly right: Right; readonly via: string }[];
-}
-
 export interface GrantRow {
   readonly who: string;
   readonly right: Grantable;
   readonly on: 'repo' | 'org';
 }
-
-interface RepoRef {
-  readonly id: string;
-  readonly namespaceId: string;
-}
-
-/** Orgs, each with what a user is there. */
-const orgsOf = (db: Database, userId: string, ids: readonly string[]) =>
-  db
-    .selectFrom('org')
-    .leftJoin('org_member', (join) =>
-      join.onRef('org_member.org_id', '=', 'org.id').on('org_member.user_id', '=', userId),
-    )
-    .select(['org.id', 'org.name', 'org.member_right', 'org_member.role'])
-    .where('org.id', 'in', ids);
-
-/** What was granted to a user, an org or a team of the user. @param on - ids of repositories and orgs */
-const grantsOn = (db: Database, userId: string, on: readonly string[]) =>
-  db
-    .selectFrom('access_grant')
-    .leftJoin('org', 'org.id', 'access_grant.who_id')
-    .leftJoin('team', 'team.id', 'access_grant.who_id')
-    .select(['access_grant.right', 'on_id', 'who_kind', 'on_kind'])
-    .select(['org.name as org', 'team.name as team'])
-    .where('on_id', 'in', on)
-    .where((eb) =>
-      eb(
-        'who_id',
-        'in',
-        eb
-          .selectFrom('user')
-          .select('id')
-          .where('id', '=', userId)
-          .unionAll(
-            eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', userId),
-          )
-          .unionAll(
-            eb.selectFrom('team_member').select('team_id as id').where('user_id', '=', userId),
-          ),
-      ),
-    );
-
-type Rows<Q extends { execute(): Promise<readonly unknown[]> }> = Awaited<ReturnType<Q['execute']>>;
-type OrgRow = Rows<ReturnType<typeof orgsOf>>[number];
-type HeldRow = Rows<ReturnType<typeof grantsOn>>[number];
-
-function byTarget(rows: readonly HeldRow[]): Map<string, Holdings['grants']> {
-  const grants = new Map<string, Holdings['grants']>();
-  for (const { right, on_id, who_kind, on_kind, org, team } of rows) {
-    const where = on_kind === 'org' ? ' on the org' : '';
-    const to = who_kind === 'user' ? '' : ` to ${who_kind} ${org ?? team}`;
-    const held = grants.get(on_id) ?? [];
-    grants.set(on_id, [...held, { right, via: `${right} by a grant${where}${to}` }]);
-  }
-  return grants;
-}
-
-function together(
-  { id, namespaceId }: RepoRef,
-  org: OrgRow | undefined,
-  grants: ReadonlyMap<string, Holdings['grants']>,
-): Holdings {
-  return {
-    orgRole: org?.role ?? undefined,
-    orgName: org?.name,
-    memberRight: org?.member_right ?? 'none',
-    grants: [...(grants.get(id) ?? []), ...(grants.get(namespaceId) ?? [])],
-  };
-}
-
-const orgOf = (db: Database) =>
-  compiled(db, (userId: string, id: string) => orgsOf(db, userId, [id]));
-
-const grantsOnOne = (db: Database) =>
-  compiled(db, (userId: string, id: string, namespaceId: string) =>
-    grantsOn(db, userId, [id, namespaceId]),
-  );
 
 /** Grants and roles. Every look-up starts from the asker's own ids, so that its cost grows with neither users nor grants. */
 export class Access {
@@ -130,6 +55,11 @@ export class Access {
     const targets = [...repos.map(({ id }) => id), ...namespaces];
     const held = byTarget(await grantsOn(this.#db, userId, targets).execute());
     return repos.map((repo) => together(repo, orgs.get(repo.namespaceId), held));
+  }
+
+  /** What each of some users holds on one repository, in their order: four queries, however many they are. */
+  async holdingsOf(userIds: readonly string[], repo: RepoRef): Promise<readonly Holdings[]> {
+    return holdingsOf(this.#db, userIds, repo);
   }
 
   /** Users who could give a right to the repository, for a hint: three names at the most. */
@@ -232,6 +162,8 @@ export class Access {
       .select('server.name as server')
       .where('on_id', 'in', ids)
       .where('ssh_key.revoked_at', 'is', null)
+      // What is pending has nothing yet.
+      .where((eb) => eb('who_kind', '<>', 'key').or('ssh_key.verified', '=', 1))
       .execute();
     return rows
       .map((row) => ({ who: granteeText(row), right: row.right, on: row.on_kind }))
