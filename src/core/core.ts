@@ -4,18 +4,18 @@ import { type Config, publicUrl, type Reread, takeOver } from '../config.ts';
 import type { Log } from '../log.ts';
 import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
-import { Rsync } from '../programs/rsync.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
+import { type Carriage, openCarriage } from './carriage.ts';
 import { Events } from './events.ts';
 import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
 import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
-import { SyncSessions } from './peering/sessions.ts';
+import { Pairings } from './neighbors/pairings.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Renames } from './renames.ts';
@@ -27,7 +27,7 @@ import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
-export interface Core extends Life {
+export interface Core extends Life, Carriage {
   /** The settings in force. */
   readonly config: Config;
   readonly log: Log;
@@ -46,14 +46,15 @@ export interface Core extends Life {
   readonly rules: Rules;
   readonly scripts: HookScripts;
   readonly pushes: PushQueue;
-  readonly syncSessions: SyncSessions;
-  readonly rsync: Rsync;
+  readonly pairings: Pairings;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** `ssh://USER@HOST[:PORT]` of this server. */
   publicUrl(): string;
   /** Where a repository is cloned from. */
   cloneUrl(fullName: string): string;
+  /** Where the SSH door listens. */
+  sshPort(): number;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
   /** Reads the configuration again and takes over what can be while it runs. @throws UserError `usage` */
@@ -82,7 +83,8 @@ export async function openCore(
   const room = new Room({ store, sizes, dataDir }, roomLimits(live));
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
-  const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
+  const carriage = await openCarriage({ store, git, room, dataDir });
+  const life = openLife({ store, repos, git, locks, room, sizes, ...carriage, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
   if (!isNew) await recover({ store, repos, renames, git, ...life }, { dataDir, audit, log });
   const emptyRepository = await makeEmpty(dataDir, store.houseId);
@@ -90,7 +92,6 @@ export async function openCore(
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
   const pushes = new PushQueue(live()['limits.pushes_per_user']);
-  let port = live().listen[0]?.port ?? 0;
   return {
     get config() {
       return current;
@@ -112,14 +113,10 @@ export async function openCore(
     rules: new Rules({ store, access, git, lookup }),
     scripts: new HookScripts(git, dataDir),
     pushes,
-    syncSessions: new SyncSessions(dataDir),
-    rsync: new Rsync(),
+    pairings: new Pairings(),
+    ...carriage,
     emptyRepository,
-    publicUrl: () => publicUrl(current, port),
-    cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
-    setPort: (real) => {
-      port = real;
-    },
+    ...placeOf(() => current),
     reconfigure: async () => {
       const reread = takeOver(current, await current.readAgain());
       current = reread.config;
@@ -134,6 +131,21 @@ export async function openCore(
       await signIns.flush();
       await audit.stop();
       await store.close();
+    },
+  };
+}
+
+/** Where this server is reached. */
+function placeOf(
+  current: () => Config,
+): Pick<Core, 'publicUrl' | 'cloneUrl' | 'sshPort' | 'setPort'> {
+  let port = current().values.listen[0]?.port ?? 0;
+  return {
+    publicUrl: () => publicUrl(current(), port),
+    cloneUrl: (fullName) => `${publicUrl(current(), port)}/${fullName}.git`,
+    sshPort: () => port,
+    setPort: (real) => {
+      port = real;
     },
   };
 }

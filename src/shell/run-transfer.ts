@@ -18,10 +18,10 @@ import type { Request } from './request.ts';
 import { send } from './send.ts';
 
 /** How many refs of one push the record names; the history has them all. */
-const refsInRecord = 100;
+export const refsInRecord = 100;
 
 /** What a transfer's path means. */
-interface Found {
+export interface Found {
   /** undefined where a push may create it. */
   readonly repo: Repository | undefined;
   /** The old name that led to it. */
@@ -88,7 +88,11 @@ async function hold(
 }
 
 /** @returns what the path means, once it is decided that the transfer may be */
-async function allowed(core: Core, request: Request, plan: Plan): Promise<Found> {
+export async function allowed(
+  core: Core,
+  request: Request,
+  plan: Pick<Plan, 'path' | 'right'>,
+): Promise<Found> {
   const { principal } = request;
   const { path, right } = plan;
   try {
@@ -219,12 +223,14 @@ const lastWordMs = 2000;
  * have had their time.
  */
 export async function refuseTransfer(
-  { stdio, signal }: Request,
+  { stdio, signal, door }: Request,
   error: UserError,
 ): Promise<number> {
   const line = `ERR ${errorText(error)}`;
   const length = (Buffer.byteLength(line) + 4).toString(16).padStart(4, '0');
   await send(stdio.stdout, `${length}${line}`);
+  // That door ends its own side first, and then reads on by itself.
+  if (door === 'git') return error.status;
   stdio.stdin.resume();
   await finished(stdio.stdin, {
     writable: false,
