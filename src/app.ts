@@ -119,10 +119,8 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
   core.setPort(addresses[0]?.port ?? 0);
   const beacon = await openBeaconOf(core, run);
   const local = await openLocalDoor(socketPath(config.dataDir), run, log);
-  const closed = [
-    core.sessions.register(sshSessions(ssh, addresses)),
-    core.sessions.register(localSessions(local)),
-  ];
+  const open = [sshSessions(ssh, addresses), localSessions(local)];
+  const closed = open.map((each) => core.sessions.register(each));
   return {
     core,
     addresses,

@@ -3,9 +3,10 @@ import type { PeerRole, PeerState } from '../model/peer.ts';
 import type { Visibility } from '../model/repo.ts';
 import type { Grantable, Right, Role } from '../model/right.ts';
 import type { LogTables } from './log-tables.ts';
+import type { SyncTables } from './sync-tables.ts';
 
 /** Booleans are 0 and 1, times ISO 8601 UTC, ids UUIDs; `migrations/` says the rest. */
-export interface Tables extends LogTables {
+export interface Tables extends LogTables, SyncTables {
   meta: { key: string; value: string };
   namespace: { name: string; kind: 'user' | 'org'; owner_id: string; current: number };
   user: {
@@ -260,29 +261,6 @@ export interface Tables extends LogTables {
     /** Whether its refs are still there. */
     kept: Generated<number>;
   };
-  repo_digest: { repo_id: string; digest: string; seq: number };
-  sync_mark: {
-    server_id: string;
-    repo_id: string;
-    direction: 'out' | 'in';
-    seq: number;
-    name: string;
-    since: string;
-    held: number;
-    attempts: number;
-    next_at: string;
-    error: string | null;
-  };
-  sync_peer: {
-    server_id: string;
-    epoch: string;
-    cursor: number;
-    stamp: string;
-    attempts: number;
-    next_at: string;
-    met_at: string | null;
-  };
-  sync_head: { server_id: string; repo_id: string; head: string };
   neighbor: {
     id: string;
     name: string;

@@ -6,10 +6,8 @@ import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
-import { measureSpace } from '../space.ts';
 import { type Admitted, admit } from './admit.ts';
 import { admitNew, type Newcomer } from './admit-new.ts';
-import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { reviveMirror } from './endings.ts';
 import { agreeOnHead, followFacts } from './facts.ts';
@@ -72,8 +70,6 @@ export class PeerDesk {
     await core.access.authorize(principal, { need: 'peer' });
     const asked = question as unknown as Questions[keyof Questions];
     switch (question.verb) {
-      case 'caps':
-        return this.#caps();
       case 'offer':
         return this.#offer(asked as Questions['offer']);
       case 'commit':
@@ -111,18 +107,6 @@ export class PeerDesk {
     if (server === undefined)
       throw new UserError('denied', 'you are no server known here any more');
     return server;
-  }
-
-  async #caps(): Promise<Answers['caps']> {
-    const { core } = this.#parts;
-    return {
-      protocol: 1,
-      houseId: core.store.houseId,
-      git: core.git.version,
-      rsync: (await ownRsync(core)) ?? null,
-      freeBytes: (await measureSpace(core.config)).freeBytes,
-      at: new Date().toISOString(),
-    };
   }
 
   async #offer(asked: Questions['offer']): Promise<Answers['offer']> {

@@ -1,0 +1,26 @@
+/** What servers lack of each other, and what is remembered between two meetings. */
+export interface SyncTables {
+  repo_digest: { repo_id: string; digest: string; seq: number };
+  sync_mark: {
+    server_id: string;
+    repo_id: string;
+    direction: 'out' | 'in';
+    seq: number;
+    name: string;
+    since: string;
+    held: number;
+    attempts: number;
+    next_at: string;
+    error: string | null;
+  };
+  sync_peer: {
+    server_id: string;
+    epoch: string;
+    cursor: number;
+    stamp: string;
+    attempts: number;
+    next_at: string;
+    met_at: string | null;
+  };
+  sync_head: { server_id: string; repo_id: string; head: string };
+}
