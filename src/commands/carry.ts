@@ -1,4 +1,5 @@
 import type { Transport } from '../core/peering/carry.ts';
+import { bornHere } from '../core/peering/link-all.ts';
 import { Remote } from '../core/peering/remote.ts';
 import type { RunOptions, RunReport } from '../core/peering/run.ts';
 import { UserError } from '../model/errors.ts';
@@ -193,14 +194,6 @@ export async function allFor(
     }
     return found;
   }
-  for (let after = { namespace: '', name: '' }; ; ) {
-    const page = await store.repositories.page({ kind: 'all' }, { after, limit: 500 });
-    for (const repo of page) {
-      // What is a mirror itself is its own main's to send.
-      if ((await store.serverLinks.mainOf(repo.id)) === undefined) found.push(repo);
-    }
-    const last = page.at(-1);
-    if (last === undefined) return found;
-    after = last;
-  }
+  for await (const repo of bornHere(core)) found.push(repo);
+  return found;
 }

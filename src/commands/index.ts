@@ -19,6 +19,7 @@ import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
+import { serversJoinCommands } from './servers-join.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -41,8 +42,6 @@ export const later: readonly string[] = [
   'neighbors',
   'restart',
   'servers follow',
-  'servers invite',
-  'servers join',
   'servers promote',
   'servers sync',
   'service',
@@ -88,6 +87,7 @@ export const commands: readonly Command[] = [
   ...sshkeyCommands,
   ...carryCommands,
   ...serversCommands,
+  ...serversJoinCommands,
   ...serversStatusCommands,
   ...conflictsCommands,
   ...auditCommands,

@@ -43,7 +43,7 @@ export async function identifyKey(store: Store, blob: Buffer): Promise<Identifie
 
 async function identifyServer(store: Store, blob: Buffer): Promise<Identified | undefined> {
   const found = await store.servers.byKey(blob);
-  if (found === undefined) return undefined;
+  if (found === undefined) return identifyInvitee(store, blob);
   const { server, key } = found;
   return {
     ...checkBlob(key.blob),
@@ -55,5 +55,18 @@ async function identifyServer(store: Store, blob: Buffer): Promise<Identified | 
       fingerprint: key.fingerprint,
     },
     user: server.id,
+  };
+}
+
+async function identifyInvitee(store: Store, blob: Buffer): Promise<Identified | undefined> {
+  const found = await store.invitations.byKey(blob);
+  if (found === undefined) return undefined;
+  const { id, name } = found;
+  const print = fingerprint(blob);
+  return {
+    ...checkBlob(blob),
+    principal: { kind: 'invitee', id, name, keyId: id, fingerprint: print },
+    user: id,
+    endsAt: Date.parse(found.expiresAt),
   };
 }

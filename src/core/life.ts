@@ -7,6 +7,7 @@ import { Imports } from './imports.ts';
 import type { Locks } from './locks.ts';
 import type { Repos } from './repos.ts';
 import type { Room } from './room.ts';
+import type { KeptSnapshots } from './rsync/kept.ts';
 import type { Sizes } from './sizes.ts';
 import { TrashCan } from './trash.ts';
 
@@ -17,6 +18,7 @@ interface LifeParts {
   readonly locks: Locks;
   readonly room: Room;
   readonly sizes: Sizes;
+  readonly kept: KeptSnapshots;
   readonly dataDir: string;
   /** The settings in force. */
   live(): Config['values'];

@@ -63,7 +63,7 @@ export async function recover(
 /** The repository that a git program was at work on, so that whoever asks for its record misses no reader. */
 async function repositoryOf(store: Store, row: AuditRow): Promise<string | undefined> {
   const { action, principal, target = '' } = row;
-  if (!action.startsWith('git-')) return undefined;
+  if (!action.startsWith('git-') && action !== 'rsync') return undefined;
   const own = principal.replace(/^user:/, '');
   const [name = '', namespace = own] = target.split('/').reverse();
   const namespaceId = (await store.names.given(namespace))?.ownerId ?? '';

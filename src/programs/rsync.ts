@@ -30,7 +30,7 @@ export interface Carried {
 
 const timeoutS = 60;
 const oldest = [3, 2, 7] as const;
-const rsyncPath = '/usr/bin/rsync';
+export const rsyncPath = '/usr/bin/rsync';
 
 /** This machine's rsync, asked for its version once as long as it is the same file. */
 export class Rsync {

@@ -7,6 +7,7 @@ import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
 import { Conflicts } from './conflicts.ts';
 import { DeployKeys } from './deploy-keys.ts';
+import { Invitations } from './invitations.ts';
 import { Keys } from './keys.ts';
 import { Moves } from './moves.ts';
 import { Names } from './names.ts';
@@ -54,6 +55,7 @@ export interface Store {
   readonly auditSearch: AuditSearch;
   readonly changes: ChangeLog;
   readonly servers: Servers;
+  readonly invitations: Invitations;
   readonly serverLinks: ServerLinks;
   readonly syncs: Syncs;
   readonly conflicts: Conflicts;
@@ -93,6 +95,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     auditSearch: new AuditSearch(db),
     changes: new ChangeLog(db),
     servers: new Servers(db),
+    invitations: new Invitations(db),
     serverLinks: new ServerLinks(db),
     syncs: new Syncs(db),
     conflicts: new Conflicts(db),

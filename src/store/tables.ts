@@ -192,7 +192,20 @@ export interface Tables {
     type: string;
     blob: Buffer;
     added_at: string;
+    expires_at: string | null;
   };
+  server_invitation: {
+    id: string;
+    name: string;
+    role: PeerRole;
+    fingerprint: string;
+    blob: Buffer;
+    expires_at: string;
+    invited_at: string;
+    invited_by: string;
+  };
+  server_host_key: { server_id: string; fingerprint: string; line: string; announced_at: string };
+  own_key: { fingerprint: string; path: string; used_at: string };
   server_link: {
     server_id: string;
     repo_id: string;

@@ -7,7 +7,7 @@ import { readRsyncWords } from './rsync-words.ts';
 import type { PeerTransfer } from './transfer.ts';
 
 /** The first rsync that can be confined to a directory. */
-const confinable = 3.5;
+export const confinable = 3.5;
 
 /** rsync between servers: on the files of one session of the server that asks, and on nothing else (S24). */
 export const rsync: PeerTransfer = {

@@ -195,6 +195,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'servers set b --bandwidth 20M'],
   ['ada', 'servers unlink b acme/app'],
   ['ada', 'servers link b acme/app'],
+  ['ada', 'servers invite c --role dev'],
   ['ada', 'servers remove b --yes'],
   ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
@@ -234,7 +235,15 @@ t.test('the lines above run every command but those that answer otherwise', asyn
   t.strictSame(
     commands.filter(({ words: name }) => !run.has(name)).map(({ words: name }) => name),
     // These answer line by line, or end what a test of their own begins: test/record, test/peering.
-    ['conflicts show', 'conflicts resolve', 'audit export', 'events', 'sessions end', 'serve'],
+    [
+      'servers join',
+      'conflicts show',
+      'conflicts resolve',
+      'audit export',
+      'events',
+      'sessions end',
+      'serve',
+    ],
   );
 });
 

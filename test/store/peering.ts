@@ -6,7 +6,7 @@ const oid = (digit: number) => String(digit).repeat(40);
 
 /** Does once whatever the store can do about other servers. */
 export async function meetServers(store: Store, repo: Repository): Promise<void> {
-  const { servers, serverLinks, syncs, conflicts } = store;
+  const { servers, serverLinks, syncs, conflicts, invitations } = store;
   const key = freshKey();
   const id = await servers.add({ name: 'b', role: 'backup', key }, actor());
   const server = await servers.byId(id);
@@ -54,6 +54,15 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await conflicts.end(open, 'local', actor());
   await conflicts.decided(pair);
   await conflicts.told(pair, ['refs/heads/main']);
+  const invited = freshKey();
+  const expiresAt = new Date(Date.now() + 60_000).toISOString();
+  const wanted = { name: 'c', role: 'dev', blob: invited.blob, expiresAt } as const;
+  const invitation = await invitations.invite(wanted, actor());
+  await invitations.open(invitation);
+  const found = await invitations.byKey(invited.blob);
+  if (found === undefined) throw new Error('a server was invited and is not');
+  await invitations.take(found, { name: 'c', role: 'dev' }, actor());
+
   await serverLinks.unlink(server, repo, actor());
   await servers.remove(server, actor());
 }

@@ -21,6 +21,7 @@ const subjects = [
   'history',
   'deployKeys',
   'imports',
+  'invitations',
   'keys',
   'moves',
   'names',

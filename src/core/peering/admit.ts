@@ -104,8 +104,13 @@ async function checkObjects(
 /** What git did not take, in its own last words without paths of this machine. */
 export function refusedBy(cause: unknown, signal: AbortSignal): unknown {
   if (cause instanceof UserError || signal.aborted) return cause;
-  const line = (cause as Error).message.split('\n').at(-1) ?? '';
-  return corrupt(line.replaceAll(/\/[^\s'"]*\//g, '').slice(0, 200), cause);
+  return corrupt(lastWords(cause as Error), cause);
+}
+
+/** The last line of a program's words, without paths of this machine. */
+export function lastWords({ message }: Error): string {
+  const line = message.split('\n').at(-1) ?? '';
+  return line.replaceAll(/\/[^\s'"]*\//g, '').slice(0, 200);
 }
 
 async function carryOut(core: Core, admission: Admission, checked: Checked): Promise<Admitted> {

@@ -8,6 +8,7 @@ import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Store } from '../../store/store.ts';
 import type { Core } from '../core.ts';
+import { isGranted } from '../peer-access.ts';
 import type { Newcomer } from './admit-new.ts';
 import type { RepoFacts } from './protocol.ts';
 
@@ -107,7 +108,10 @@ export async function receiverFor(
     server.role === 'main' &&
     named.id === offered.id &&
     (await store.serverLinks.isMirrorNamespace(named.namespaceId, server.id));
-  if (link === undefined && !bornThere) throw notLinked(server, offered.name);
+  if (link === undefined && !bornThere) {
+    if (await isGranted(store, server, named, 'read')) return named;
+    throw notLinked(server, offered.name);
+  }
   const about = { remoteId: offered.id, ...(bornThere && { bornThere }) };
   await store.serverLinks.link(server, named, about, { ...by, dryRun: false });
   return named;

@@ -3,6 +3,7 @@ import { parseRepoPath } from '../../model/repo.ts';
 import { refsDigest } from '../../model/sync-refs.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Core } from '../core.ts';
+import { isGranted } from '../peer-access.ts';
 import { type Admitted, admit } from './admit.ts';
 import { admitNew } from './admit-new.ts';
 import { carry } from './carry.ts';
@@ -51,7 +52,8 @@ async function fetchRepo(
   const refs = await visibleRefs(repos.directory(repo));
   const base = await store.syncs.base(pair);
   const link = await store.serverLinks.of(server.id, repo.id);
-  if (link === undefined && options.only === undefined) {
+  const shared = link !== undefined || (await isGranted(store, server, repo, 'write'));
+  if (!shared && options.only === undefined) {
     throw new UserError('denied', `${repo.fullName}: it is not linked with ${server.name}`, {
       hint: `link the two, which need not be the same: servers link ${server.name} ${repo.fullName}`,
     });

@@ -118,7 +118,8 @@ export class Remote {
   }
 }
 
-function readReply(line: string): Reply {
+/** @throws UserError `unavailable` for what is no answer */
+export function readReply(line: string): Reply {
   try {
     return JSON.parse(line) as Reply;
   } catch (cause) {
@@ -128,7 +129,11 @@ function readReply(line: string): Reply {
   }
 }
 
-function remoteError({ name }: Server, error: NonNullable<Reply['error']>): UserError {
+/** What the other side refused, as an error of ours that names it. */
+export function remoteError(
+  { name }: { readonly name: string },
+  error: NonNullable<Reply['error']>,
+): UserError {
   const code = (Object.hasOwn(statuses, error.code) ? error.code : 'internal') as ErrorCode;
   const message = `${name}: ${escapeControls(String(error.message)).slice(0, 1000)}`;
   const { hint } = error;
