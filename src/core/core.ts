@@ -82,7 +82,7 @@ export async function openCore(
   const carriage = await openCarriage({ store, git, room, dataDir });
   const life = openLife({ store, repos, git, locks, room, sizes, ...carriage, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
-  await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
+  await recover({ store, repos, renames, git, ...life, ...carriage }, { dataDir, audit, log });
   const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
