@@ -22,6 +22,7 @@ import {
 import { inUse, leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
 import type { OpenDoor } from './core/sessions.ts';
+import { openBeaconOf } from './doors/beacon/open.ts';
 import { Clock } from './doors/clock.ts';
 import { jobs } from './doors/jobs.ts';
 import { addressText } from './doors/local/announce.ts';
@@ -39,6 +40,8 @@ import { openStore } from './store/store.ts';
 export interface App {
   readonly core: Core;
   readonly addresses: readonly ListenAddress[];
+  /** Where else it listens, as URLs. */
+  readonly beacons: readonly string[];
   readonly fingerprints: readonly string[];
   /** Who was made the first site admin just now; undefined but for a first start. */
   readonly firstAdmin: FirstAdmin | undefined;
@@ -110,6 +113,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
   const ssh = await openSsh(core, log);
   const addresses = await listenAll(ssh, config.values.listen, warn);
   core.setPort(addresses[0]?.port ?? 0);
+  const beacon = await openBeaconOf(core, run);
   const local = await openLocalDoor(socketPath(config.dataDir), run, log);
   const closed = [
     core.sessions.register(sshSessions(ssh, addresses)),
@@ -118,6 +122,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
   return {
     core,
     addresses,
+    beacons: beacon.listeners,
     fingerprints: ssh.fingerprints,
     firstAdmin,
     close: async () => {
@@ -125,7 +130,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
       core.events.stop(
         new UserError('unavailable', 'the server is stopping', { hint: 'follow again soon' }),
       );
-      await Promise.all([ssh.close(graceMs), local.close(graceMs)]);
+      await Promise.all([ssh.close(graceMs), beacon.close(graceMs), local.close(graceMs)]);
       for (const unregister of closed) unregister();
       await clock.stop();
       await auditClock.stop();

@@ -105,6 +105,7 @@ async function serve(config: Config): Promise<number> {
       .catch((error) => app.core.log.error({ err: error }, 'configuration not reloaded'));
   });
   const lines = app.addresses.map(listeningLine);
+  lines.push(...app.beacons.map((url) => `listening on ${url}`));
   const [first] = app.addresses;
   if (app.firstAdmin !== undefined && first !== undefined) {
     const { port } = first;

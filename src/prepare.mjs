@@ -22,6 +22,7 @@ const compilers = { 'g++': 'g++', make: 'make', python3: 'python3' };
 const serverPrograms = { git: 'git', ssh: 'openssh-client' };
 const testPrograms = {
   'ssh-keygen': 'openssh-client',
+  ip: 'iproute2',
   rsync: 'rsync',
   strace: 'strace',
   zsh: 'zsh',

@@ -16,12 +16,14 @@ export type Format =
   | 'file'
   | 'fingerprint'
   | 'head'
+  | 'host'
   | 'invitation'
   | 'listen'
   | 'message'
   | 'moment'
   | 'name'
   | 'namespace'
+  | 'network'
   | 'oid'
   | 'new-repo'
   | 'path'
@@ -41,7 +43,8 @@ export type Format =
   | 'value'
   | 'uuid'
   | 'who'
-  | 'whom';
+  | 'whom'
+  | 'words';
 
 /** One argument, as a JSON Schema; `format` says which check of `shell/formats.ts` it has to pass. */
 export type ArgSchema =
@@ -107,6 +110,8 @@ export interface Context {
   readFile(file: string, largestBytes?: number): Promise<Buffer>;
   /** Absolute path of a PATH argument; only the local door has any. @throws UserError `usage` */
   resolvePath(path: string): string;
+  /** Asks the person at a terminal; absent without one. */
+  readonly ask: ((question: string) => Promise<boolean>) | undefined;
   /** Standard input as it comes. */
   input(): AsyncIterable<Buffer>;
   /** Tells a person at a terminal how far something long is; absent where nobody looks. */

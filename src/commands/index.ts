@@ -10,6 +10,10 @@ import { history } from './history.ts';
 import { init } from './init.ts';
 import { list } from './list.ts';
 import { merge } from './merge.ts';
+import { neighborsCommands } from './neighbors.ts';
+import { neighborsDiscover } from './neighbors-discover.ts';
+import { neighborsSyncCommands } from './neighbors-sync.ts';
+import { neighborsTrustCommands } from './neighbors-trust.ts';
 import { offboard } from './offboard.ts';
 import { orgCommands } from './org.ts';
 import { ownerNameCommands } from './owner-names.ts';
@@ -19,6 +23,7 @@ import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
+import { serversFollow } from './servers-follow.ts';
 import { serversJoinCommands } from './servers-join.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
@@ -39,9 +44,7 @@ export const later: readonly string[] = [
   'authorized-keys',
   'backup',
   'doctor',
-  'neighbors',
   'restart',
-  'servers follow',
   'servers promote',
   'servers sync',
   'service',
@@ -89,7 +92,12 @@ export const commands: readonly Command[] = [
   ...serversCommands,
   ...serversJoinCommands,
   ...serversStatusCommands,
+  serversFollow,
   ...conflictsCommands,
+  neighborsDiscover,
+  ...neighborsCommands,
+  ...neighborsTrustCommands,
+  ...neighborsSyncCommands,
   ...auditCommands,
   events,
   ...sessionsCommands,

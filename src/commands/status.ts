@@ -1,6 +1,7 @@
 import { measureSpace } from '../core/space.ts';
 import { headName } from '../model/audit-head.ts';
 import { sizeText } from '../model/units.ts';
+import { cpmVersion } from '../model/version.ts';
 import {
   array,
   boolean,
@@ -12,7 +13,6 @@ import {
   string,
 } from './answers.ts';
 import { command } from './command.ts';
-import { cpmVersion } from './version.ts';
 
 /** How the server is, at a glance. */
 export const status = command({

@@ -1,8 +1,6 @@
+import { cpmVersion } from '../model/version.ts';
 import { object, string } from './answers.ts';
 import { command } from './command.ts';
-
-/** cpm's version, as in package.json. */
-export const cpmVersion = '0.1.0';
 
 /** What `--version` answers. */
 export const version = command({

@@ -15,6 +15,7 @@ import { ensureScratch } from './house.ts';
 import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
+import { Pairings } from './neighbors/pairings.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Renames } from './renames.ts';
@@ -45,12 +46,15 @@ export interface Core extends Life, Carriage {
   readonly rules: Rules;
   readonly scripts: HookScripts;
   readonly pushes: PushQueue;
+  readonly pairings: Pairings;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** `ssh://USER@HOST[:PORT]` of this server. */
   publicUrl(): string;
   /** Where a repository is cloned from. */
   cloneUrl(fullName: string): string;
+  /** Where the SSH door listens. */
+  sshPort(): number;
   /** The door's real port, once it is known. */
   setPort(port: number): void;
   /** Reads the configuration again and takes over what can be while it runs. @throws UserError `usage` */
@@ -88,7 +92,6 @@ export async function openCore(
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
   const pushes = new PushQueue(live()['limits.pushes_per_user']);
-  let port = live().listen[0]?.port ?? 0;
   return {
     get config() {
       return current;
@@ -110,13 +113,10 @@ export async function openCore(
     rules: new Rules({ store, access, git, lookup }),
     scripts: new HookScripts(git, dataDir),
     pushes,
+    pairings: new Pairings(),
     ...carriage,
     emptyRepository,
-    publicUrl: () => publicUrl(current, port),
-    cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,
-    setPort: (real) => {
-      port = real;
-    },
+    ...placeOf(() => current),
     reconfigure: async () => {
       const reread = takeOver(current, await current.readAgain());
       current = reread.config;
@@ -131,6 +131,21 @@ export async function openCore(
       await signIns.flush();
       await audit.stop();
       await store.close();
+    },
+  };
+}
+
+/** Where this server is reached. */
+function placeOf(
+  current: () => Config,
+): Pick<Core, 'publicUrl' | 'cloneUrl' | 'sshPort' | 'setPort'> {
+  let port = current().values.listen[0]?.port ?? 0;
+  return {
+    publicUrl: () => publicUrl(current(), port),
+    cloneUrl: (fullName) => `${publicUrl(current(), port)}/${fullName}.git`,
+    sshPort: () => port,
+    setPort: (real) => {
+      port = real;
     },
   };
 }

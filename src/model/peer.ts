@@ -46,7 +46,8 @@ export function peerUrl({ user, host, port }: PeerAddress): string {
   return `${user}@${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }
 
-function isHostName(host: string): boolean {
+/** Whether a word is a DNS name by the strict grammar. */
+export function isHostName(host: string): boolean {
   if (host.length > 253) return false;
   return host.split('.').every((each) => label.test(each));
 }

@@ -48,6 +48,8 @@ export interface RepoStanding {
     readonly role: PeerRole;
     readonly linked: boolean;
     readonly bornThere: boolean;
+    /** Where its link goes one way alone: it may only read (`out`), or only write (`in`). */
+    readonly oneWay?: 'out' | 'in' | undefined;
   };
   /** The main whose mirror this is: nobody else writes to it. */
   readonly mirrorOf?: string;
@@ -123,6 +125,9 @@ function candidates(who: Standing, on: RepoStanding): { right: Right; why: strin
     why: via,
   }));
   if (who.kind === 'server') return [...peerCandidates(on), ...cappedForMain(held, on)];
+  if (who.kind === 'anonymous' && on.visibility === 'public') {
+    held.push({ right: 'read', why: 'public repository' });
+  }
   if (who.kind !== 'user') return held;
   if (who.siteAdmin) held.push({ right: 'owner', why: 'site admin' });
   if (on.ownNamespace) held.push({ right: 'owner', why: 'own namespace' });
@@ -140,11 +145,17 @@ function peerCandidates({ peer }: RepoStanding): { right: Right; why: string }[]
   const held: { right: Right; why: string }[] = [];
   if (peer.role === 'backup') held.push({ right: 'read', why: 'a backup' });
   if (peer.linked) {
-    const equals = peer.role === 'dev' || peer.role === 'neighbor';
+    const equals = (peer.role === 'dev' || peer.role === 'neighbor') && peer.oneWay !== 'out';
     const right = equals || (peer.role === 'main' && peer.bornThere) ? 'write' : 'read';
     held.push({ right, why: peer.bornThere ? 'born there' : 'linked' });
   }
   return held;
+}
+
+/** What is only taken from a server is not for it to read by that. */
+function withoutTaking(on: RepoStanding): RepoStanding {
+  if (on.peer?.oneWay !== 'in') return on;
+  return { ...on, peer: { ...on.peer, linked: false } };
 }
 
 /** A repository born here is never writable by a main, whatever it was granted (S19). */
@@ -184,7 +195,8 @@ function mayChange<T>(
 }
 
 function decideRepo(who: Standing, need: Extract<Need, { kind: 'repo' | 'grant' }>): Decision {
-  const { right, why } = held(who, need.on);
+  const readsOnly = need.kind === 'repo' && need.right === 'read';
+  const { right, why } = held(who, readsOnly ? withoutTaking(need.on) : need.on);
   if (need.kind === 'grant') {
     const allowed = reaches(right, 'admin') && mayChange(rights, right, need.from, need.to);
     return { allowed, right, why };

@@ -4,8 +4,11 @@ import { readHead } from '../model/audit-head.ts';
 import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
 import { parseInvitation } from '../model/invitation.ts';
+import { parseNetwork } from '../model/ipv4.ts';
+
 import { guessed, nearest } from '../model/nearest.ts';
-import { parsePeerUrl } from '../model/peer.ts';
+import { plainWords } from '../model/pairing.ts';
+import { isHostName, parsePeerUrl } from '../model/peer.ts';
 import { refFault } from '../model/ref.ts';
 import { refPatternFault } from '../model/ref-pattern.ts';
 import {
@@ -163,6 +166,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
       throw new UserError('usage', 'a head is SEQ:HASH, as audit verify prints it');
     }
   },
+  host: (value) => {
+    if (isIP(value) === 0 && !isHostName(value)) throw usage(value, 'an address or a host name');
+  },
   listen: checkText,
   message: (value) => {
     const fault = messageFault(Buffer.from(value));
@@ -176,6 +182,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   namespace: (value) => {
     checkNamespace(value, 'user or organization');
+  },
+  network: (value) => {
+    parseNetwork(value);
   },
   oid: (value) => {
     if (/^[0-9a-f]{7,40}$/.test(value)) return;
@@ -222,6 +231,10 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   who: checkWho,
   whom: checkWhom,
+  words: (value) => {
+    if (value.length <= 200 && plainWords(value).split(' ').length === 6) return;
+    throw usage(value, 'six words', 'write them as the other machine shows them, in quotes');
+  },
 };
 
 /** @throws UserError `usage` when `value` does not have the format */

@@ -2,6 +2,7 @@ import type { Command } from '../commands/command.ts';
 import { greeting } from '../commands/greeting.ts';
 import { help, later, laterFlags } from '../commands/index.ts';
 import { version } from '../commands/version.ts';
+import { UserError } from '../model/errors.ts';
 import { repoPathText } from '../model/repo.ts';
 import { peerTransfers, transfers } from '../transfer/index.ts';
 import { type RsyncPlan, readPeoplesRsync } from '../transfer/rsync-people.ts';
@@ -54,6 +55,8 @@ export function resolve(request: Request, tree: { commands: readonly Command[] }
   if (peer !== undefined) {
     return { kind: 'peer', plan: peer, action: peer.action, target: undefined };
   }
+  // Nobody signs in there: no command is for them.
+  if (request.door === 'git') throw new UserError('usage', 'git:// is for git alone');
   const parsed = parse(
     request.words,
     { commands: tree.commands, later, laterFlags },

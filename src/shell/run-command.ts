@@ -57,6 +57,7 @@ export async function runCommand(
     readFile: (file, largestBytes = usualFileBytes) =>
       readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),
+    ask: terminal && ((question) => askPerson(request, question)),
     input: () => input(request),
     progress: line && ((now) => line.show(now)),
     note: (line) => notes.push(line),
@@ -218,7 +219,11 @@ function atRemoteTerminal({ door, terminal }: Request): boolean {
 /** Asks the person at a remote terminal. At a local one `cpm` itself has asked, before it sent the words. */
 async function confirmed(request: Request, meaning: string): Promise<boolean> {
   if (!atRemoteTerminal(request)) return false;
-  await send(request.stdio.stderr, `${meaning} Do it? [y/N] `);
+  return askPerson(request, `${meaning} Do it?`);
+}
+
+async function askPerson(request: Request, question: string): Promise<boolean> {
+  await send(request.stdio.stderr, `${question} [y/N] `);
   let line = '';
   for await (const chunk of input(request)) {
     line += String(chunk);

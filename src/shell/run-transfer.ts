@@ -223,12 +223,14 @@ const lastWordMs = 2000;
  * have had their time.
  */
 export async function refuseTransfer(
-  { stdio, signal }: Request,
+  { stdio, signal, door }: Request,
   error: UserError,
 ): Promise<number> {
   const line = `ERR ${errorText(error)}`;
   const length = (Buffer.byteLength(line) + 4).toString(16).padStart(4, '0');
   await send(stdio.stdout, `${length}${line}`);
+  // That door ends its own side first, and then reads on by itself.
+  if (door === 'git') return error.status;
   stdio.stdin.resume();
   await finished(stdio.stdin, {
     writable: false,

@@ -13,7 +13,12 @@ export interface Link {
   readonly remoteId: string | undefined;
   /** Whether it was born there, so that it is a mirror here. */
   readonly bornThere: boolean;
+  /** Which way alone it moves, seen from here; both ways without. */
+  readonly oneWay: OneWay | undefined;
 }
+
+/** `out`: it is only sent there; `in`: only taken from there. */
+export type OneWay = 'out' | 'in';
 
 /** Which repositories are linked with which server, and what bears on a server's right to one. */
 export class ServerLinks {
@@ -84,7 +89,13 @@ export class ServerLinks {
     serverId: string,
     repo: { id: string; namespaceId: string },
   ): Promise<
-    | { role: PeerRole; linked: boolean; bornThere: boolean; grants: readonly Grantable[] }
+    | {
+        role: PeerRole;
+        linked: boolean;
+        bornThere: boolean;
+        oneWay: OneWay | undefined;
+        grants: readonly Grantable[];
+      }
     | undefined
   > {
     const server = await this.#db
@@ -104,6 +115,7 @@ export class ServerLinks {
       role: server.role,
       linked: link !== undefined,
       bornThere: link?.bornThere ?? false,
+      oneWay: link?.oneWay,
       grants: grants.map(({ right }) => right),
     };
   }
@@ -141,6 +153,34 @@ export class ServerLinks {
           .execute();
       }
       const detail = { server: server.name };
+      await w.log({ type: 'server-linked', repoId: repo.id, subjectId: server.id, detail });
+      return true;
+    });
+  }
+
+  /** Links a repository, or changes which way it moves. @param oneWay - both ways without */
+  async share(
+    server: Server,
+    repo: { id: string; fullName: string },
+    oneWay: OneWay | undefined,
+    by: Actor,
+  ): Promise<boolean> {
+    return write(this.#db, by, async (w) => {
+      const directions = { gives: Number(oneWay !== 'in'), takes: Number(oneWay !== 'out') };
+      const held = await w.trx
+        .selectFrom('server_link')
+        .select(['gives', 'takes'])
+        .where('server_id', '=', server.id)
+        .where('repo_id', '=', repo.id)
+        .executeTakeFirst();
+      if (held?.gives === directions.gives && held.takes === directions.takes) return false;
+      const row = { server_id: server.id, repo_id: repo.id, born_there: 0, linked_at: w.now };
+      await w.trx
+        .insertInto('server_link')
+        .values({ ...row, remote_id: null, ...directions })
+        .onConflict((on) => on.columns(['server_id', 'repo_id']).doUpdateSet(directions))
+        .execute();
+      const detail = { server: server.name, one_way: oneWay ?? null };
       await w.log({ type: 'server-linked', repoId: repo.id, subjectId: server.id, detail });
       return true;
     });
@@ -196,11 +236,14 @@ function toLink(row: {
   repo_id: string;
   remote_id: string | null;
   born_there: number;
+  gives: number;
+  takes: number;
 }): Link {
   return {
     serverId: row.server_id,
     repoId: row.repo_id,
     remoteId: row.remote_id ?? undefined,
     bornThere: row.born_there === 1,
+    oneWay: row.takes === 0 ? 'out' : row.gives === 0 ? 'in' : undefined,
   };
 }

@@ -11,8 +11,11 @@ import { repositoryLife } from './migrations/006-repository-life.ts';
 import { refRules } from './migrations/007-ref-rules.ts';
 import { refHistory } from './migrations/008-ref-history.ts';
 import { servers } from './migrations/011-servers.ts';
+import { follow } from './migrations/013-follow.ts';
 import { trust } from './migrations/014-trust.ts';
+import { neighbors } from './migrations/016-neighbors.ts';
 import { pruning } from './migrations/018-pruning.ts';
+
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -40,7 +43,9 @@ const migrations = [
   refRules,
   refHistory,
   servers,
+  follow,
   trust,
+  neighbors,
   pruning,
 ];
 

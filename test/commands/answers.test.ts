@@ -197,6 +197,9 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'servers link b acme/app'],
   ['ada', 'servers invite c --role dev'],
   ['ada', 'servers remove b --yes'],
+  ['ada', 'neighbors list'],
+  ['ada', 'neighbors status'],
+  ['operator', 'neighbors discover --host 127.0.0.1 --port 1'],
   ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
   ['ana', 'completion words -- repo'],
@@ -237,8 +240,14 @@ t.test('the lines above run every command but those that answer otherwise', asyn
     // These answer line by line, or end what a test of their own begins: test/record, test/peering.
     [
       'servers join',
+      'servers follow',
       'conflicts show',
       'conflicts resolve',
+      'neighbors show',
+      'neighbors remove',
+      'neighbors add',
+      'neighbors share',
+      'neighbors sync',
       'audit export',
       'events',
       'sessions end',
@@ -359,6 +368,8 @@ t.test("what is the operator's alone is denied over SSH, to everybody", async (t
     'repo adopt',
     'sshkey generate',
     'config path',
+    'neighbors discover --network 10.0.0.0/24',
+    'neighbors discover --host 10.0.0.1 --add',
     'config validate',
     'config set limits.idle 5m',
     'config unset limits.idle',
@@ -406,6 +417,7 @@ t.test(
         'user offboard',
         'sshkey revoke',
         'servers remove',
+        'neighbors remove',
       ],
     );
     t.match(await doors.ada.run(words('init quiet --dry-run --quiet')), {

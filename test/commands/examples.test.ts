@@ -77,7 +77,9 @@ const anas = [
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
 const isLocal = (line: string) =>
-  /^(serve|repo adopt|user import \.|sshkey generate|config (path|validate|set|unset))/.test(line);
+  /^(serve|neighbors discover|repo adopt|user import \.|sshkey generate|config (path|validate|set|unset))/.test(
+    line,
+  );
 
 const contents: Record<string, () => Promise<string | Buffer>> = {
   'app.bundle': async () => {
@@ -177,7 +179,14 @@ async function fillApp(): Promise<void> {
 }
 
 /** These need two servers that moved one ref, or that do not know each other: test/peering types them. */
-const elsewhere = ['conflicts show', 'conflicts resolve', 'servers join'];
+const paired = ['add', 'remove', 'share', 'show', 'sync'].map((word) => `neighbors ${word}`);
+const elsewhere = [
+  ...paired,
+  'conflicts show',
+  'conflicts resolve',
+  'servers join',
+  'servers follow',
+];
 
 for (const { words, examples, columns } of inOrder.filter(
   (each) => !elsewhere.includes(each.words),

@@ -16,7 +16,9 @@ const texts: Readonly<Partial<Record<Format, readonly [good: string, bad: string
   file: ['-', '/etc/passwd'],
   fingerprint: [fingerprint, 'SHA256:'],
   head: [`1:${'0'.repeat(64)}`, 'x'],
+  host: ['192.0.2.7', 'a b'],
   listen: ['127.0.0.1:0', '\x1b'],
+  network: ['192.0.2.0/24', '192.0.2.0'],
   moment: ['1h', 'soon'],
   name: ['nobodys', 'Ana'],
   namespace: ['nobodys', 'root'],
@@ -28,6 +30,7 @@ const texts: Readonly<Partial<Record<Format, readonly [good: string, bad: string
   url: ['ssh://x', '\x1b'],
   uuid: ['00000000-0000-0000-0000-000000000000', 'x'],
   who: ['nobodys', 'x:y'],
+  words: ['one two three four five six', 'one'],
 };
 
 /** Arguments that are wrong only together, or together with their command. */

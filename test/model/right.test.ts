@@ -116,6 +116,7 @@ t.test('a right on a repository is the highest of all that give one, and says wh
       'none',
       'nothing gives you a right to it',
     ],
+    ['anonymous, public', anonymous, { visibility: 'public' }, 'read', 'public repository'],
   ];
   for (const [name, who, on, right, why] of cases) t.match(rightOf(who, on), { right, why }, name);
 });

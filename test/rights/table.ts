@@ -47,22 +47,22 @@ const grid = `
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 git clone acme/private                      2  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
 git clone acme/internal                     2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
-git clone acme/public                       2  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+git clone acme/public                       2  0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4
 git clone un/private                        2  0  0  3  3  3  3  0  0  0  0  3  3  3  4  4  4  4  4
 git clone un/internal                       2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
-git clone un/public                         2  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+git clone un/public                         2  0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4
 git archive acme/private                    2  0  3  0  0  0  0  0  0  0  0  0  3  3  4  4  4  4  4
 git archive acme/internal                   2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
-git archive acme/public                     2  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+git archive acme/public                     2  0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4
 git archive un/private                      2  0  0  3  3  3  3  0  0  0  0  3  3  3  4  4  4  4  4
 git archive un/internal                     2  0  0  0  0  0  0  0  0  0  0  0  0  3  4  4  4  4  4
-git archive un/public                       2  0  0  0  0  0  0  0  0  0  0  0  0  .  4  4  4  4  4
+git archive un/public                       2  0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4
 git push acme/private                       2  0  3  0  0  4  0  4  0  0  0  0  3  3  4  4  4  4  4
 git push acme/internal                      2  0  4  0  0  4  0  4  0  0  0  0  4  3  4  4  4  4  4
-git push acme/public                        2  0  4  0  0  4  0  4  0  0  0  0  4  .  4  4  4  4  4
+git push acme/public                        2  0  4  0  0  4  0  4  0  0  0  0  4  4  4  4  4  4  4
 git push un/private                         2  0  0  3  3  3  3  4  0  0  0  3  3  3  4  4  4  4  4
 git push un/internal                        2  0  0  4  4  4  4  4  0  0  0  4  4  3  4  4  4  4  4
-git push un/public                          2  0  0  4  4  4  4  4  0  0  0  4  4  .  4  4  4  4  4
+git push un/public                          2  0  0  4  4  4  4  4  0  0  0  4  4  4  4  4  4  4  4
 # What is shown: the right that one has, - where it is not in the list
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 list acme/private                           o  o  -  o  a  r  w  r  w  a  w  w  -  4  4  4  4  4  4
@@ -73,65 +73,65 @@ list un/internal                            o  o  o  r  r  r  r  r  w  a  w  r  
 list un/public                              o  o  o  r  r  r  r  r  w  a  w  r  r  4  4  4  4  4  4
 show acme/private                           o  o  3  o  a  r  w  r  w  a  w  w  3  3  4  4  4  4  4
 show acme/internal                          o  o  r  o  a  r  w  r  w  a  w  w  r  3  4  4  4  4  4
-show acme/public                            o  o  r  o  a  r  w  r  w  a  w  w  r  .  4  4  4  4  4
+show acme/public                            o  o  r  o  a  r  w  r  w  a  w  w  r  r  4  4  4  4  4
 show un/private                             o  o  o  3  3  3  3  r  w  a  w  3  3  3  4  4  4  4  4
 show un/internal                            o  o  o  r  r  r  r  r  w  a  w  r  r  3  4  4  4  4  4
-show un/public                              o  o  o  r  r  r  r  r  w  a  w  r  r  .  4  4  4  4  4
+show un/public                              o  o  o  r  r  r  r  r  w  a  w  r  r  r  4  4  4  4  4
 # Merging, here of a branch into itself
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 merge acme/private main                     0  0  3  0  0  4  0  4  0  0  0  0  3  3  4  4  4  4  4
 merge acme/internal main                    0  0  4  0  0  4  0  4  0  0  0  0  4  3  4  4  4  4  4
-merge un/public main                        0  0  0  4  4  4  4  4  0  0  0  4  4  .  4  4  4  4  4
+merge un/public main                        0  0  0  4  4  4  4  4  0  0  0  4  4  4  4  4  4  4  4
 # Administering: what an admin of the repository may
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo set acme/private --description {new}   0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 repo set acme/internal --description {new}  0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo set acme/public --description {new}    0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo set acme/public --description {new}    0  0  4  0  0  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo set un/private --description {new}     0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 repo set un/internal --description {new}    0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo set un/public --description {new}      0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo set un/public --description {new}      0  0  0  4  4  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access list acme/private               0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 repo access list acme/internal              0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access list acme/public                0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access list acme/public                0  0  4  0  0  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access list un/private                 0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 repo access list un/internal                0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access list un/public                  0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access list un/public                  0  0  0  4  4  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access grant acme/private tmp read     0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 repo access grant acme/internal tmp read    0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access grant acme/public tmp read      0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant acme/public tmp read      0  0  4  0  0  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access grant un/private tmp read       0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 repo access grant un/internal tmp read      0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access grant un/public tmp read        0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant un/public tmp read        0  0  0  4  4  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access grant acme/private red admin    0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 repo access grant acme/internal red admin   0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access grant acme/public red admin     0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant acme/public red admin     0  0  4  0  0  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access grant un/private red admin      0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 repo access grant un/internal red admin     0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access grant un/public red admin       0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant un/public red admin       0  0  0  4  4  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access grant acme/private cap admin    0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 repo access grant acme/internal cap admin   0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access grant acme/public cap admin     0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant acme/public cap admin     0  0  4  0  0  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access grant un/private cap admin      0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 repo access grant un/internal cap admin     0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access grant un/public cap admin       0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access grant un/public cap admin       0  0  0  4  4  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access revoke acme/private red         0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 repo access revoke acme/internal red        0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access revoke acme/public red          0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access revoke acme/public red          0  0  4  0  0  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 repo access revoke un/private red           0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 repo access revoke un/internal red          0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-repo access revoke un/public red            0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+repo access revoke un/public red            0  0  0  4  4  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 audit list --repo acme/private              0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 audit list --repo acme/internal             0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-audit list --repo acme/public               0  0  4  0  0  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+audit list --repo acme/public               0  0  4  0  0  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 audit list --repo un/private                0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 audit list --repo un/internal               0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
-audit list --repo un/public                 0  0  0  4  4  4  4  4  4  0  4  4  4  .  4  4  4  4  4
+audit list --repo un/public                 0  0  0  4  4  4  4  4  4  0  4  4  4  4  4  4  4  4  4
 # Purging, here of what a branch still has: the owner of the repository alone
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo history acme/private --purge 4b825dc --yes   5  5  3  5  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
 repo history acme/internal --purge 4b825dc --yes  5  5  4  5  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
 repo history un/private --purge 4b825dc --yes     5  5  5  3  3  3  3  4  4  4  4  3  3  3  4  4  4  4  4
-repo history un/public --purge 4b825dc --yes      5  5  5  4  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo history un/public --purge 4b825dc --yes      5  5  5  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 # Ref rules: an admin of the repository, or of the organization
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo rules list acme/private                0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
@@ -157,16 +157,16 @@ repo rules remove acme/private 9            2  2  2  2  2  2  2  2  2  2  2  2  
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo access grant acme/private cap read     0  0  3  0  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
 repo access grant acme/internal cap read    0  0  4  0  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
-repo access grant acme/public cap read      0  0  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo access grant acme/public cap read      0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 repo access grant un/private cap read       0  0  0  3  3  3  3  4  4  4  4  3  3  3  4  4  4  4  4
 repo access grant un/internal cap read      0  0  0  4  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
-repo access grant un/public cap read        0  0  0  4  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo access grant un/public cap read        0  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 repo access revoke acme/private cap         0  0  3  0  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
 repo access revoke acme/internal cap        0  0  4  0  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
-repo access revoke acme/public cap          0  0  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo access revoke acme/public cap          0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 repo access revoke un/private cap           0  0  0  3  3  3  3  4  4  4  4  3  3  3  4  4  4  4  4
 repo access revoke un/internal cap          0  0  0  4  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
-repo access revoke un/public cap            0  0  0  4  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo access revoke un/public cap            0  0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 repo access grant acme/private tmp owner    2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 repo access grant acme/private nemo read    3  3  3  3  3  4  4  4  4  3  4  4  3  3  4  4  4  4  4
 # History is for who reads; topic was made by sa and forced by nobody, so that with write there is nothing to undo
@@ -197,7 +197,7 @@ git push gama/app                           2  0  3  0  0  0  3  3  3  3  3  3  
 # Deleting: what an owner of the repository may. acme/bin is private and in the trash, granted to wr and ag
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo delete acme/private --yes              0  0  3  0  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
-repo delete acme/public --yes               0  0  4  0  4  4  4  4  4  4  4  4  4  .  4  4  4  4  4
+repo delete acme/public --yes               0  0  4  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 repo delete un/internal --yes               0  0  0  4  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
 repo delete acme/private                    2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 repo restore acme/bin                       0  0  3  0  4  4  4  3  4  4  3  4  3  3  4  4  4  4  4

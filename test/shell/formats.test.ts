@@ -149,6 +149,18 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
     good: [`1:${'0'.repeat(64)}`, `${'9'.repeat(15)}:${'a'.repeat(64)}`],
     bad: ['', 'x', '1', `1:${'0'.repeat(63)}`, `:${'0'.repeat(64)}`, `1:${'A'.repeat(64)}`],
   },
+  host: {
+    good: ['192.0.2.7', '2001:db8::7', 'b.example.org', 'b'],
+    bad: ['', 'a b', '-oX', 'b/24', '$(id)', ...controls],
+  },
+  network: {
+    good: ['192.0.2.0/24', '10.0.0.0/8', '192.0.2.7/32'],
+    bad: ['', '192.0.2.0', '192.0.2.0/33', '10.0.0.0/7', '1.2.3/24', '256.0.0.0/8', '::/64', 'x'],
+  },
+  words: {
+    good: ['one two three four five six', 'One, two-three four five\tsix'],
+    bad: ['', 'one two', 'one two three four five six seven', '1 2 3 4 5 6'],
+  },
   listen: { good: ['127.0.0.1:0', '[::1]:2222'], bad: [long, ...controls] },
   message: {
     good: ['one line', 'Title\n\nbody\twith a tab\r\n', 'ünïcode 漢字 🙂', '-', 'x'.repeat(65_536)],

@@ -5,7 +5,7 @@ import type { Namespace } from '../../src/store/names.ts';
 import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
-import { meetServers } from './peering.ts';
+import { meetNeighbors, meetServers } from './peering.ts';
 
 const nothing = async () => undefined;
 const oid = (digit: number) => String(digit).repeat(40);
@@ -154,6 +154,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await purges.unfinished();
   await purges.finish(purge);
   await meetServers(store, app);
+  await meetNeighbors(store, app);
   await move(store, app, namespace);
   await tidy(store, app);
   await rule(store, { app: app.id, acme: app.namespaceId, bo: bo.id });

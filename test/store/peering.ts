@@ -1,6 +1,7 @@
 import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
+import { followLog } from './logs.ts';
 
 const oid = (digit: number) => String(digit).repeat(40);
 
@@ -22,6 +23,8 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
 
   await serverLinks.link(server, repo, { bornThere: true }, actor());
   await serverLinks.link(server, repo, { remoteId: 'x' }, actor());
+  await serverLinks.share(server, repo, 'out', actor());
+  await serverLinks.share(server, repo, undefined, actor());
   await serverLinks.of(id, repo.id);
   await serverLinks.byRemote(id, 'x');
   await serverLinks.listOf(id);
@@ -54,6 +57,7 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await conflicts.end(open, 'local', actor());
   await conflicts.decided(pair);
   await conflicts.told(pair, ['refs/heads/main']);
+  await followLog(store, { ...server, role: 'main' }, repo);
   const invited = freshKey();
   const expiresAt = new Date(Date.now() + 60_000).toISOString();
   const wanted = { name: 'c', role: 'dev', blob: invited.blob, expiresAt } as const;
@@ -65,4 +69,26 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
 
   await serverLinks.unlink(server, repo, actor());
   await servers.remove(server, actor());
+}
+
+/** Likewise with neighbors, who come and go. */
+export async function meetNeighbors(store: Store, repo: Repository): Promise<void> {
+  const { neighbors } = store;
+  const { blob: key } = freshKey();
+  const claims = { toldName: 'c', version: '1', port: 9418, sshPort: 2222, publicRepositories: 1 };
+  const seen = { key, ...claims, address: '10.0.0.1' };
+  await neighbors.see(seen, actor());
+  await neighbors.see(seen, actor());
+  const found = await neighbors.byKey(key);
+  if (found === undefined) throw new Error('a neighbor was seen and is not there');
+  await neighbors.noteCopy(repo, { neighbor: found, path: 'acme/app' }, actor());
+  await neighbors.copyOf(repo.id);
+  await neighbors.confirm(seen, { name: 'near', hostKey: 'SHA256:x', key: freshKey() }, actor());
+  await neighbors.see({ ...seen, address: '10.0.0.2' }, actor());
+  await neighbors.list();
+  await neighbors.publicCount();
+  await neighbors.publicNames(10);
+  const confirmed = await neighbors.byName('near');
+  if (confirmed === undefined) throw new Error('a neighbor was confirmed and is not there');
+  await neighbors.remove(confirmed, actor());
 }

@@ -18,6 +18,8 @@ const subjects = [
   'auditSearch',
   'changes',
   'conflicts',
+  'entries',
+  'following',
   'history',
   'deployKeys',
   'imports',
@@ -25,6 +27,7 @@ const subjects = [
   'keys',
   'moves',
   'names',
+  'neighbors',
   'orgs',
   'paths',
   'purges',
@@ -39,6 +42,7 @@ const subjects = [
   'upkeep',
   'usage',
   'users',
+  'wishes',
 ] as const satisfies readonly (keyof Store)[];
 
 /**
@@ -70,6 +74,26 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     in: '"audit"."principal" in (?, ?)',
     step: 'USE TEMP B-TREE FOR ORDER BY',
     why: 'sorts what a stretch of the chain has of them, whose length the caller sets',
+  },
+  {
+    in: 'select count(*) as "count" from "neighbor"',
+    step: 'SCAN neighbor USING COVERING INDEX neighbor_fingerprint',
+    why: 'there are 256 at the most',
+  },
+  {
+    in: 'on "server"."id" = "neighbor"."server_id" order by "neighbor"."name"',
+    step: 'SCAN neighbor USING INDEX neighbor_name',
+    why: 'all of them are wanted, and there are 256 at the most',
+  },
+  {
+    in: `from "repository" where "visibility" = 'public' and "deleted_at" is null`,
+    step: 'SCAN repository USING INDEX repository_public',
+    why: 'goes through the index of public ones alone, once in five seconds at the most',
+  },
+  {
+    in: `"repository"."visibility" = 'public' limit ?`,
+    step: 'SCAN repository USING INDEX repository_public',
+    why: 'stops at the limit, in the index of public ones alone',
   },
   {
     in: '"audit"."address" in (?, ?)',
@@ -120,6 +144,31 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     in: `from "sync_conflict" where "state" = 'open'`,
     step: 'SCAN sync_conflict USING INDEX sync_conflict_server',
     why: 'an index that holds only what is open, all of which is wanted',
+  },
+  {
+    in: 'select "rank" from "log_dirty" limit',
+    step: 'SCAN log_dirty',
+    why: 'stops at the first row: is there any?',
+  },
+  {
+    in: 'select * from "log_dirty" order by "rank", "subject" limit',
+    step: 'SCAN log_dirty',
+    why: 'a page of it, in the order of its key',
+  },
+  {
+    in: 'select "seq", "hash" from "log_entry" order by "seq" desc limit',
+    step: 'SCAN log_entry',
+    why: 'stops at the last row of the key',
+  },
+  {
+    in: 'select * from "log_reader"',
+    step: 'SCAN log_reader',
+    why: 'reads them all, and there are a few',
+  },
+  {
+    in: 'select * from "following"',
+    step: 'SCAN following',
+    why: 'reads them all, and there are one or two',
   },
   {
     in: 'from "push_journal"',

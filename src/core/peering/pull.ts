@@ -20,6 +20,7 @@ import {
   quiet,
   type RunOptions,
   type RunReport,
+  refuseWrongWay,
 } from './run.ts';
 import type { SyncSession } from './sessions.ts';
 import { visibleRefs } from './snapshot.ts';
@@ -38,6 +39,8 @@ export async function pullRepo(
   { repo, ...options }: { repo: Repository } & PullOptions,
 ): Promise<RunReport> {
   const about = { remote, repo, direction: 'in', options } as const;
+  // What is in conflict is fetched to be looked at, whichever way it moves.
+  if (options.only === undefined) await refuseWrongWay(core, remote, repo, 'out');
   return counted(core, about, () => fetchRepo(core, remote, { repo, ...options }));
 }
 

@@ -10,7 +10,14 @@ import { deletedSince } from './mirror.ts';
 import type { Answers } from './protocol.ts';
 import { pullRepo } from './pull.ts';
 import type { Remote } from './remote.ts';
-import { counted, type Outcome, quiet, type RunOptions, type RunReport } from './run.ts';
+import {
+  counted,
+  type Outcome,
+  quiet,
+  type RunOptions,
+  type RunReport,
+  refuseWrongWay,
+} from './run.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
 
 /**
@@ -23,6 +30,7 @@ export async function pushRepo(
   { repo, ...options }: { repo: Repository } & RunOptions,
 ): Promise<RunReport> {
   const about = { remote, repo, direction: 'out', options } as const;
+  await refuseWrongWay(core, remote, repo, 'in');
   return counted(core, about, () => send(core, remote, { repo, ...options }));
 }
 

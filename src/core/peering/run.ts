@@ -2,6 +2,7 @@ import { UserError } from '../../model/errors.ts';
 import { principalText, type ServerPrincipal } from '../../model/principal.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
+import type { OneWay } from '../../store/server-links.ts';
 import type { Server } from '../../store/servers.ts';
 import type { SyncResult } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
@@ -111,4 +112,24 @@ export async function counted(
   const durationMs = Math.round(performance.now() - begun);
   const names = { repo: repo.fullName, server: server.name };
   return { ...names, ...numbers, durationMs, notes: outcome.notes };
+}
+
+/** What is shared one way alone moves that way alone. @param other - the one way that this is not */
+export async function refuseWrongWay(
+  { store }: Core,
+  { server }: Remote,
+  repo: Repository,
+  other: OneWay,
+): Promise<void> {
+  const link = await store.serverLinks.of(server.id, repo.id);
+  if (link?.oneWay !== other) return;
+  const verb = other === 'in' ? 'taken from' : 'sent to';
+  throw new UserError('denied', `${repo.fullName}: it is only ${verb} ${server.name}`, {
+    hint: `let it move both ways: neighbors share ${server.name} ${repo.fullName}`,
+  });
+}
+
+/** Who makes a mirror: it comes to where its main's other repositories are, though nobody here may put any there. */
+export function mirroring({ role }: Server, by: Actor): Actor {
+  return role === 'main' ? { ...by, isImport: true } : by;
 }

@@ -1,0 +1,99 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { UserError } from '../../model/errors.ts';
+import { pkt } from '../../model/pktline.ts';
+import type { ListenAddress } from '../../settings.ts';
+import { errorText } from '../../shell/print.ts';
+import { plainAddress } from '../ssh/census.ts';
+import { BeaconConnection, type BeaconHouse } from './connection.ts';
+import { Crowd, type CrowdLimits } from './crowd.ts';
+
+/** What the beacon is made of. */
+export interface BeaconOptions extends Omit<BeaconHouse, 'limits'> {
+  /** As they are now: each connection takes those of its beginning. */
+  limits(): CrowdLimits & { readonly loginGraceMs: number; readonly idleMs: number };
+}
+
+/** The door on TCP 9418: git clients read public repositories there, other servers say hello. */
+export interface Beacon {
+  /** Begins to accept. @returns the address with the real port. @throws Error when it can't be listened on */
+  listen(address: ListenAddress): Promise<ListenAddress>;
+  connections(): readonly BeaconConnection[];
+  /** Ends a connection, or its request, within a second. @returns whether it is here */
+  end(id: string, why: UserError): boolean;
+  /** Stops accepting, lets what runs finish within the grace, then cuts it. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Makes the beacon; it accepts nobody before `listen`. */
+export function openBeacon(options: BeaconOptions): Beacon {
+  const crowd = new Crowd(options.limits);
+  const open = new Set<BeaconConnection>();
+  const servers: Server[] = [];
+  const stopping = new UserError('unavailable', 'the server is stopping', {
+    hint: 'try again soon',
+  });
+  let closing = false;
+  const accept = (socket: Socket): void => {
+    socket.on('error', (error) => options.log.debug({ err: error }, 'beacon socket'));
+    const { remoteAddress } = socket;
+    if (remoteAddress === undefined) return void socket.destroy();
+    const address = plainAddress(remoteAddress);
+    const refusal = closing ? stopping : crowd.refusal(address);
+    if (refusal !== undefined) return void refuseAtOnce(socket, refusal);
+    const leave = crowd.arrive(address);
+    const connection = new BeaconConnection(socket, address, options);
+    open.add(connection);
+    const served = connection.serve();
+    socket.once('close', () => {
+      leave();
+      void served.then(() => open.delete(connection));
+    });
+  };
+  return {
+    listen: (address) => {
+      const server = createServer({ allowHalfOpen: true }, accept);
+      servers.push(server);
+      server.on('error', (error) => options.log.error({ err: error }, 'beacon listener'));
+      return listen(server, address);
+    },
+    connections: () => [...open],
+    end: (id, why) => {
+      const found = [...open].find((each) => each.id === id || each.requestId === id);
+      void found?.end(why);
+      return found !== undefined;
+    },
+    close: async (graceMs) => {
+      closing = true;
+      const closed = servers.map(
+        (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+      );
+      for (const each of open) if (!each.busy) each.destroy();
+      const cut = setTimeout(() => {
+        for (const each of open) each.destroy();
+      }, graceMs);
+      await Promise.all(closed);
+      clearTimeout(cut);
+    },
+  };
+}
+
+async function listen(server: Server, { host, port }: ListenAddress): Promise<ListenAddress> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port, ipv6Only: host.includes(':') }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new Error('the listener has no address');
+  return { host, port: bound.port };
+}
+
+/** Who is one too many is told so in one packet, and not waited for. */
+function refuseAtOnce(socket: Socket, why: UserError): void {
+  socket.end(pkt(`ERR ${errorText(why)}`));
+  socket.resume();
+  const cut = setTimeout(() => socket.destroy(), 1000);
+  socket.once('close', () => clearTimeout(cut));
+}

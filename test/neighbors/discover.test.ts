@@ -1,0 +1,124 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { startClient } from '../support/client.ts';
+import { makeMachines, noNetworks } from '../support/networks.ts';
+import { must, run } from '../support/process.ts';
+import { findProgram } from '../support/program.ts';
+import { type Serving, serve } from '../support/serve.ts';
+
+const port = 9418;
+const skip = (await noNetworks()) ?? false;
+const folder = mkdtempSync(join(tmpdir(), 'cpm-'));
+t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Found {
+  address: string;
+  name: string;
+  fingerprint: string;
+  registered: boolean;
+}
+
+t.test(
+  'among twelve hosts on two networks exactly the cpm servers are found',
+  { skip },
+  async (t) => {
+    const machines = await makeMachines(t, {
+      seeker: { 1: '10.77.1.1/26', 2: '10.77.2.1/28' },
+      alpha: { 1: '10.77.1.10/26' },
+      beta: { 1: '10.77.1.11/26' },
+      daemon: { 1: '10.77.1.20/26' },
+      closed: { 1: '10.77.1.21/26' },
+      tarpit: { 1: '10.77.1.22/26' },
+      echo: { 1: '10.77.1.23/26' },
+      gamma: { 2: '10.77.2.5/28' },
+      delta: { 2: '10.77.2.6/28' },
+      replay: { 2: '10.77.2.7/28' },
+      web: { 2: '10.77.2.8/28' },
+      shut: { 2: '10.77.2.9/28' },
+    });
+    const [, ...exec] = machines.seeker.inside;
+    const neighbor = ['ip', 'neigh', 'add', '10.77.1.30', 'lladdr', '02:00:00:00:de:ad', 'nud'];
+    await must('ip', [...exec, ...neighbor, 'permanent', 'dev', 'eth1']);
+    mkdirSync(join(folder, 'git'));
+    const beside = (inside: readonly string[], words: readonly string[]) =>
+      startClient(t, [...inside, ...words] as [string, ...string[]], { env: { HOME: folder } });
+    const odd = (name: 'tarpit' | 'echo' | 'web' | 'replay', ...more: string[]) =>
+      beside(machines[name].inside, [
+        process.execPath,
+        join(import.meta.dirname, '../fixtures/odd-host.mjs'),
+        ...[name, String(port), ...more],
+      ]);
+    const daemon = ['git', 'daemon', '--export-all', `--base-path=${folder}/git`, '--reuseaddr'];
+    const clients = [
+      beside(machines.daemon.inside, [...daemon, '--verbose', `--port=${port}`]),
+      odd('tarpit'),
+      odd('echo'),
+      odd('web'),
+    ];
+    const servers: Serving[] = [];
+    // The last one borrows the name of the first.
+    const names = { alpha: 'alpha', beta: 'beta', gamma: 'gamma', delta: 'alpha' } as const;
+    for (const [machine, name] of Object.entries(names)) {
+      const dataDir = join(folder, machine);
+      const env = {
+        HOME: folder,
+        CPM_DATA_DIR: dataDir,
+        CPM_ADMIN: 'ada',
+        CPM_NEIGHBORS__LISTEN: `0.0.0.0:${port}`,
+        CPM_PUBLIC_URL: `ssh://cpm@${name}.lan:2222`,
+      };
+      const args = ['--listen', '0.0.0.0:2222'];
+      const { inside } = machines[machine as keyof typeof names];
+      servers.push(serve(t, { env, args, wrapper: inside }));
+    }
+    for (const server of servers) await server.says(/listening on git/);
+    const replayer = odd('replay', '10.77.2.5');
+    await replayer.says('listening');
+    for (const each of clients) await each.says(/listening|Ready to rumble/);
+    const seeker = join(folder, 'seeker');
+    const first = serve(t, {
+      env: { HOME: folder, CPM_DATA_DIR: seeker, CPM_ADMIN: 'ada' },
+      wrapper: machines.seeker.inside,
+    });
+    await first.says(/listening on ssh/);
+    const cpm = (words: string, env = {}) => {
+      const [program = '', ...args] = [...machines.seeker.inside, ...findProgram().command];
+      return run(program, [...args, ...words.split(' ')], {
+        env: { HOME: folder, CPM_DATA_DIR: seeker, ...env },
+      });
+    };
+
+    const begun = performance.now();
+    const { stdout, stderr, status } = await cpm('neighbors discover --json');
+    const seconds = (performance.now() - begun) / 1000;
+
+    t.equal(status, 0, stderr);
+    const found = JSON.parse(stdout) as Found[];
+    t.strictSame(found.map(({ address, name }) => `${address} ${name}`).sort(), [
+      '10.77.1.10 alpha',
+      '10.77.1.11 beta',
+      '10.77.2.5 gamma',
+      '10.77.2.6 alpha',
+    ]);
+    t.equal(new Set(found.map(({ fingerprint }) => fingerprint)).size, 4);
+    t.match(
+      stderr,
+      /76 addresses: 4 cpm servers, 1 plain git daemons, 1 forged a hello, 3 something else, 4 closed, 63 silent/,
+    );
+    t.match(stderr, /this server itself is not found/);
+    t.ok(seconds < 9, `${seconds} s for 76 addresses, most of them silent`);
+
+    const added = await cpm('neighbors discover --network 10.77.2.0/28 --add --json --timeout 1s');
+    t.ok((JSON.parse(added.stdout) as Found[]).every(({ registered }) => registered));
+    const { stdout: listed } = await cpm('neighbors list --json');
+    const rows = JSON.parse(listed) as { name: string; state: string; fingerprint: string }[];
+    t.equal(rows.length, 2);
+    for (const row of rows) {
+      const hex = Buffer.from(row.fingerprint.slice(7), 'base64').toString('hex');
+      t.match(row, { name: `nb-${hex.slice(0, 12)}`, state: 'unconfirmed' });
+    }
+    t.match(await cpm(`servers list --json`), { stdout: '[]\n' }, 'none of them is a server yet');
+  },
+);
