@@ -6,7 +6,7 @@ import { Person } from '../support/person.ts';
 import { must } from '../support/process.ts';
 import { type Injection, inject } from '../support/strace.ts';
 import { FirstStart } from './first-start.ts';
-import { faults, remains } from './inspect.ts';
+import { faults, quiet, remains } from './inspect.ts';
 
 /** One command, and how its doing shows afterwards. */
 interface Deed {
@@ -76,13 +76,17 @@ function deeds(n: number): readonly Deed[] {
       words: ['repo', 'history', 'ada/merging', '--purge', 'COMMIT', '--yes'],
       shows: ['repo', 'verify', 'ada/merging'],
     },
-    {
-      first: takenBack(n),
-      words: ['repo', 'maintain', 'ada/merging'],
-      shows: ['repo', 'verify', 'ada/merging'],
-    },
   ];
 }
+
+/** Maintenance that has something to let go, and something to prune. */
+const upkeep = (n: number): readonly Deed[] => [
+  {
+    first: takenBack(n),
+    words: ['repo', 'maintain', 'ada/merging'],
+    shows: ['repo', 'verify', 'ada/merging'],
+  },
+];
 
 /** A repository with a topic to merge into many branches, each of which has a commit of its own. */
 async function pushTargets(ada: Person, count: number): Promise<void> {
@@ -115,8 +119,20 @@ function killAt(nth: number): string {
 
 /** The server is killed within commands, at the chosen ones of all places. */
 export async function inCommands(t: Test, every: number): Promise<void> {
-  // So that maintenance has something to let go, and to prune.
+  await killedIn(t, await House.open(t), { deeds, every, left: remains });
+  // There the clock has something to do at each start, which is no remains.
   const house = await House.open(t, { config: 'archive:\n  keep: 1s\n' });
+  await killedIn(t, house, { deeds: upkeep, every: Math.min(every, 4), left: quiet });
+}
+
+interface Plan {
+  deeds(n: number): readonly Deed[];
+  readonly every: number;
+  /** What is left of what ran, right after the restart or once the server is at rest. */
+  left(dataDir: string): Promise<string[]>;
+}
+
+async function killedIn(t: Test, house: House, { deeds, every, left }: Plan): Promise<void> {
   const ada = house.admin;
   await ada.ssh(['init', 'ada/empty']);
   const places = cuts.flatMap((cut) => deeds(0).map((_, which) => ({ cut, which })));
@@ -140,7 +156,7 @@ export async function inCommands(t: Test, every: number): Promise<void> {
 
     await house.restart();
 
-    t.same(await remains(house.dataDir), [], `${name}: nothing is left of what ran`);
+    t.same(await left(house.dataDir), [], `${name}: nothing is left of what ran`);
     t.same(await faults(house.dataDir), [], `${name}: no fault`);
     if (status === 0) t.equal((await ada.ssh(deed.shows)).status, 0, `${name}: it is done`);
     t.match(await ada.ssh('audit verify --json'), { status: 0, stdout: /"ok":true/ });
