@@ -64,10 +64,14 @@ export async function startApp(
   await checkOwner(config.dataDir);
   await inspectHouse(config.dataDir, config.databasePath);
   const lock = await takeHouse(config.dataDir, serveWaitMs);
+  const { workers } = config.values;
+  if (workers !== 'auto' && workers > 1) {
+    warn(`workers is ${workers}, and one process serves: several are not in this version`);
+  }
   let firstAdmin: FirstAdmin | undefined;
   try {
     firstAdmin = await ensureHouse(config, asker);
-    const core = await openCore(config, log);
+    const core = await openCore(config, log, { isNew: firstAdmin !== undefined });
     return await openDoors({ core, lock, firstAdmin, warn });
   } catch (error) {
     // Its admin was told nothing: the next start is the first one again.

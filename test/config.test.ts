@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../src/config.ts';
 import { openConfigHouse } from './support/config-house.ts';
+import { doors } from './support/house.ts';
 import { serve } from './support/serve.ts';
 
 const { house, file, place } = await openConfigHouse(t);
@@ -205,6 +206,18 @@ t.test('what is in force is shown with its origin, to site admins and nobody els
   t.match(row('data_dir'), { value: house.dataDir, origin: 'environment' });
   t.match(row('listen'), { origin: 'flag' });
   t.match(row('limits.auth_tries'), { value: '6', origin: 'default' });
+  // What no setting says is shown as it counts.
+  for (const [key, value] of Object.entries({
+    database_path: join(house.dataDir, 'cpm.db'),
+    host_keys: join(house.dataDir, 'keys/host_ed25519'),
+    ssh_key_path: join(house.dataDir, 'keys/server_ed25519'),
+    default_namespace: 'ada',
+  })) {
+    t.match(row(key), { value, origin: 'default' }, key);
+    t.match(await house.operator(['config', 'get', key]), { stdout: `${value}\n` });
+  }
+  const { server } = JSON.parse((await house.admin.ssh('whoami --json')).stdout);
+  t.match(row('public_url'), { value: server, origin: 'default' });
   t.match(await house.admin.ssh('config get limits.idle'), { status: 0, stdout: '5m\n' });
   t.match(await house.operator('config get limits.idle'), { status: 0, stdout: '5m\n' });
   t.match(await house.admin.ssh('config get limits.idel'), {
@@ -218,9 +231,37 @@ t.test('what is in force is shown with its origin, to site admins and nobody els
 t.test('over SSH the configuration is read, not changed', async (t) => {
   const before = readFileSync(file, 'utf8');
 
-  for (const words of ['config set log_level info', 'config unset log_level', 'config path']) {
+  for (const words of ['config set log_level info', 'config unset log_level']) {
     t.match(await house.admin.ssh(words), { status: 4, stderr: /only the operator/ }, words);
   }
 
   t.equal(readFileSync(file, 'utf8'), before);
+  t.match(await house.admin.ssh('config path'), { status: 0, stdout: `${file}\n` });
+  t.match(await house.admin.ssh(`config validate ${file}`), {
+    status: 2,
+    stderr: /can only be "-"/,
+  });
+  for (const door of doors(house)) {
+    const sent = await door.run(['config', 'validate', '-', '--json'], {
+      stdin: 'log_level: info\n',
+    });
+    t.match(sent, { status: 0, stdout: '{"ok":true,"path":"-"}\n' }, door.name);
+    const stdin = 'log_levle: info\nlimits:\n  idle: soon\n';
+    const faulty = await door.run(['config', 'validate', '-'], { stdin });
+    t.match(faulty, { status: 2, stdout: '' }, door.name);
+    t.match(faulty.stderr, /standard input:1: "log_levle".*\n.*standard input:3: limits\.idle/);
+  }
+});
+
+t.test('config validate reads the file as it is now, not as the server has it', async (t) => {
+  const before = readFileSync(file, 'utf8');
+  writeFileSync(file, `${before}\nworkers: many\n`);
+
+  for (const { name, run } of doors(house)) {
+    const answer = await run(['config', 'validate']);
+    t.match(answer, { status: 2, stderr: /workers: found "many"/ }, name);
+  }
+
+  writeFileSync(file, before);
+  t.match(await house.admin.ssh('config validate'), { status: 0, stdout: `${file} is valid.\n` });
 });

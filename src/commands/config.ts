@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Config, checkConfigText, faulty, loadConfig, settingFault } from '../config.ts';
+import { type Config, checkConfigText, faulty, settingFault } from '../config.ts';
 import { editConfigText } from '../config-file.ts';
 import { writeDurably } from '../programs/files.ts';
 import { type Key, startOnly, variableOf } from '../settings.ts';
@@ -9,10 +9,27 @@ import { type Context, command, list } from './command.ts';
 
 const key = { type: 'string', format: 'setting', description: 'as config list shows it' } as const;
 
-function entryOf({ entries }: Config, wanted: Key): Config['entries'][number] {
+type Entry = Config['entries'][number];
+
+function entryOf({ entries }: Config, wanted: Key): Entry {
   const entry = entries.find((each) => each.key === wanted);
   if (entry === undefined) throw new Error(`the setting ${wanted} has no value`);
   return entry;
+}
+
+/** What counts where a setting is silent and something else says what it is. */
+const derived: Partial<Record<Key, (core: Context['core']) => string | Promise<string>>> = {
+  data_dir: ({ config }) => config.dataDir,
+  ssh_key_path: ({ config }) => config.sshKeyPath,
+  database_path: ({ config }) => config.databasePath,
+  default_namespace: async ({ store }) => (await store.users.firstAdmin())?.name ?? '',
+  host_keys: ({ config }) => config.hostKeyPaths.join(','),
+  public_url: (core) => core.publicUrl(),
+};
+
+async function inForce(core: Context['core'], entry: Entry): Promise<Entry> {
+  if (entry.value !== '') return entry;
+  return { ...entry, value: (await derived[entry.key]?.(core)) ?? '' };
 }
 
 const get = command({
@@ -24,7 +41,7 @@ const get = command({
   required: ['key'],
   answer: object({ key: string, value: string, origin: string }),
   needs: () => ({ need: 'site-admin' }),
-  run: async ({ core }, args) => entryOf(core.config, args.key as Key),
+  run: async ({ core }, args) => inForce(core, entryOf(core.config, args.key as Key)),
   text: ({ value }) => value,
 });
 
@@ -42,7 +59,7 @@ const listSettings = list({
 });
 
 async function* entryRows(core: Context['core']) {
-  yield* core.config.entries;
+  for (const entry of core.config.entries) yield await inForce(core, entry);
 }
 
 const path = command({
@@ -51,7 +68,7 @@ const path = command({
   examples: ['config path'],
   args: {},
   answer: object({ path: string }),
-  needs: () => ({ need: 'operator' }),
+  needs: () => ({ need: 'site-admin' }),
   run: async ({ core }) => ({ path: core.config.file }),
   text: (answer) => answer.path,
 });
@@ -59,17 +76,27 @@ const path = command({
 const validate = command({
   words: 'config validate',
   summary: 'Check a configuration file as a whole',
-  examples: ['config validate ./config.yaml'],
-  args: { file: { type: 'string', format: 'path', description: 'the one in use unless told' } },
+  examples: ['config validate', 'config validate - < config.yaml'],
+  args: {
+    file: {
+      type: 'string',
+      format: 'file',
+      description: 'a file, or - for standard input; the one in use, as it is now, unless told',
+    },
+  },
   positions: ['file'],
   answer: object({ ok: boolean, path: string }),
-  needs: () => ({ need: 'operator' }),
-  run: async ({ core, resolvePath }, args) => {
-    const file = args.file === undefined ? core.config.file : resolvePath(args.file);
-    if (args.file !== undefined) await loadConfig({ flags: {}, file });
-    return { ok: true, path: file };
+  needs: () => ({ need: 'site-admin' }),
+  run: async ({ core, readFile, resolvePath }, { file }) => {
+    if (file === undefined) {
+      await core.config.readAgain();
+      return { ok: true, path: core.config.file };
+    }
+    const path = file === '-' ? file : resolvePath(file);
+    await checkConfigText(String(await readFile(file)), file === '-' ? 'standard input' : path);
+    return { ok: true, path };
   },
-  text: (answer) => `${answer.path} is valid.`,
+  text: ({ path: told }) => `${told === '-' ? 'What was sent' : told} is valid.`,
 });
 
 /** What became of a setting, and from when on it counts. */

@@ -1,9 +1,10 @@
 import { asUser, standingOf } from '../core/access.ts';
 import { asPeer } from '../core/peering/run.ts';
+import { standingOn } from '../core/rights-on.ts';
 import { decide, reaches } from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { User } from '../store/users.ts';
-import { paged } from './answers.ts';
+import { present } from './answers.ts';
 import type { Context } from './command.ts';
 
 const pageRows = 500;
@@ -20,11 +21,11 @@ export async function* effectiveRows(
   core: Context['core'],
   repo: Repository,
 ): AsyncGenerator<Effective> {
-  const users = paged<User>((after) => core.store.users.page(after?.name ?? '', pageRows));
-  for await (const user of users) {
-    if (user.state !== 'active') continue;
-    const { right, why } = await core.access.rightOn(asUser(user), standingOf(user), repo);
-    if (reaches(right, 'read')) yield { who: user.name, right, via: why };
+  for (let after = ''; ; ) {
+    const page = await core.store.users.page(after, pageRows);
+    yield* await userRows(core, repo, page);
+    if (page.length < pageRows) break;
+    after = present(page.at(-1)).name;
   }
   if (repo.visibility === 'public') {
     yield { who: 'anonymous', right: 'read', via: 'public, through git:// alone' };
@@ -41,6 +42,22 @@ export async function* effectiveRows(
     seen.add(key.id);
     yield* await keyRow(core, repo, key);
   }
+}
+
+/** Those of some users who may read it at least. */
+async function userRows(
+  core: Context['core'],
+  repo: Repository,
+  users: readonly User[],
+): Promise<readonly Effective[]> {
+  const active = users.filter(({ state }) => state === 'active');
+  const ids = active.map(({ id }) => id);
+  const held = await core.store.access.holdingsOf(ids, repo);
+  return active.flatMap((user, index) => {
+    const on = standingOn(asUser(user), repo, present(held[index]));
+    const { right, why } = decide(standingOf(user), { kind: 'repo', right: 'read', on });
+    return reaches(right, 'read') ? [{ who: user.name, right, via: why }] : [];
+  });
 }
 
 async function keyRow(

@@ -1,6 +1,6 @@
 import { UserError } from '../model/errors.ts';
 import { fingerprint as fingerprintOf, parsePublicKey } from '../model/sshkey.ts';
-import { readDurationMs, readMoment } from '../model/units.ts';
+import { counted, readDurationMs, readMoment } from '../model/units.ts';
 import type { Key } from '../store/key-rows.ts';
 import {
   array,
@@ -14,6 +14,7 @@ import {
   time,
 } from './answers.ts';
 import { type Context, command } from './command.ts';
+import { ownerOf } from './deploy-keys.ts';
 import { endKeyAt, endKeys, needsNoProof, replaced } from './key-ends.ts';
 
 /** Pushes that a revocation lists; the audit has them all. */
@@ -124,7 +125,8 @@ const revoke = command({
   answer: object({
     changed: boolean,
     revoked: integer,
-    keys: array(object({ fingerprint: string, title: string })),
+    along: integer,
+    keys: array(object({ fingerprint: string, title: string, owner: string, along: boolean })),
     pushes: array(
       object({ at: time, repo: maybe, ref: string, old: string, new: string, principal: string }),
     ),
@@ -149,21 +151,35 @@ const revoke = command({
     endKeys(context, ended, new UserError('denied', 'the key was revoked'));
     const keys = [];
     for (const id of ended) {
-      const { fingerprint: told, title } = present(await core.store.keys.byId(id));
-      keys.push({ fingerprint: told, title });
+      const key = present(await core.store.keys.byId(id));
+      const owner = key.userId && (await core.store.users.byId(key.userId))?.name;
+      const isMeant = 'keyId' in what ? id === what.keyId : key.userId === what.userId;
+      const { fingerprint: told, title } = key;
+      keys.push({ fingerprint: told, title, owner: ownerOf(key, owner), along: !isMeant });
     }
-    return { changed: ended.length > 0, revoked: ended.length, keys, pushes };
+    const along = keys.filter((key) => key.along).length;
+    return { changed: ended.length > 0, revoked: ended.length, along, keys, pushes };
   },
-  text: ({ revoked: count, keys, pushes }) =>
+  text: ({ revoked: count, along, keys, pushes }) =>
     [
-      count === 0 ? 'It was revoked already.' : `Revoked ${count} ${count === 1 ? 'key' : 'keys'}.`,
-      ...keys.map((key) => `  ${key.fingerprint} ${key.title}`),
+      count === 0
+        ? 'It was revoked already.'
+        : `Revoked ${counted(count, 'key')}${along === 0 ? '' : `, ${along} of them taken along`}.`,
+      ...keys.map(revokedLine),
       ...pushes.map(
         (push) =>
           `${push.at} ${push.repo ?? '(deleted)'} ${push.ref} ${push.old.slice(0, 12)} -> ${push.new.slice(0, 12)}`,
       ),
     ].join('\n'),
 });
+
+/** A key that was taken along says whose it is: it was added with the revoked one, for whomever. */
+function revokedLine(key: { fingerprint: string; title: string; owner: string; along: boolean }) {
+  const line = `  ${key.fingerprint} ${key.title}`;
+  if (!key.along) return line;
+  const whose = key.owner.startsWith('key:') ? 'a deploy key' : `of ${key.owner}`;
+  return `${line} (${whose}, added with it)`;
+}
 
 async function revoked(
   { core, granted }: Context,

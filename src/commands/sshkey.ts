@@ -96,17 +96,18 @@ const verify = command({
   },
   positions: ['fingerprint'],
   required: ['fingerprint'],
-  answer: object({ changed: boolean, state: string, challenge: maybe }),
+  answer: object({ changed: boolean, fingerprint: string, state: string, challenge: maybe }),
   changes: true,
   needs: ({ fingerprint }) => ({ need: 'key', fingerprint, act: 'verify' }),
   target: (args) => args.fingerprint,
   run: async (context) => {
     const { core, by, granted } = context;
     const key = present(granted.key);
-    if (key.state !== 'pending') return { changed: false, state: key.state, challenge: null };
+    const asIs = { changed: false, fingerprint: key.fingerprint, state: key.state };
+    if (key.state !== 'pending') return { ...asIs, challenge: null };
     const challenge = present(await core.store.keys.challenge(key.id));
     const signature = String(await context.readFile('-'));
-    if (signature.trim() === '') return { changed: false, state: key.state, challenge };
+    if (signature.trim() === '') return { ...asIs, challenge };
     if (!verifySshSignature(signature, { blob: key.blob, namespace, message: challenge })) {
       throw new UserError(
         'denied',
@@ -118,15 +119,15 @@ const verify = command({
     }
     const { ends } = await core.store.keys.verify(key, by);
     if (ends !== undefined) endKeyAt(context, ends, replaced);
-    return { changed: true, state: 'active', challenge: null };
+    return { ...asIs, changed: true, state: 'active', challenge: null };
   },
-  text: ({ state, challenge }) =>
+  text: ({ fingerprint: told, state, challenge }) =>
     challenge === null
       ? `The key is ${state}.`
       : [
           'On the machine that has the private key, sign this text, and send the signature here:',
           `  printf %s ${challenge} | ssh-keygen -Y sign -n ${namespace} -f PRIVATE-KEY > signature`,
-          '  ssh cpm@server sshkey verify FINGERPRINT < signature',
+          `  ssh cpm@server sshkey verify ${told} < signature`,
         ].join('\n'),
 });
 

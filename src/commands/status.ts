@@ -1,6 +1,6 @@
 import { measureSpace } from '../core/space.ts';
 import { headName } from '../model/audit-head.ts';
-import { sizeText } from '../model/units.ts';
+import { counted, sizeText } from '../model/units.ts';
 import { cpmVersion } from '../model/version.ts';
 import {
   array,
@@ -79,7 +79,7 @@ export const status = command({
         ? `cpm ${now.version}, process ${now.pid}, up ${durationText(now.uptime_s ?? 0)}`
         : `cpm ${now.version}, no server runs`,
       ...now.listeners.map((each) => `  listens on ${each}`),
-      `  ${now.connections} connections, ${now.requests} requests, ${now.queue} of them waiting`,
+      `  ${counted(now.connections, 'connection')}, ${counted(now.requests, 'request')}, ${now.queue} of them waiting`,
       `  ${now.repositories} repositories, ${now.users} users`,
       `  database ${sizeText(now.database_bytes)}, disk free ${sizeText(now.disk_free_bytes)}`,
       `  maintenance: ${maintenanceText(now.maintenance)}`,

@@ -6,10 +6,12 @@ import {
   decide,
   type Need,
   type RepoStanding,
+  type Right,
   reaches,
   type Standing,
 } from '../model/right.ts';
-import type { Holdings } from '../store/access.ts';
+import type { Grantee } from '../store/access.ts';
+import type { Holdings } from '../store/holdings.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
@@ -20,7 +22,7 @@ import { authorizeName } from './name-access.ts';
 import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
 import { authorizeCarry, peerStanding } from './peer-access.ts';
-import { type Bearing, standingOn } from './rights-on.ts';
+import { type Bearing, changedRight, standingOn } from './rights-on.ts';
 import { tooLittle } from './too-little.ts';
 import { authorizeTrashed } from './trash-access.ts';
 import { authorizeUndo } from './undo-access.ts';
@@ -193,13 +195,19 @@ export class AccessControl {
     const who = await this.#lookup.grantee(ask.who);
     const from = await this.#store.access.granted(repo.id, who.id);
     const on = await this.#standingOn(principal, repo);
-    const decision = decide(standing, { kind: 'grant', on, from, to: ask.to });
+    const held = await changedRight({ from, to: ask.to }, () => this.#heldBy(who, repo));
+    const decision = decide(standing, { kind: 'grant', on, from: held, to: ask.to });
     if (decision.allowed) return { ...found, decision, repo, who, from };
     throw new UserError(
       'denied',
-      `${repo.fullName}: ${who.text} has ${from}, and you have ${decision.right}: only a right below your own is yours to change`,
+      `${repo.fullName}: ${who.text} has ${held}, and you have ${decision.right}: only a right below your own is yours to change`,
       { hint: 'ask an owner of the repository' },
     );
+  }
+
+  async #heldBy({ kind, id }: Grantee, repo: Bearing): Promise<Right> {
+    const user = kind === 'user' ? await this.#store.users.byId(id) : undefined;
+    return user === undefined ? 'none' : (await this.rightOf(user, repo)).right;
   }
 
   async #self(

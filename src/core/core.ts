@@ -65,12 +65,12 @@ export interface Core extends Life, Carriage {
 /**
  * Opens a complete data directory that this process has locked, and cleans up after a crash.
  *
- * @param seen - hears every SQL text that runs
+ * @param how - `seen` hears every SQL text that runs; `isNew`: it was made just now, and no process before had it
  */
 export async function openCore(
   config: Config,
   log: Log,
-  seen?: (sql: string) => void,
+  { seen, isNew = false }: { seen?: (sql: string) => void; isNew?: boolean } = {},
 ): Promise<Core> {
   const { dataDir } = config;
   let current = config;
@@ -86,7 +86,9 @@ export async function openCore(
   const carriage = await openCarriage({ store, git, room, dataDir });
   const life = openLife({ store, repos, git, locks, room, sizes, ...carriage, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
-  await recover({ store, repos, renames, git, ...life, ...carriage }, { dataDir, audit, log });
+  if (!isNew) {
+    await recover({ store, repos, renames, git, ...life, ...carriage }, { dataDir, audit, log });
+  }
   const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);

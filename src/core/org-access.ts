@@ -5,6 +5,7 @@ import type { Org } from '../store/orgs.ts';
 import type { Store } from '../store/store.ts';
 import type { Ask, Granted } from './ask.ts';
 import type { Lookup } from './lookup.ts';
+import { changedRight } from './rights-on.ts';
 
 type OrgAsk = Extract<Ask, { need: 'org' | 'role' | 'org-grant' }>;
 
@@ -33,7 +34,11 @@ export async function authorizeOrg(
     default: {
       const who = await lookup.grantee(ask.who);
       const from = await store.access.granted(org.id, who.id);
-      return granting(asker, { org, held, who, from, to: ask.to });
+      const has = await changedRight({ from, to: ask.to }, async () => {
+        const role = who.kind === 'user' ? await store.orgs.role(org.id, who.id) : undefined;
+        return role === undefined || role === 'member' ? 'none' : role;
+      });
+      return granting(asker, { org, held, who, from, has, to: ask.to });
     }
   }
 }
@@ -81,10 +86,12 @@ function granting(
   change: Held & {
     who: NonNullable<Granted['who']>;
     from: Extract<Need, { kind: 'grant' }>['from'];
+    /** What the other has that the change is measured by. */
+    has: Extract<Need, { kind: 'grant' }>['from'];
     to: Extract<Need, { kind: 'grant' }>['to'];
   },
 ): Granted {
-  const { org, held, who, from, to } = change;
+  const { org, held, who, from, has, to } = change;
   // A role in an org is that right on each of its repositories, but a member's is no right to the org itself.
   const on: RepoStanding = {
     visibility: 'private',
@@ -95,11 +102,11 @@ function granting(
     memberRight: 'none',
     grants: [],
   };
-  const decision = decide(standing, { kind: 'grant', on, from, to });
+  const decision = decide(standing, { kind: 'grant', on, from: has, to });
   if (decision.allowed) return { standing, decision, org, who, from };
   throw new UserError(
     'denied',
-    `${org.name}: ${who.text} has ${from}, and you have ${decision.right}: only a right below your own is yours to change`,
+    `${org.name}: ${who.text} has ${has}, and you have ${decision.right}: only a right below your own is yours to change`,
     { hint: `ask an owner of ${org.name}` },
   );
 }

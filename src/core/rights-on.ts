@@ -1,6 +1,13 @@
 import type { Principal } from '../model/principal.ts';
-import { type Decision, decide, type RepoStanding, type Standing } from '../model/right.ts';
-import type { Holdings } from '../store/access.ts';
+import {
+  type Decision,
+  decide,
+  type RepoStanding,
+  type Right,
+  reaches,
+  type Standing,
+} from '../model/right.ts';
+import type { Holdings } from '../store/holdings.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { AccessControl } from './access.ts';
@@ -33,4 +40,19 @@ export async function rightsOn(
     const on = standingOn(principal, repo, held[index] as Holdings);
     return decide(standing, { kind: 'repo', right: 'read', on });
   });
+}
+
+/**
+ * What a change of a grant is measured by: what its holder has by whatever, where something is taken from them; what the
+ * grant gave, where it only gives more (S10, and an owner's grant is no admin's to take).
+ *
+ * @param has - reads what the holder has
+ */
+export async function changedRight(
+  { from, to }: { from: Right; to: Right },
+  has: () => Promise<Right>,
+): Promise<Right> {
+  if (to !== 'none' && reaches(to, from)) return from;
+  const right = await has();
+  return reaches(right, from) ? right : from;
 }

@@ -134,9 +134,15 @@ export function repoPathText({ namespace, name, alias }: RepoPath): string {
 
 const longestQuote = 80;
 
-/** A word from outside, safe to show: control and non-ASCII direction characters escaped, cut when long. */
+/** A text from outside, fit for records and logs: the password of a URL in it is left out. */
+export function withoutSecret(text: string): string {
+  return text.replace(/\/\/([^/\s:@]*):[^/\s@]*@/g, '//$1:…@');
+}
+
+/** A word from outside, safe to show: control and non-ASCII direction characters escaped, no password, cut when long. */
 export function quoted(word: string): string {
-  const cut = word.length > longestQuote ? `${word.slice(0, longestQuote)}…` : word;
+  const open = withoutSecret(word);
+  const cut = open.length > longestQuote ? `${open.slice(0, longestQuote)}…` : open;
   return `"${escapeControls(cut)}"`;
 }
 

@@ -73,3 +73,8 @@ export function ordinal(place: number): string {
   const end = isTeen ? 'th' : (['th', 'st', 'nd', 'rd'][place % 10] ?? 'th');
   return `${place}${end}`;
 }
+
+/** `1 key`, `2 keys`. @param noun - one that takes an s */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

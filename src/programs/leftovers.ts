@@ -6,6 +6,14 @@ const termMs = 2000;
 const lookMs = 20;
 const giveUpMs = 30_000;
 
+/**
+ * How long a look at all processes may take, and how many are looked at side by side. The kernel may hold up who reads
+ * the environment of a process that is just being started or traced, and each such read keeps one of Node's four
+ * threads for files: what is left of them goes on.
+ */
+const lookAtAllMs = 2000;
+const lanes = 2;
+
 /** A process that starts another while it is being ended is found by looking again. */
 const rounds = 10;
 
@@ -33,10 +41,19 @@ async function marked(mark: string): Promise<Process[]> {
   const all = await listProcesses();
   const spared = ancestors(all);
   const uncertain = all.filter(({ pid, state }) => !spared.has(pid) && isAlive(state));
-  const found = await Promise.all(
-    uncertain.map(async (one) => ((await environmentOf(one.pid)).includes(mark) ? one : undefined)),
-  );
-  return found.filter((one) => one !== undefined);
+  const found: Process[] = [];
+  const look = new AbortController();
+  const enough = wait(lookAtAllMs, undefined, { signal: look.signal }).catch(() => undefined);
+  const lane = async () => {
+    for (let one = uncertain.pop(); one !== undefined; one = uncertain.pop()) {
+      const environment = await Promise.race([environmentOf(one.pid), enough]);
+      if (environment === undefined) return;
+      if (environment.includes(mark)) found.push(one);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  look.abort();
+  return found;
 }
 
 function ancestors(all: readonly Process[]): Set<number> {

@@ -5,7 +5,7 @@ import { endOf } from '../core/locks.ts';
 import type { Log } from '../log.ts';
 import type { UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
-import { escapeControls } from '../model/repo.ts';
+import { escapeControls, withoutSecret } from '../model/repo.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { printError, toUserError } from './print.ts';
 import type { Request, Run } from './request.ts';
@@ -61,7 +61,7 @@ export function createRun(core: Core): Run {
       const { signal } = request;
       const known = toUserError(error === signal.reason ? endOf(signal) : error, request.id);
       if (known.code === 'internal')
-        log.error({ err: error, words: request.words }, 'request failed');
+        log.error({ err: error, words: request.words.map(withoutSecret) }, 'request failed');
       logEnd(log, resolved, { outcome: known.code, startedAt });
       const status = await fail(request, { resolved, record, error: known });
       await sayMore(request, resolved, { outcome: known.code, startedAt });
@@ -106,7 +106,7 @@ function tryResolve(request: Request): Attempted {
     const resolved = resolve(request, { commands });
     return { ...resolved, durable: changes(resolved) };
   } catch (error) {
-    const typed = escapeControls(request.words.slice(0, 2).join(' ')).slice(0, 80);
+    const typed = escapeControls(withoutSecret(request.words.slice(0, 2).join(' '))).slice(0, 80);
     const action = gitProgram(request) ?? (request.words[0] === 'rsync' ? 'rsync' : typed);
     return { kind: 'faulty', action, error, durable: false };
   }

@@ -1,6 +1,17 @@
 import { UserError } from '../model/errors.ts';
-import type { Grantable, Right, Role } from '../model/right.ts';
+import type { Grantable, Right } from '../model/right.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
+import {
+  byTarget,
+  grantsOn,
+  grantsOnOne,
+  type Holdings,
+  holdingsOf,
+  orgOf,
+  orgsOf,
+  type RepoRef,
+  together,
+} from './holdings.ts';
 import type { Database } from './sqlite.ts';
 
 /** Who may be granted a right. */
@@ -11,97 +22,44 @@ export interface Grantee {
   readonly text: string;
 }
 
-/** What a user holds that bears on one repository; the pure rules turn it into a right. */
-export interface Holdings {
-  readonly orgRole: Role | undefined;
-  readonly orgName: string | undefined;
-  readonly memberRight: Right;
-  readonly grants: readonly { readonly right: Right; readonly via: string }[];
-}
-
 export interface GrantRow {
   readonly who: string;
   readonly right: Grantable;
   readonly on: 'repo' | 'org';
 }
 
-interface RepoRef {
-  readonly id: string;
-  readonly namespaceId: string;
-}
-
 /** Grants and roles. Every look-up starts from the asker's own ids, so that its cost grows with neither users nor grants. */
 export class Access {
   readonly #db: Database;
+  readonly #org: ReturnType<typeof orgOf>;
+  readonly #granted: ReturnType<typeof grantsOnOne>;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#org = orgOf(db);
+    this.#granted = grantsOnOne(db);
   }
 
   async holdings(userId: string, repo: RepoRef): Promise<Holdings> {
-    const [held] = await this.holdingsOn(userId, [repo]);
-    if (held === undefined) throw new Error('what was asked for one repository was not answered');
-    return held;
+    const { id, namespaceId } = repo;
+    const [org] = await this.#org(userId, namespaceId);
+    const held = byTarget(await this.#granted(userId, id, namespaceId));
+    return together(repo, org, held);
   }
 
   /** What a user holds on each of some repositories, in their order: two queries, however many they are. */
   async holdingsOn(userId: string, repos: readonly RepoRef[]): Promise<readonly Holdings[]> {
     const namespaces = [...new Set(repos.map(({ namespaceId }) => namespaceId))];
-    const rows = await this.#db
-      .selectFrom('org')
-      .leftJoin('org_member', (join) =>
-        join.onRef('org_member.org_id', '=', 'org.id').on('org_member.user_id', '=', userId),
-      )
-      .select(['org.id', 'org.name', 'org.member_right', 'org_member.role'])
-      .where('org.id', 'in', namespaces)
-      .execute();
+    const rows = await orgsOf(this.#db, userId, namespaces).execute();
     const orgs = new Map(rows.map((row) => [row.id, row]));
-    const grants = await this.#grants(userId, [...repos.map(({ id }) => id), ...namespaces]);
-    return repos.map(({ id, namespaceId }) => {
-      const org = orgs.get(namespaceId);
-      return {
-        orgRole: org?.role ?? undefined,
-        orgName: org?.name,
-        memberRight: org?.member_right ?? 'none',
-        grants: [...(grants.get(id) ?? []), ...(grants.get(namespaceId) ?? [])],
-      };
-    });
+    const targets = [...repos.map(({ id }) => id), ...namespaces];
+    const held = byTarget(await grantsOn(this.#db, userId, targets).execute());
+    return repos.map((repo) => together(repo, orgs.get(repo.namespaceId), held));
   }
 
-  /** What was granted to a user, an org or a team of the user, by what it was granted on. */
-  async #grants(userId: string, on: readonly string[]): Promise<Map<string, Holdings['grants']>> {
-    const rows = await this.#db
-      .selectFrom('access_grant')
-      .leftJoin('org', 'org.id', 'access_grant.who_id')
-      .leftJoin('team', 'team.id', 'access_grant.who_id')
-      .select(['access_grant.right', 'on_id', 'who_kind', 'on_kind'])
-      .select(['org.name as org', 'team.name as team'])
-      .where('on_id', 'in', on)
-      .where((eb) =>
-        eb(
-          'who_id',
-          'in',
-          eb
-            .selectFrom('user')
-            .select('id')
-            .where('id', '=', userId)
-            .unionAll(
-              eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', userId),
-            )
-            .unionAll(
-              eb.selectFrom('team_member').select('team_id as id').where('user_id', '=', userId),
-            ),
-        ),
-      )
-      .execute();
-    const grants = new Map<string, Holdings['grants']>();
-    for (const { right, on_id, who_kind, on_kind, org, team } of rows) {
-      const where = on_kind === 'org' ? ' on the org' : '';
-      const to = who_kind === 'user' ? '' : ` to ${who_kind} ${org ?? team}`;
-      const held = grants.get(on_id) ?? [];
-      grants.set(on_id, [...held, { right, via: `${right} by a grant${where}${to}` }]);
-    }
-    return grants;
+  /** What each of some users holds on one repository, in their order: four queries, however many they are. */
+  async holdingsOf(userIds: readonly string[], repo: RepoRef): Promise<readonly Holdings[]> {
+    return holdingsOf(this.#db, userIds, repo);
   }
 
   /** Users who could give a right to the repository, for a hint: three names at the most. */
@@ -204,6 +162,8 @@ export class Access {
       .select('server.name as server')
       .where('on_id', 'in', ids)
       .where('ssh_key.revoked_at', 'is', null)
+      // What is pending has nothing yet.
+      .where((eb) => eb('who_kind', '<>', 'key').or('ssh_key.verified', '=', 1))
       .execute();
     return rows
       .map((row) => ({ who: granteeText(row), right: row.right, on: row.on_kind }))

@@ -1,6 +1,7 @@
 import { type SelectQueryBuilder, sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import { type Actor, type Write, write } from './changes.ts';
+import { compiled } from './compiled.ts';
 import { copyBindings } from './deploy-keys.ts';
 import { type Key, type KeyRow, toKey } from './key-rows.ts';
 import {
@@ -27,34 +28,41 @@ export interface Succession {
   readonly ends: { readonly keyId: string; readonly at: string } | undefined;
 }
 
+const keyById = (db: Database) =>
+  compiled(db, (id: string) => db.selectFrom('ssh_key').selectAll().where('id', '=', id));
+
+const verifiedKey = (db: Database) =>
+  compiled(db, (fingerprint: string) =>
+    db
+      .selectFrom('ssh_key')
+      .selectAll()
+      .where('fingerprint', '=', fingerprint)
+      .where('verified', '=', sql.lit(1)),
+  );
+
 export class Keys {
   readonly #db: Database;
+  readonly #byId: ReturnType<typeof keyById>;
+  readonly #verified: ReturnType<typeof verifiedKey>;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#byId = keyById(db);
+    this.#verified = verifiedKey(db);
   }
 
   /**
    * The key that may sign in with this blob, if it is in force now: one look-up by the blob's SHA-256, then the bytes compared.
    */
   async inForce(fingerprint: string, blob: Buffer): Promise<Key | undefined> {
-    const row = await this.#db
-      .selectFrom('ssh_key')
-      .selectAll()
-      .where('fingerprint', '=', fingerprint)
-      .where('verified', '=', sql.lit(1))
-      .executeTakeFirst();
+    const [row] = await this.#verified(fingerprint);
     if (row === undefined || !row.blob.equals(blob)) return undefined;
     const key = toKey(row);
     return key.state === 'active' ? key : undefined;
   }
 
   async byId(id: string): Promise<Key | undefined> {
-    const row = await this.#db
-      .selectFrom('ssh_key')
-      .selectAll()
-      .where('id', '=', id)
-      .executeTakeFirst();
+    const [row] = await this.#byId(id);
     return row && toKey(row);
   }
 

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import type { Write } from './changes.ts';
+import { compiled } from './compiled.ts';
 import type { Database } from './sqlite.ts';
 
 export interface Namespace {
@@ -86,12 +87,25 @@ export async function releaseName({ trx }: Write, name: string): Promise<boolean
   return true;
 }
 
+const givenName = (db: Database) =>
+  compiled(db, (name: string) =>
+    db
+      .selectFrom('namespace as given')
+      .leftJoin('namespace as now', (join) =>
+        join.onRef('now.owner_id', '=', 'given.owner_id').on('now.current', '=', sql.lit(1)),
+      )
+      .select(['given.kind', 'given.owner_id', 'now.name'])
+      .where('given.name', '=', name),
+  );
+
 /** Look-ups of the one set of names that users and orgs share. */
 export class Names {
   readonly #db: Database;
+  readonly #given: ReturnType<typeof givenName>;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#given = givenName(db);
   }
 
   async find(name: string): Promise<Namespace | undefined> {
@@ -106,14 +120,7 @@ export class Names {
 
   /** What a name means that somebody has or had; undefined for one that nobody ever had, or that was released. */
   async given(name: string): Promise<GivenName | undefined> {
-    const row = await this.#db
-      .selectFrom('namespace as given')
-      .leftJoin('namespace as now', (join) =>
-        join.onRef('now.owner_id', '=', 'given.owner_id').on('now.current', '=', sql.lit(1)),
-      )
-      .select(['given.kind', 'given.owner_id', 'now.name'])
-      .where('given.name', '=', name)
-      .executeTakeFirst();
+    const [row] = await this.#given(name);
     return row && { kind: row.kind, ownerId: row.owner_id, now: row.name ?? undefined };
   }
 

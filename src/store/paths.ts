@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { compiled } from './compiled.ts';
 import { type Repository, select, toRepository } from './repositories.ts';
 import type { Path } from './retake.ts';
 import type { Database } from './sqlite.ts';
@@ -13,17 +14,9 @@ export interface Lead {
   readonly repo: Repository;
 }
 
-/** What paths lead to, besides the names that repositories have now. */
-export class Paths {
-  readonly #db: Database;
-
-  constructor(db: Database) {
-    this.#db = db;
-  }
-
-  /** All that a path leads to, in the order of `waysTo`; as quick for one that leads nowhere. */
-  async at({ namespaceId, name, text }: Path): Promise<readonly Lead[]> {
-    const by = (how: WayTo) => select(this.#db).select(sql.lit(how).as('how'));
+const leadsAt = (db: Database) =>
+  compiled(db, (namespaceId: string, name: string, text: string) => {
+    const by = (how: WayTo) => select(db).select(sql.lit(how).as('how'));
     const named = by('name')
       .where('repository.namespace_id', '=', namespaceId)
       .where('repository.name', '=', name);
@@ -34,7 +27,20 @@ export class Paths {
       .innerJoin('redirect', 'redirect.repo_id', 'repository.id')
       .where('redirect.namespace_id', '=', namespaceId)
       .where('redirect.name', '=', name);
-    const rows = await named.unionAll(aliased).unionAll(redirected).execute();
+    return named.unionAll(aliased).unionAll(redirected);
+  });
+
+/** What paths lead to, besides the names that repositories have now. */
+export class Paths {
+  readonly #at: ReturnType<typeof leadsAt>;
+
+  constructor(db: Database) {
+    this.#at = leadsAt(db);
+  }
+
+  /** All that a path leads to, in the order of `waysTo`; as quick for one that leads nowhere. */
+  async at({ namespaceId, name, text }: Path): Promise<readonly Lead[]> {
+    const rows = await this.#at(namespaceId, name, text);
     return rows
       .map((row) => ({ how: row.how, repo: toRepository(row) }))
       .sort((a, b) => waysTo.indexOf(a.how) - waysTo.indexOf(b.how));

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { PeerRole } from '../model/peer.ts';
 import type { Grantable } from '../model/right.ts';
 import { type Actor, write } from './changes.ts';
+import { compiled } from './compiled.ts';
 import type { Server } from './servers.ts';
 import type { Database } from './sqlite.ts';
 
@@ -20,12 +21,25 @@ export interface Link {
 /** `out`: it is only sent there; `in`: only taken from there. */
 export type OneWay = 'out' | 'in';
 
+const mainOfRepo = (db: Database) =>
+  compiled(db, (repoId: string) =>
+    db
+      .selectFrom('server_link')
+      .innerJoin('server', 'server.id', 'server_link.server_id')
+      .select(['server.id', 'server.name', 'server.url'])
+      .where('server_link.repo_id', '=', repoId)
+      .where('server_link.born_there', '=', sql.lit(1))
+      .where('server.role', '=', sql.lit('main')),
+  );
+
 /** Which repositories are linked with which server, and what bears on a server's right to one. */
 export class ServerLinks {
   readonly #db: Database;
+  readonly #mainOf: ReturnType<typeof mainOfRepo>;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#mainOf = mainOfRepo(db);
   }
 
   async of(serverId: string, repoId: string): Promise<Link | undefined> {
@@ -74,14 +88,7 @@ export class ServerLinks {
   async mainOf(
     repoId: string,
   ): Promise<{ id: string; name: string; url: string | null } | undefined> {
-    return this.#db
-      .selectFrom('server_link')
-      .innerJoin('server', 'server.id', 'server_link.server_id')
-      .select(['server.id', 'server.name', 'server.url'])
-      .where('server_link.repo_id', '=', repoId)
-      .where('server_link.born_there', '=', sql.lit(1))
-      .where('server.role', '=', sql.lit('main'))
-      .executeTakeFirst();
+    return (await this.#mainOf(repoId))[0];
   }
 
   /** What a server is to us, and what it was given on one repository. */

@@ -15,7 +15,7 @@ import { follow } from './migrations/013-follow.ts';
 import { trust } from './migrations/014-trust.ts';
 import { neighbors } from './migrations/016-neighbors.ts';
 import { pruning } from './migrations/018-pruning.ts';
-
+import { PreparedDatabase } from './statements.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -72,7 +72,7 @@ export function openDatabase(path: string, seen?: (sql: string) => void): OpenDa
   sqlite.pragma('trusted_schema = OFF');
   migrate(sqlite, path, migrations);
   const db = new Database({
-    dialect: new SqliteDialect({ database: sqlite }),
+    dialect: new SqliteDialect({ database: new PreparedDatabase(sqlite) }),
     ...(seen === undefined ? {} : { log: (event) => seen(event.query.sql) }),
   });
   return { db, close: () => db.destroy() };

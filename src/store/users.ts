@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { UserError } from '../model/errors.ts';
 import { type Actor, newId, type Write, write } from './changes.ts';
+import { compiled } from './compiled.ts';
 import { insertKey, type NewKey, revokeKeys } from './key-writes.ts';
 import { inherit, orphanedBy } from './members.ts';
 import { releaseName, retireName, takeName } from './names.ts';
@@ -27,12 +28,17 @@ export interface NewUser {
 /** Written into the query: SQLite takes a partial index only where it sees the index's own condition. */
 const deleted = sql.lit('deleted' as const);
 
+const userById = (db: Database) =>
+  compiled(db, (id: string) => db.selectFrom('user').selectAll().where('id', '=', id));
+
 /** Users: people and robots. Rows are never removed, so that an id always leads to a name. */
 export class Users {
   readonly #db: Database;
+  readonly #byId: ReturnType<typeof userById>;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#byId = userById(db);
   }
 
   /** @throws UserError `conflict` when the name, or the key, is taken */
@@ -47,9 +53,7 @@ export class Users {
   }
 
   async byId(id: string): Promise<User | undefined> {
-    return toUser(
-      await this.#db.selectFrom('user').selectAll().where('id', '=', id).executeTakeFirst(),
-    );
+    return toUser((await this.#byId(id))[0]);
   }
 
   async byName(name: string): Promise<User | undefined> {

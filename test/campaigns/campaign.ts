@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
 import { attack } from './attack.ts';
+import { fuzzBeacon } from './beacon.ts';
 import { anythingAtOnce, oneBranch, pushesAndClones, slowDisk } from './concurrency.ts';
 import { inPushes } from './crash.ts';
 import { inCommands, inFirstStarts } from './crash-commands.ts';
@@ -32,6 +33,11 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     'fuzz',
     '8,000 cases at the port',
     (t) => fuzzPort(t, { streams: 6000, messages: 1000, commands: 1000 }),
+  ],
+  [
+    'beacon',
+    '10,000 callers and answers on the network',
+    (t) => fuzzBeacon(t, { streams: 7000, answers: 3000 }),
   ],
   ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
   [

@@ -13,8 +13,10 @@ t.test('a repository is built before the transaction that all others wait for', 
   await finishHouse(dataDir);
   const built: string[][] = [];
   const config = await loadConfig({ flags: {} }, { HOME: dataDir, CPM_DATA_DIR: dataDir });
-  const core = await openCore(config, createLog('silent'), (sql) => {
-    if (/^insert into "repository"/.test(sql)) built.push(readdirSync(join(dataDir, 'incoming')));
+  const core = await openCore(config, createLog('silent'), {
+    seen: (sql) => {
+      if (/^insert into "repository"/.test(sql)) built.push(readdirSync(join(dataDir, 'incoming')));
+    },
   });
   t.teardown(() => core.close());
   await core.store.users.add({ name: 'ada', admin: true }, actor());

@@ -180,7 +180,7 @@ t.test(
     await push(robot, 'worst');
     const revoke = `sshkey revoke ${dan.key.fingerprint} --since 1d --json`;
     const rehearsal = await asJson(desk.ssh(`${revoke} --dry-run`));
-    t.match(rehearsal, { changed: true, revoked: 3 });
+    t.match(rehearsal, { changed: true, revoked: 3, along: 2 });
 
     // One connection that stays open, with a clone that runs and events that are followed.
     const options = ['ControlMaster=auto', `ControlPath=${join(dan.home, 'cm')}`].flatMap(
@@ -213,6 +213,12 @@ t.test(
     t.same(told, rehearsal, 'as the dry run said');
     const keys = told.keys.map(({ fingerprint }: { fingerprint: string }) => fingerprint);
     t.same(keys.sort(), [dan, thief, robot].map(({ key }) => key.fingerprint).sort());
+    const owned = told.keys.map((key: { owner: string; along: boolean }) => [key.owner, key.along]);
+    t.same(owned.sort(), [
+      ['dan', false],
+      ['dan', true],
+      [`key:${robot.key.fingerprint}`, true],
+    ]);
     const pushes: { ref: string; principal: string; repo: string }[] = told.pushes;
     t.same(
       pushes.map(({ ref }) => ref),

@@ -131,4 +131,11 @@ t.test('a quoted word is escaped, and cut when it is long', async (t) => {
   t.equal(quoted('a\x1bb'), '"a\\x1bb"');
   t.equal(quoted('x'.repeat(80)), `"${'x'.repeat(80)}"`);
   t.equal(quoted('x'.repeat(100_000)), `"${'x'.repeat(80)}…"`);
+  t.equal(quoted('https://ana:secret@host/x'), '"https://ana:…@host/x"', 'a password is not shown');
+  t.equal(
+    quoted(`ssh://a:${'s'.repeat(200)}@host`),
+    '"ssh://a:…@host"',
+    'nor the first half of one',
+  );
+  t.equal(quoted('ssh://cpm@host:22/x'), '"ssh://cpm@host:22/x"');
 });

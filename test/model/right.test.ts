@@ -121,6 +121,20 @@ t.test('a right on a repository is the highest of all that give one, and says wh
   for (const [name, who, on, right, why] of cases) t.match(rightOf(who, on), { right, why }, name);
 });
 
+t.test('what is shared one way alone is read, or written, by a neighbor', async (t) => {
+  const peer = { role: 'neighbor', linked: true, bornThere: false } as const;
+  const may = (oneWay: 'in' | 'out' | undefined, right: 'read' | 'write', more = {}) =>
+    decide(server, {
+      kind: 'repo',
+      right,
+      on: { ...stranger, peer: { ...peer, oneWay }, ...more },
+    }).allowed;
+  t.strictSame([may(undefined, 'read'), may(undefined, 'write')], [true, true]);
+  t.strictSame([may('out', 'read'), may('out', 'write')], [true, false]);
+  t.strictSame([may('in', 'read'), may('in', 'write')], [false, true]);
+  t.ok(may('in', 'read', { grants: [grant('read')] }), 'a grant gives what the link does not');
+});
+
 t.test('a right allows what it reaches and nothing above it', async (t) => {
   for (const held of ['read', 'write', 'admin'] as const)
     for (const right of ['read', 'write', 'admin', 'owner'] as const) {

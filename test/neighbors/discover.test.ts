@@ -1,10 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { startClient } from '../support/client.ts';
 import { makeMachines, noNetworks } from '../support/networks.ts';
-import { must, run } from '../support/process.ts';
+import { cleanEnv, must, run } from '../support/process.ts';
 import { findProgram } from '../support/program.ts';
 import { type Serving, serve } from '../support/serve.ts';
 
@@ -119,6 +121,22 @@ t.test(
       const hex = Buffer.from(row.fingerprint.slice(7), 'base64').toString('hex');
       t.match(row, { name: `nb-${hex.slice(0, 12)}`, state: 'unconfirmed' });
     }
+    const [program = '', ...rest] = [...machines.seeker.inside, ...findProgram().command];
+    const words = ['neighbors', 'discover', '--host', '10.77.1.10', '--network', '10.77.0.0/16'];
+    const child = spawn(program, [...rest, ...words, '--json'], {
+      env: cleanEnv({ HOME: folder, CPM_DATA_DIR: seeker }),
+    });
+    const said = { stdout: '', stderr: '' };
+    child.stderr.on('data', (chunk) => {
+      said.stderr += chunk;
+    });
+    child.stdout.once('data', () => child.kill('SIGINT'));
+    child.stdout.on('data', (chunk) => {
+      said.stdout += chunk;
+    });
+    t.strictSame(await once(child, 'close'), [130, null], 'interrupted');
+    t.match(JSON.parse(said.stdout), [{ address: '10.77.1.10' }], 'it shows what it has');
+    t.match(said.stderr, /\d of 65535 addresses: 1 cpm servers/);
     t.match(await cpm(`servers list --json`), { stdout: '[]\n' }, 'none of them is a server yet');
   },
 );

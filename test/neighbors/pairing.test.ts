@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { generateEd25519 } from '../../src/model/ed25519.ts';
 import { beaconConfig, beaconPort } from '../support/beacon.ts';
 import { House } from '../support/house.ts';
 import { must } from '../support/process.ts';
@@ -107,6 +109,30 @@ t.test('S21 both machines show the same six words; other words use the attempt u
   t.match(await json(a, 'servers list'), []);
 });
 
+t.test('S21 who changes a key on the way is found out before any words are shown', async (t) => {
+  const path = join(b.dataDir, 'keys/host_ed25519.pub');
+  const [, right = ''] = readFileSync(path, 'utf8').split(' ');
+  const wrong = generateEd25519().publicKey.blob.toString('base64');
+  const middle = createServer((socket) => {
+    const onward = connect({ port: beaconPort(b), host: '127.0.0.1' });
+    socket.on('error', () => onward.destroy()).pipe(onward);
+    onward.on('error', () => socket.destroy()).on('end', () => socket.end());
+    onward.on('data', (bytes) => {
+      socket.write(bytes.toString('latin1').replaceAll(right, wrong), 'latin1');
+    });
+  });
+  t.teardown(() => middle.close());
+  await new Promise<void>((resolve) => middle.listen(0, '127.0.0.1', resolve));
+  const { port } = middle.address() as AddressInfo;
+  await a.operator(`neighbors discover --host 127.0.0.1 --port ${port} --add`);
+
+  t.match(await a.admin.ssh(`neighbors add ${known}`), {
+    status: 4,
+    stderr: /pairing was given up: a signature that does not fit/,
+  });
+  await find(a, b);
+});
+
 t.test(
   'confirmed on both sides they are servers of each other, called as they call themselves',
   async (t) => {
@@ -195,6 +221,26 @@ t.test('a neighbor whose host key changed is trusted no more', async (t) => {
   writeFileSync(path, old[0]);
   writeFileSync(`${path}.pub`, old[1]);
   await b.restart();
+});
+
+t.test('over SSH a site admin looks around on the own networks alone', async (t) => {
+  for (const words of ['--network 127.0.0.0/24', '--host 127.0.0.1 --add', '--host 127.0.0.1']) {
+    t.match(await a.admin.ssh(`neighbors discover ${words}`), {
+      status: 4,
+      stderr: /only the operator, on the machine itself,/,
+    });
+  }
+  const bo = await a.person('bo');
+  for (const words of [
+    'discover',
+    'list',
+    'status',
+    'sync beta',
+    'share beta acme/lib',
+    'add beta',
+  ]) {
+    t.match(await bo.ssh(`neighbors ${words}`), { status: 4 }, words);
+  }
 });
 
 t.test('one that leaves can do nothing any more, and repositories stay', async (t) => {

@@ -318,8 +318,8 @@ config get limits.idle                      0  0  4  4  4  4  4  4  4  4  4  4  
 config list                                 0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 config set limits.idle 9m --dry-run         0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 config unset limits.idle --dry-run          0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
-config path                                 0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
-config validate                             0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+config path                                 0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+config validate                             0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 serve                                       .  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 whoami                                      0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4
 help                                        0  0  0  0  0  0  0  0  0  0  0  0  0  4  4  4  4  4  4

@@ -128,6 +128,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await access.granted(app.id, bo.id);
   await access.holdings(bo.id, app);
   await access.holdingsOn(bo.id, [app]);
+  await access.holdingsOf([ada.id, bo.id], app);
   await access.holdings(bo.id, { id: app.id, namespaceId: ada.id });
   await access.adminsOf(app);
   await access.list(app);

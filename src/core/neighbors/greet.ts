@@ -42,9 +42,12 @@ export async function dial({ host, port, timeoutMs, signal }: Call): Promise<Lin
   const hangUp = () => socket.destroy(new Error('interrupted'));
   signal.addEventListener('abort', hangUp, { once: true });
   socket.once('close', () => signal.removeEventListener('abort', hangUp));
-  const late = setTimeout(() => {
+  const giveUp = () => {
+    if (!socket.connecting) return;
     socket.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' }));
-  }, timeoutMs);
+  };
+  // An answer that waits to be read while this process was busy is an answer.
+  const late = setTimeout(() => setImmediate(giveUp), timeoutMs);
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve).once('error', reject);

@@ -46,6 +46,8 @@ export async function* scan(
   };
   for (fill(); running.size > 0 || found.length > 0; fill()) {
     if (found.length === 0) await Promise.race(running);
+    // Thousands that fail at once, for no way leads there, would keep the loop from hearing those that answer.
+    await new Promise(setImmediate);
     for (const each of found.splice(0)) {
       if (each.sighting.kind === 'silent') window = Math.min(most, window + growth);
       yield each;

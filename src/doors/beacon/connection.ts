@@ -125,7 +125,8 @@ export class BeaconConnection {
     const desk = this.#house.desk(this.address);
     let question = first;
     for (let count = 1; ; count += 1) {
-      for (const answer of await desk.answer(question)) await send(this.#socket, pkt(answer));
+      const answers = await desk.answer(question);
+      await send(this.#socket, Buffer.concat(answers.map(pkt)));
       if (count === mostQuestions) return;
       const next = await packets.next(longestQuestion);
       if (next?.kind !== 'data') return;
