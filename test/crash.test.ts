@@ -12,7 +12,7 @@ t.test(
 );
 
 t.test('kill -9 within a command: it is done or not done, and can be done again', options, (t) =>
-  inCommands(t, 7),
+  inCommands(t, 11),
 );
 
 t.test('S7 kill -9 in a first start: the next start makes the house anew', options, (t) =>

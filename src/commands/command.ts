@@ -141,6 +141,8 @@ export interface Command {
   readonly changes: boolean;
   /** Whether it needs `--yes`, or a confirmation on a terminal. */
   readonly asks: boolean;
+  /** Whether it counts as a push of who asks, of whom so many run at once and the others wait in line. */
+  readonly takesTurn: boolean;
   /** What it will mean, told before it is done and confirmed where there is a terminal; it goes ahead without one. */
   means?(args: Readonly<Record<string, unknown>>): string;
   /** Whether help leaves it out of its lists: it is for programs. */
@@ -179,6 +181,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   answer: AnswerSchema;
   changes?: boolean;
   asks?: boolean;
+  takesTurn?: boolean;
   means?(args: Args<A, R>): string;
   unlisted?: boolean;
   check?(args: Args<A, R>): void;
@@ -202,6 +205,7 @@ export function command<
     required: [],
     changes: false,
     asks: false,
+    takesTurn: false,
     unlisted: false,
     target: () => undefined,
   };

@@ -57,6 +57,7 @@ export const merge = command({
     conflicts: array(object({ path: string, kind: string })),
   }),
   changes: true,
+  takesTurn: true,
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'write' }),
   target: (args) => args.repo,
   run: async (context, args): Promise<Answer> => {

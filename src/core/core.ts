@@ -86,7 +86,9 @@ export async function openCore(
   const carriage = await openCarriage({ store, git, room, dataDir });
   const life = openLife({ store, repos, git, locks, room, sizes, ...carriage, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
-  if (!isNew) await recover({ store, repos, renames, git, ...life }, { dataDir, audit, log });
+  if (!isNew) {
+    await recover({ store, repos, renames, git, ...life, ...carriage }, { dataDir, audit, log });
+  }
   const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);

@@ -84,13 +84,15 @@ export class Housekeeping {
    * @throws UserError `unavailable` when it gave way
    */
   async maintain(repo: Repository, by: Actor, watching: Watch): Promise<Maintained> {
-    const { repos, locks, sizes } = this.#parts;
+    const { store, repos, locks, sizes } = this.#parts;
     const leave = await locks.alone(packing, watching.signal);
     this.#running = repo.fullName;
     try {
       const before = await this.#pack(repo, by.dryRun, watching);
-      const expiredTips = await this.#expire(repo, by, watching.signal);
-      const prunedObjects = by.dryRun ? 0 : await this.#prune(repo, watching);
+      // A backup keeps all that its main had, for whatever time it is told to.
+      const isMirror = (await store.serverLinks.mainOf(repo.id)) !== undefined;
+      const expiredTips = isMirror ? 0 : await this.#expire(repo, by, watching.signal);
+      const prunedObjects = isMirror || by.dryRun ? 0 : await this.#prune(repo, watching);
       const directory = repos.directory(repo);
       const after = await takeStock(directory);
       sizes.changed(repo, directory);
@@ -277,8 +279,12 @@ export class Housekeeping {
         : await store.upkeep.withTipsBefore(before, { after: '', limit: mostTips });
     const repos = await Promise.all(ids.map((id) => store.repositories.byId(id)));
     const toPrune = await store.upkeep.toPrune(iso(this.#now()), mostAtOnce);
-    const names = [...repos, ...toPrune].flatMap((repo) => repo?.fullName ?? []);
-    return [...new Set(names)];
+    const names = new Set<string>();
+    for (const repo of [...repos, ...toPrune]) {
+      if (repo === undefined || (await store.serverLinks.mainOf(repo.id)) !== undefined) continue;
+      names.add(repo.fullName);
+    }
+    return [...names];
   }
 }
 

@@ -14,10 +14,11 @@ import { allRefs } from '../programs/refs.ts';
 import { archivePrefix, archiveTips } from '../programs/tips.ts';
 import type { Actor } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
+import type { Carriage } from './carriage.ts';
 import type { SettleParts } from './settle.ts';
 import type { TrashCan } from './trash.ts';
 
-export interface PurgeParts extends SettleParts {
+export interface PurgeParts extends SettleParts, Pick<Carriage, 'kept' | 'syncSessions'> {
   readonly trash: TrashCan;
 }
 
@@ -163,10 +164,11 @@ async function commitsOf(
 
 /** What stays is in the archive before anything goes. */
 async function carryOut(
-  { store, repos, git }: PurgeParts,
+  parts: PurgeParts,
   repo: Repository,
   { object, dropped, before }: Plan,
 ): Promise<void> {
+  const { store, repos, git } = parts;
   const directory = repos.directory(repo);
   await archiveTips(git, directory, before);
   const names = dropped.map(({ name }) => name);
@@ -176,12 +178,19 @@ async function carryOut(
     names.filter((name) => !before.includes(name.slice(archivePrefix.length))),
   );
   await pruneNow(git, directory);
+  await dropCopies(parts, repo.id);
   if ((await objectsLike(git, directory, object.oid)).length > 0) {
     throw new UserError('corrupt', `${repo.fullName}: ${shortOid(object.oid)} is still there`, {
       hint: 'the log has the details; the next start tries again',
     });
   }
   await store.purges.finish({ repoId: repo.id, oid: object.oid });
+}
+
+/** What was made of a repository for others to fetch, and what others brought, may have it too. */
+async function dropCopies({ kept, syncSessions }: PurgeParts, repoId: string): Promise<void> {
+  await kept.drop(repoId);
+  await syncSessions.drop(repoId);
 }
 
 /** Carries on the purges that were cut off, before anybody reads. */
@@ -200,6 +209,7 @@ export async function settlePurges(
       }
       // It is gone, and perhaps not all that went with it.
       await pruneNow(parts.git, parts.repos.directory(repo));
+      await dropCopies(parts, repoId);
       await parts.store.purges.finish({ repoId, oid });
     } catch (error) {
       failed(repoId, error);

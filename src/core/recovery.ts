@@ -12,13 +12,12 @@ import type { JournaledPush } from '../store/pushes.ts';
 import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
 import { isSyncLeftover } from './peering/sessions.ts';
-import { settlePurges } from './purge.ts';
+import { type PurgeParts, settlePurges } from './purge.ts';
 import { takeBack } from './push-request.ts';
 import type { Renames } from './renames.ts';
-import { carriedOut, type SettleParts, settleRefs } from './settle.ts';
-import type { TrashCan } from './trash.ts';
+import { carriedOut, settleRefs } from './settle.ts';
 
-type Parts = SettleParts & { readonly trash: TrashCan; readonly renames: Renames };
+type Parts = PurgeParts & { readonly renames: Renames };
 
 /**
  * Cleans up after a process that did not end by itself, before any request runs. First its children are ended, so that

@@ -49,6 +49,6 @@ export function progressText({ what, done, total }: Progress, seconds: number): 
   if (total === 0) return `${name} ${sizeText(done)}, ${sizeText(Math.round(rate))}/s`;
   const part = Math.min(done / total, 1);
   const bar = '#'.repeat(Math.floor(part * barWidth)).padEnd(barWidth, '.');
-  const left = rate > 0 ? `, ${Math.ceil((total - done) / rate)} s left` : '';
+  const left = rate > 0 ? `, ${Math.ceil(Math.max(total - done, 0) / rate)} s left` : '';
   return `${name} [${bar}] ${Math.floor(part * 100)}% ${done}/${total}, ${Math.round(rate)}/s${left}`;
 }

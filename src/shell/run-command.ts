@@ -14,9 +14,12 @@ import { keyWarning } from './key-warning.ts';
 import { type Done, outcomeOf } from './outcome.ts';
 import { printAnswer, printError } from './print.ts';
 import { ProgressLine } from './progress.ts';
+import { pushTurn } from './push-turn.ts';
 import type { Request } from './request.ts';
 import type { Resolved } from './resolve.ts';
 import { send } from './send.ts';
+
+type Found = Extract<Resolved, { kind: 'command' }>;
 
 const usualFileBytes = 1024 * 1024;
 
@@ -24,7 +27,7 @@ const usualFileBytes = 1024 * 1024;
 export async function runCommand(
   core: Core,
   request: Request,
-  { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
+  { command, args, globals, habit }: Found,
 ): Promise<Done> {
   if (request.principal.kind === 'server' || request.principal.kind === 'invitee') {
     throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
@@ -60,7 +63,8 @@ export async function runCommand(
     note: (line) => notes.push(line),
     record: (more) => Object.assign(detail, more),
   };
-  const answer = await command.run(context, args).finally(() => line?.end());
+  const running = inTurn(core, request, { command, context, args });
+  const answer = await running.finally(() => line?.end());
   // Nothing but whether it was done: the status tells.
   const silent = globals.quiet && !globals.json && String(command.answer.required) === 'changed';
   if (!silent) {
@@ -84,6 +88,22 @@ export async function runCommand(
     detail,
     ...(status === statuses.corrupt ? { outcome: 'failed' as const } : {}),
   };
+}
+
+/** Runs it, where it counts as a push once it is its turn: it is decided anew after a wait. */
+async function inTurn(
+  core: Core,
+  request: Request,
+  { command, context, args }: Pick<Found, 'command' | 'args'> & { readonly context: Context },
+): Promise<unknown> {
+  if (!command.takesTurn) return command.run(context, args);
+  const turn = await pushTurn(core.pushes, request);
+  try {
+    if (turn.waited) await context.by.stillMay?.();
+    return await command.run(context, args);
+  } finally {
+    turn.leave();
+  }
 }
 
 /** What to tell of an old name that was asked by. @throws UserError `denied` when something is to be changed by it */
@@ -153,7 +173,7 @@ function checkSame(before: Granted, now: Granted): void {
 async function remarks(
   core: Core,
   { principal }: Request,
-  { command, habit }: Pick<Extract<Resolved, { kind: 'command' }>, 'command' | 'habit'>,
+  { command, habit }: Pick<Found, 'command' | 'habit'>,
 ): Promise<readonly string[]> {
   // The greeting says it by itself.
   const warning = command.words === '' ? undefined : await keyWarning(core, principal);

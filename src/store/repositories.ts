@@ -250,6 +250,7 @@ const owned = [
   'sync_base',
   'sync_run',
   'sync_conflict',
+  'neighbor_copy',
 ] as const;
 
 /** Takes everything away that is known of a repository but its history. */

@@ -6,15 +6,21 @@ import { Person } from '../support/person.ts';
 import { must } from '../support/process.ts';
 import { type Injection, inject } from '../support/strace.ts';
 import { FirstStart } from './first-start.ts';
-import { faults, remains } from './inspect.ts';
+import { faults, quiet, remains } from './inspect.ts';
 
 /** One command, and how its doing shows afterwards. */
 interface Deed {
   readonly words: readonly string[];
   readonly shows: readonly string[];
-  /** What has to be done before it. */
+  /** What has to be done before it; the commit that the last of them answers with is `COMMIT` in its words. */
   readonly first?: readonly (readonly string[])[];
 }
+
+/** A merge that was taken back: its commit is in the archive alone. */
+const takenBack = (n: number) => [
+  ['merge', 'ada/merging', 'topic', '--into', `target-${n}`],
+  ['repo', 'undo', 'ada/merging', `target-${n}`, '--yes'],
+];
 
 /** Commands that write rows, files, or both. @param n - makes their names new */
 function deeds(n: number): readonly Deed[] {
@@ -60,8 +66,27 @@ function deeds(n: number): readonly Deed[] {
       words: ['merge', 'ada/merging', 'topic', '--into', `target-${n}`],
       shows: ['merge', 'ada/merging', 'topic', '--into', `target-${n}`, '--mode', 'ff-only'],
     },
+    {
+      first: takenBack(n).slice(0, 1),
+      words: ['repo', 'undo', 'ada/merging', `target-${n}`, '--yes'],
+      shows: ['repo', 'history', 'ada/merging', `target-${n}`],
+    },
+    {
+      first: takenBack(n),
+      words: ['repo', 'history', 'ada/merging', '--purge', 'COMMIT', '--yes'],
+      shows: ['repo', 'verify', 'ada/merging'],
+    },
   ];
 }
+
+/** Maintenance that has something to let go, and something to prune. */
+const upkeep = (n: number): readonly Deed[] => [
+  {
+    first: takenBack(n),
+    words: ['repo', 'maintain', 'ada/merging'],
+    shows: ['repo', 'verify', 'ada/merging'],
+  },
+];
 
 /** A repository with a topic to merge into many branches, each of which has a commit of its own. */
 async function pushTargets(ada: Person, count: number): Promise<void> {
@@ -84,6 +109,7 @@ const cuts: readonly Injection[] = [
   ...[1, 2, 3].map((nth) => ({ call: 'fsync', what: killAt(nth), threads: 'loop' as const })),
   ...[1, 2, 3].map((nth) => ({ call: 'fsync', what: killAt(nth), threads: 'others' as const })),
   { call: 'rename', what: killAt(1), threads: 'others' },
+  { call: 'unlink', what: killAt(4), threads: 'others' },
   { call: 'mkdir', what: killAt(2), threads: 'others' },
 ];
 
@@ -93,7 +119,20 @@ function killAt(nth: number): string {
 
 /** The server is killed within commands, at the chosen ones of all places. */
 export async function inCommands(t: Test, every: number): Promise<void> {
-  const house = await House.open(t);
+  await killedIn(t, await House.open(t), { deeds, every, left: remains });
+  // There the clock has something to do at each start, which is no remains.
+  const house = await House.open(t, { config: 'archive:\n  keep: 1s\n' });
+  await killedIn(t, house, { deeds: upkeep, every: Math.min(every, 4), left: quiet });
+}
+
+interface Plan {
+  deeds(n: number): readonly Deed[];
+  readonly every: number;
+  /** What is left of what ran, right after the restart or once the server is at rest. */
+  left(dataDir: string): Promise<string[]>;
+}
+
+async function killedIn(t: Test, house: House, { deeds, every, left }: Plan): Promise<void> {
   const ada = house.admin;
   await ada.ssh(['init', 'ada/empty']);
   const places = cuts.flatMap((cut) => deeds(0).map((_, which) => ({ cut, which })));
@@ -103,20 +142,25 @@ export async function inCommands(t: Test, every: number): Promise<void> {
     const deed = deeds(n)[which];
     if (deed === undefined) throw new Error('there is no such deed');
     const name = `${deed.words.join(' ')}, killed at ${cut.call} of the ${cut.threads}, ${cut.what}`;
-    for (const words of deed.first ?? []) await ada.ssh(words);
+    let commit = '';
+    for (const first of deed.first ?? []) {
+      const { stdout } = await ada.ssh([...first, '--json']);
+      commit = /"commit":"(\w+)"/.exec(stdout)?.[1] ?? commit;
+    }
+    const words = deed.words.map((word) => (word === 'COMMIT' ? commit : word));
     const deadly = await inject(house.pid, cut);
-    const { status } = await ada.ssh(deed.words);
+    const { status } = await ada.ssh(words);
     // A place that this command does not come to: then it dies right behind it.
     await house.kill().catch(() => undefined);
     await deadly.ended;
 
     await house.restart();
 
-    t.same(await remains(house.dataDir), [], `${name}: nothing is left of what ran`);
+    t.same(await left(house.dataDir), [], `${name}: nothing is left of what ran`);
     t.same(await faults(house.dataDir), [], `${name}: no fault`);
     if (status === 0) t.equal((await ada.ssh(deed.shows)).status, 0, `${name}: it is done`);
     t.match(await ada.ssh('audit verify --json'), { status: 0, stdout: /"ok":true/ });
-    const again = await ada.ssh(deed.words);
+    const again = await ada.ssh(words);
     // A second deletion, as a second restoring, finds nothing more to do it to; by an old name nothing is renamed.
     t.ok(
       (deed.first === undefined ? [0, 5] : [0, 3, 4]).includes(again.status),

@@ -14,6 +14,8 @@ interface Place {
   name: string;
   /** Commits that the server said it has. */
   readonly acknowledged: Set<string>;
+  /** Commits of which it said that they are gone for good. */
+  readonly purged: Set<string>;
 }
 
 interface Scene {
@@ -91,6 +93,18 @@ async function rename(client: Client, scene: Scene, place: Place): Promise<boole
   return true;
 }
 
+/** Something leaks, is taken back, and then is to be nowhere. */
+async function purge(client: Client, scene: Scene, place: Place): Promise<boolean> {
+  const leak = await newCommit(client, scene);
+  await git(client, 'reset', '-q', '--hard', 'HEAD^');
+  const branch = `refs/heads/leak-${scene.names}`;
+  if (!(await push(client, place, `${leak}:${branch}`))) return false;
+  if (!(await push(client, place, `:${branch}`))) return false;
+  if (!(await say(client, `repo history ${place.name} --purge ${leak} --yes`))) return false;
+  place.purged.add(leak);
+  return true;
+}
+
 /** What clients do, the likelier the more often it stands here. */
 const verbs: readonly [
   readonly [string, (client: Client, scene: Scene, place: Place) => Promise<boolean>],
@@ -121,6 +135,8 @@ const verbs: readonly [
   ['restore', (client, _, { name }) => say(client, `repo restore ${name}`)],
   ['restore', (client, _, { name }) => say(client, `repo restore ${name}`)],
   ['verify', (client, _, { name }) => say(client, `repo verify ${name}`)],
+  ['maintenance', (client, _, { name }) => say(client, `repo maintain ${name}`)],
+  ['purge', purge],
 ];
 
 /** One client's steps, until there are none left or the server is gone. */
@@ -166,6 +182,11 @@ async function check(t: Test, { house, places }: Scene, what: string): Promise<v
     const there = new Set(stdout.split('\n'));
     const lost = [...place.acknowledged].filter((oid) => !there.has(oid));
     t.same(lost, [], `${what}: ${place.name} has every commit that it acknowledged`);
+    const asked = [...place.purged].map((oid) => `${oid}\n`).join('');
+    const batch = ['cat-file', '--batch-check=%(objectname)'];
+    const answers = await run('git', batch, { cwd: at.directory, stdin: asked });
+    const left = answers.stdout.split('\n').filter((line) => /^[0-9a-f]{40}$/.test(line));
+    t.same(left, [], `${what}: ${place.name} has nothing that was purged`);
   }
   t.match(await house.admin.ssh('audit verify'), { status: 0 }, `${what}: the record is whole`);
 }
@@ -194,7 +215,7 @@ export async function life(
   const places: Place[] = [];
   for (const name of ['acme/a', 'acme/b', 'acme/c']) {
     const { stdout } = await admin.ssh(`init ${name} --json`);
-    places.push({ id: JSON.parse(stdout).id, name, acknowledged: new Set() });
+    places.push({ id: JSON.parse(stdout).id, name, acknowledged: new Set(), purged: new Set() });
   }
   const people: Client[] = [];
   for (let nth = 0; nth < clients; nth++) {

@@ -20,7 +20,7 @@ await git('branch', 'trunk');
 await git('commit', '-q', '--allow-empty', '-m', 'second');
 await git('notes', 'add', '-m', 'noted');
 await must('git', ['clone', '-q', '--mirror', work, source], { env });
-for (const ref of ['refs/replace/x', 'refs/pull/1/head', 'refs/cpm/archive/x'])
+for (const ref of [`refs/replace/${'01'.repeat(20)}`, 'refs/pull/1/head', 'refs/cpm/archive/x'])
   execFileSync('git', ['update-ref', ref, 'trunk'], { cwd: source });
 execFileSync('git', ['symbolic-ref', 'HEAD', 'refs/heads/trunk'], { cwd: source });
 execFileSync('git', ['config', 'core.alternateRefsCommand', 'touch /tmp/never'], { cwd: source });

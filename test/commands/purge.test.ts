@@ -1,7 +1,8 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { House } from '../support/house.ts';
+import { quoteWords } from '../support/person.ts';
 import { must } from '../support/process.ts';
 import { doorOf, json, refused } from './scenario.ts';
 
@@ -54,6 +55,18 @@ const purge = (line: string) => json(doorOf(admin), `repo history ${line}`);
 t.test('a leaked secret is removed for good; what came before it stays', async (t) => {
   const { repo, url, directory } = await leaked('app');
   await git('push', '-q', url, `${after}:refs/heads/topic`, `${leak}:refs/tags/v1`);
+  const ssh = quoteWords(['ssh', ...admin.sshOptions(), '-p', String(house.port)]);
+  const copy = join(admin.home, 'copy.git');
+  await must('rsync', ['-a', '-e', ssh, `cpm@127.0.0.1:${repo}.git/`, copy], { env: {} });
+  const { id } = (await json(doorOf(admin), `show ${repo}`)) as { id: string };
+  const kept = join(house.dataDir, 'run/rsync', id);
+  const leftover = join(
+    house.dataDir,
+    'incoming',
+    `sync-in-${crypto.randomUUID()}-${id}-${'a'.repeat(32)}`,
+  );
+  mkdirSync(leftover);
+  t.ok(existsSync(kept), 'a copy is kept for whoever fetches it so');
 
   t.match(
     await admin.ssh(`repo history ${repo} --purge ${leak} --yes`),
@@ -75,6 +88,7 @@ t.test('a leaked secret is removed for good; what came before it stays', async (
   t.notOk(await mayFetch(t, url, leak));
   t.ok(await mayFetch(t, url, before), 'an innocent commit is kept');
   await must('git', ['fsck', '--strict', '--full'], { cwd: directory });
+  t.notOk(existsSync(kept) || existsSync(leftover), 'no copy has it either');
   const rows = (await json(doorOf(ana), `repo history ${repo} main`)) as { oid: string }[];
   t.match(rows, [{ oid: base }, { oid: after, purged: true }]);
   t.match(

@@ -167,6 +167,24 @@ t.test('what an archived tip led to goes two weeks after the tip, not before', a
   t.match(await after(122), { prunedObjects: 0 });
 });
 
+t.test('a mirror keeps what its main had, whatever its own time is', async (t) => {
+  const house = await House.open(t);
+  const { repo, tip, has } = await withTip(house, 'app');
+  const { servers, serverLinks } = house.core.store;
+  const server = await servers.byId(await servers.add({ name: 'hq', role: 'main' }, actor()));
+  if (server === undefined) throw new Error('a server was added and is not there');
+  await serverLinks.link(server, repo, { bornThere: true }, actor());
+
+  for (const days of [91, 106]) {
+    const done = await later(house, days).maintain(repo, actor(), { signal });
+    t.match(done, { expiredTips: 0, prunedObjects: 0 });
+    t.same(await later(house, days).expiring(), []);
+  }
+  t.equal(await has(tip), 'commit');
+  await serverLinks.unlink(server, repo, actor());
+  t.same(await later(house, 106).expiring(), ['ada/app']);
+});
+
 t.test('an object that a ref came back to stays, whenever that was', async (t) => {
   const house = await House.open(t);
   const { repo, tip, has } = await withTip(house, 'app');

@@ -126,6 +126,12 @@ audit list --repo acme/public               0  0  4  0  0  4  4  4  4  0  4  4  
 audit list --repo un/private                0  0  0  3  3  3  3  4  4  0  4  3  3  3  4  4  4  4  4
 audit list --repo un/internal               0  0  0  4  4  4  4  4  4  0  4  4  4  3  4  4  4  4  4
 audit list --repo un/public                 0  0  0  4  4  4  4  4  4  0  4  4  4  4  4  4  4  4  4
+# Purging, here of what a branch still has: the owner of the repository alone
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+repo history acme/private --purge 4b825dc --yes   5  5  3  5  4  4  4  4  4  4  4  4  3  3  4  4  4  4  4
+repo history acme/internal --purge 4b825dc --yes  5  5  4  5  4  4  4  4  4  4  4  4  4  3  4  4  4  4  4
+repo history un/private --purge 4b825dc --yes     5  5  5  3  3  3  3  4  4  4  4  3  3  3  4  4  4  4  4
+repo history un/public --purge 4b825dc --yes      5  5  5  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 # Ref rules: an admin of the repository, or of the organization
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo rules list acme/private                0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4

@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import type { RefAct } from '../../src/model/rule.ts';
 import type { House } from '../support/house.ts';
 import type { Person } from '../support/person.ts';
+import { must as mustRun } from '../support/process.ts';
 import { type Case, people, type Scene, type Who } from './table.ts';
 
 /** What somebody wants to do to some refs of one repository. */
@@ -65,10 +67,32 @@ export class Stage {
     const all = ['push', '-q', this.house.admin.url(repo), ...own, ...refs];
     const { status, stderr } = await this.house.admin.git([...new Set(all)], { cwd: this.work });
     if (status !== 0) throw new Error(stderr);
+    await this.#forceFirst(repo, cases);
     const inPlace = (rule: string) => rule.replaceAll('team:acme/', `team:${place}/`);
     for (const rule of org) await must(this.house, `org rules add ${place} ${inPlace(rule)}`);
     for (const rule of rules) await must(this.house, `repo rules add ${repo} ${inPlace(rule)}`);
     return repo;
+  }
+
+  /** While nothing forbids it, everybody overwrites what they are to undo later: with write, one undoes one's own alone. */
+  async #forceFirst(repo: string, cases: readonly Case[]): Promise<void> {
+    for (const who of Object.keys(people) as Who[]) {
+      const own = cases.filter((one) => one.who === who && one.act === 'update');
+      const refspecs = own.map(({ ref }) => `+other:${full(ref)}`);
+      if (refspecs.length === 0) continue;
+      const words = ['push', '-q', this.cast[who].url(repo), ...refspecs];
+      const { status, stderr } = await this.cast[who].git(words, { cwd: this.work });
+      if (status !== 0) throw new Error(stderr);
+    }
+  }
+
+  /** Puts all refs of a scene back to where they began, past the server, so that the next way finds them so. */
+  async reset({ cases }: Scene, repo: string): Promise<void> {
+    const cwd = join(this.house.dataDir, 'repositories', `${repo}.git`);
+    const oid = (await mustRun('git', ['rev-parse', 'second'], { cwd: this.work })).stdout.trim();
+    const there = cases.filter(({ act }) => act !== 'create').map(({ ref }) => full(ref));
+    const stdin = there.map((ref) => `update ${ref} ${oid}\n`).join('');
+    await mustRun('git', ['update-ref', '--stdin'], { cwd, stdin });
   }
 
   /** Plays a scene by one way in its repository. @returns how each case that differs from the table came out */
@@ -111,6 +135,25 @@ export class Stage {
         for (const { ref } of deeds) {
           const into = ref.slice('refs/heads/'.length);
           const { status, stderr } = await who.ssh(['merge', repo, 'source', '--into', into]);
+          results.set(ref, status === 0 ? undefined : stderr);
+        }
+        return results;
+      },
+    };
+  }
+
+  /**
+   * What an update brings, brought by taking back one's own forced push, which is decided as an update. A tag that moves
+   * is forced by a push, and is not by an undo.
+   */
+  undos(): Way {
+    return {
+      name: 'undo',
+      takes: ({ act, ref }) => act === 'update' && !ref.startsWith('refs/tags/'),
+      try: async (who, repo, deeds) => {
+        const results = new Map<string, string | undefined>();
+        for (const { ref } of deeds) {
+          const { status, stderr } = await who.ssh(['repo', 'undo', repo, ref, '--yes']);
           results.set(ref, status === 0 ? undefined : stderr);
         }
         return results;

@@ -59,6 +59,19 @@ t.test('S26 four pushes of a user run, the next ones wait in line', async (t) =>
     for (const client of [...rest, one]) t.match(await client?.ended, { status: 0 });
   });
 
+  await t.test('a merge is one of them', async (t) => {
+    const [one, ...rest] = await hold(t, house, ana, 4);
+    const command = 'merge app fifth --into seventh';
+    const waiting = startSsh(t, ana, { port: house.port, command });
+    await waiting.says(placeText('1st'));
+
+    one?.end();
+
+    t.match(await waiting.ended, { status: 0 });
+    for (const client of rest) client.end();
+    for (const client of [...rest, one]) t.match(await client?.ended, { status: 0 });
+  });
+
   await t.test('a key that is revoked while its push waits is denied, and leaves', async (t) => {
     const held = await hold(t, house, ana, 4);
     const waiting = push(t, robot, work, 'revoked');

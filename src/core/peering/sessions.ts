@@ -108,6 +108,17 @@ export class SyncSessions {
     await rm(directory, { recursive: true, force: true });
   }
 
+  /** Ends all sessions of a repository, whoever is at work with them, and removes what earlier runs left. */
+  async drop(repoId: string): Promise<void> {
+    for (const session of this.#open.values()) {
+      if (session.repoId === repoId) await this.close(session);
+    }
+    for (const entry of await readdir(this.#incoming)) {
+      if (leftShape.exec(entry)?.[2] !== repoId) continue;
+      await rm(join(this.#incoming, entry), { recursive: true, force: true });
+    }
+  }
+
   /** Ends a session that broke off, and keeps what arrived for the next one. */
   async leave(session: SyncSession): Promise<void> {
     if (!this.#open.has(session.token)) return;
