@@ -3,6 +3,7 @@ import { scanOutbox } from '../core/peering/outbox.ts';
 import { meet } from '../core/peering/round.ts';
 import { UserError } from '../model/errors.ts';
 import type { Server } from '../store/servers.ts';
+import { logMark } from '../store/sync-marks.ts';
 import { answered, optionsOf, type RunRow, rowOf, runAnswer, runText } from './carry.ts';
 import { type Context, command } from './command.ts';
 import { findServer, name } from './servers.ts';
@@ -48,7 +49,8 @@ async function wouldRun({ core }: Context, servers: readonly Server[]): Promise<
   await scanOutbox(core);
   const rows: RunRow[] = [];
   for (const server of servers) {
-    for (const { name: repo } of await core.store.syncMarks.of(server.id)) {
+    for (const { name: repo, repoId } of await core.store.syncMarks.of(server.id)) {
+      if (repoId === logMark) continue;
       rows.push({ ...nothing(repo, server), result: 'updated' });
     }
   }
@@ -87,12 +89,12 @@ async function syncWith(
         if (report !== undefined) {
           rows.push(rowOf(report));
           for (const note of report.notes) context.note(`${report.repo}: ${note}`);
-        } else if (error === undefined) {
-          rows.push({ ...nothing(repo, server), result: 'updated', duration_ms: ms });
-        } else {
-          errors.push(error);
-          rows.push({ ...nothing(repo, server), result: 'failed', duration_ms: ms });
+          return;
         }
+        if (error !== undefined) errors.push(error);
+        if (repo === undefined) return;
+        const result = error === undefined ? 'updated' : 'failed';
+        rows.push({ ...nothing(repo, server), result, duration_ms: ms });
       },
     });
   } catch (error) {

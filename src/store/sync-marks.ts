@@ -11,6 +11,9 @@ export interface MarkKey extends Pair {
   readonly direction: 'out' | 'in';
 }
 
+/** Stands in the place of a repository for the log of changes that a backup follows. */
+export const logMark = 'log';
+
 /** What is to be marked. */
 export interface NewMark extends MarkKey {
   /** The number of the change that made it so, in the log of the server that has it. */

@@ -153,3 +153,17 @@ t.test('many deletions at once wait until somebody looks', async (t) => {
     ['acme/app', 'acme/old'],
   );
 });
+
+t.test('people and rights of the main reach a backup that follows it at once', async (t) => {
+  t.match(await b.admin.ssh('servers follow hq --identities'), { status: 0 });
+  const cy = await hq.person('cy');
+  await hq.admin.ssh('repo access grant acme/app cy read');
+
+  const seq = there.lines.length;
+  const isNews = (line: Record<string, unknown>) =>
+    line['type'] === 'log-taken' && there.lines.indexOf(line) >= seq;
+  await there.reads(isNews);
+
+  await hq.admin.ssh('servers sync b');
+  t.match(await cy.git(['clone', '-q', b.admin.url('acme/app'), 'from-b']), { status: 0 });
+});

@@ -3,6 +3,7 @@ import { reaches, type Standing } from '../../model/right.ts';
 import type { Digested, LogPlace } from '../../store/digests.ts';
 import type { Core } from '../core.ts';
 import type { Asked } from './asked.ts';
+import { publish } from './log-publish.ts';
 import { type Answers, type ChangedRepo, factsOf } from './protocol.ts';
 
 const pageRows = 1000;
@@ -36,7 +37,8 @@ export async function answerChanges(
   const last = found.at(-1);
   const more = last !== undefined && found.length >= pageRows;
   const place = more ? await store.digests.at(now.epoch, last.seq) : now;
-  return { ...place, anew: !known, more, rows };
+  const log = server.role === 'backup' ? (await publish(core)).seq : null;
+  return { ...place, anew: !known, log, more, rows };
 }
 
 /** Whoever asks is there: that it could not be reached is over, or soon found out to be not. */

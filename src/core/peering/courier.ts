@@ -1,9 +1,10 @@
 import { UserError } from '../../model/errors.ts';
 import type { Server } from '../../store/servers.ts';
-import type { Mark } from '../../store/sync-marks.ts';
+import { logMark, type Mark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
 import { pauseEnd } from './couriers.ts';
 import { endMirror } from './endings.ts';
+import { followLog, sendLog } from './log-follow.ts';
 import { hold } from './marked.ts';
 import { scanOutbox } from './outbox.ts';
 import { pullNew, pullRepo } from './pull.ts';
@@ -14,7 +15,8 @@ import type { RunOptions, RunReport } from './run.ts';
 
 /** What became of one mark. */
 export interface Delivery {
-  readonly repo: string;
+  /** Its full name; undefined where it was the log of changes. */
+  readonly repo: string | undefined;
   readonly ms: number;
   /** undefined where it failed, or where nothing but a deletion was told. */
   readonly report?: RunReport;
@@ -95,7 +97,10 @@ class Delivering {
   /** Never throws but when the request ends. */
   async deliver(mark: Mark): Promise<Delivery> {
     const begun = performance.now();
-    const about = () => ({ repo: mark.name, ms: Math.round(performance.now() - begun) });
+    const about = () => ({
+      repo: mark.repoId === logMark ? undefined : mark.name,
+      ms: Math.round(performance.now() - begun),
+    });
     try {
       const report = await this.#alone(mark);
       if (report?.result !== 'held') await this.#core.store.syncMarks.done(mark);
@@ -149,6 +154,12 @@ class Delivering {
   async #carry(remote: Remote, mark: Mark): Promise<RunReport | undefined> {
     const { store } = this.#core;
     const { server } = remote;
+    if (mark.repoId === logMark) {
+      await (mark.direction === 'out'
+        ? sendLog(this.#core, remote)
+        : followLog(this.#core, remote, this.#options));
+      return undefined;
+    }
     if (mark.direction === 'out') {
       const repo = await store.repositories.byId(mark.repoId);
       if (repo !== undefined) return pushRepo(this.#core, remote, { repo, ...this.#options });

@@ -58,20 +58,24 @@ export async function realize(
 
 /** The deletions of repositories among some wishes, where they are so many that a person should look first. */
 async function tooMany(
-  { store }: Core,
+  { store, couriers }: Core,
   server: Server,
   wishes: readonly Wish[],
 ): Promise<ReadonlySet<Wish>> {
   const gone = new Set<Wish>();
+  /** Those that are too many with what went a little earlier. */
+  const late = new Set<Wish>();
+  const all = (await store.serverLinks.listOf(server.id)).length;
   for (const wish of wishes) {
     const [kind, id = ''] = wish.subject.split(':');
     if (kind !== 'repo' || !isGone(wish)) continue;
     const link = await store.serverLinks.byRemote(server.id, id);
     const repo = link && (await store.repositories.byId(link.repoId));
-    if (repo !== undefined) gone.add(wish);
+    if (repo === undefined) continue;
+    gone.add(wish);
+    if (couriers.brakes(server.id, repo.id, all)) late.add(wish);
   }
-  const all = gone.size > unquestioned ? (await store.serverLinks.listOf(server.id)).length : 0;
-  return gone.size > unquestioned && gone.size > all * share ? gone : new Set();
+  return gone.size > unquestioned && gone.size > all * share ? gone : late;
 }
 
 function isGone({ body }: Wish): boolean {

@@ -1,6 +1,6 @@
 import type { Server } from '../../store/servers.ts';
 import type { Store } from '../../store/store.ts';
-import type { LoggedSubject, NewMark } from '../../store/sync-marks.ts';
+import { type LoggedSubject, logMark, type NewMark } from '../../store/sync-marks.ts';
 import type { Couriers } from './couriers.ts';
 
 const pageRows = 1000;
@@ -34,15 +34,14 @@ async function marksOf(
   { store, couriers }: Parts,
   changes: readonly LoggedSubject[],
 ): Promise<NewMark[]> {
-  const wanted = changes.filter(
-    ({ type }) => sent.test(type) || ended.test(type) || told.has(type),
-  );
+  const wanted = changes.filter(({ type }) => told.has(type) || !own.test(type));
   if (wanted.length === 0) return [];
   const servers = await store.servers.list();
   if (servers.length === 0) return [];
   const marks = new Map<string, NewMark>();
   for (const change of wanted) {
-    for (const mark of await marksOfOne({ store, couriers }, servers, change)) {
+    const found = await marksOfOne({ store, couriers }, servers, change);
+    for (const mark of [...found, ...logMarks(servers, change)]) {
       marks.set(`${mark.serverId} ${mark.repoId} ${mark.direction}`, mark);
     }
   }
@@ -53,6 +52,17 @@ async function marksOf(
 const renewed = new Set(['server-added', 'server-set', 'server-trusted', 'server-key-added']);
 /** Changes that one server alone is to hear of. */
 const told = new Set(['server-linked', 'conflict-ended', ...renewed]);
+
+/** What servers have to do with each other stays between them; all else is in the log that backups follow. */
+const own = /^(sync|server|conflict)($|-)/;
+
+function logMarks(servers: readonly Server[], { type, seq }: LoggedSubject): NewMark[] {
+  if (own.test(type)) return [];
+  const mark = { repoId: logMark, direction: 'out', seq, name: 'the log of changes' } as const;
+  return servers
+    .filter(({ role }) => role === 'backup')
+    .map((server) => ({ ...mark, serverId: server.id }));
+}
 
 async function marksOfOne(
   { store, couriers }: Parts,
@@ -80,6 +90,7 @@ async function marksOfOne(
     const server = servers.find((each) => each.name === detail['server']);
     return server === undefined || detail['kept'] === undefined ? [] : [mark(server)];
   }
+  if (!sent.test(type) && !ended.test(type)) return [];
   const others = servers.filter((each) => change.principal !== `server:${each.name}`);
   const receivers = await receiversOf(store, others, repoId);
   const backups = receivers.filter(({ role }) => role === 'backup');

@@ -120,6 +120,8 @@ export interface Answers extends LogAnswers {
   /** `anew`: of everything; `more`: ask on from the place that is told. */
   readonly changes: LogPlace & {
     readonly anew: boolean;
+    /** The number of the newest entry of the log that backups follow; null for who is none. */
+    readonly log: number | null;
     readonly more: boolean;
     readonly rows: readonly ChangedRepo[];
   };

@@ -2,7 +2,7 @@ import { UserError } from '../../model/errors.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
-import type { NewMark } from '../../store/sync-marks.ts';
+import { logMark, type NewMark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
 import { pauseEnd } from './couriers.ts';
 import { everyRepo } from './every-repo.ts';
@@ -57,6 +57,7 @@ async function askAll(core: Core, remote: Remote, { by }: Caller): Promise<void>
     if (answer.anew) anew ??= new Map();
     for (const row of rows) anew?.set(row.id, row.digest);
     await store.syncMarks.put(await marksOf(core, remote.server, rows));
+    await markLog(core, remote.server, answer.log);
     place = { epoch: answer.epoch, seq: answer.seq, stamp: answer.stamp };
     // Noted after the marks: a crash in between asks for the same once more.
     if (!more && anew !== undefined) await markMissing(core, remote.server, anew);
@@ -75,6 +76,15 @@ async function wellMet(
   const near = Math.abs((now.latencyMs ?? -1000) - latencyMs) < 5;
   if (now.state === 'up' && now.error === undefined && near) return;
   await store.servers.note(now, { state: 'up', latencyMs }, by);
+}
+
+/** The log of a main that is followed goes on over there. */
+async function markLog({ store }: Core, { id, role }: Server, seq: number | null): Promise<void> {
+  if (role !== 'main' || seq === null) return;
+  const known = await store.following.of(id);
+  if (known === undefined || known.seq >= seq) return;
+  const mark = { serverId: id, repoId: logMark, direction: 'in', seq } as const;
+  await store.syncMarks.put([{ ...mark, name: 'the log of changes' }]);
 }
 
 /** What is to be done about repositories that changed over there. */
@@ -140,6 +150,10 @@ async function markMissing(
   if (server.role === 'main') return;
   const { seq } = await store.digests.place();
   const marks: NewMark[] = [];
+  if (server.role === 'backup') {
+    const log = { serverId: server.id, repoId: logMark, direction: 'out', seq } as const;
+    marks.push({ ...log, name: 'the log of changes' });
+  }
   for await (const repo of everyRepo(core, server)) {
     const link = await store.serverLinks.of(server.id, repo.id);
     const there = theirs.get(link?.remoteId ?? repo.id);

@@ -1,5 +1,5 @@
 import type { Server } from '../../store/servers.ts';
-import type { Mark } from '../../store/sync-marks.ts';
+import { logMark, type Mark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
 import { scanOutbox } from './outbox.ts';
 
@@ -36,7 +36,7 @@ export async function serverState(core: Core, server: Server): Promise<ServerSta
     latency_ms: server.latencyMs ?? null,
     last_sync_at: met.at(-1) ?? null,
     behind_s: met.length === 0 ? null : secondsSince(oldest(marks)),
-    pending: new Set(marks.map(({ repoId }) => repoId)).size,
+    pending: new Set(marks.map(({ repoId }) => repoId).filter((id) => id !== logMark)).size,
     conflicts: (await store.conflicts.openWith(server.id)).length,
     error: server.error ?? failed ?? null,
   };
