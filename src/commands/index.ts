@@ -55,7 +55,6 @@ export const later: readonly string[] = [
 
 /** Flags of commands that are there already, answered likewise. */
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
-  list: ['server'],
   serve: ['takeover'],
 };
 

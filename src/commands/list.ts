@@ -1,3 +1,4 @@
+import { listOf } from '../core/peering/listing.ts';
 import { rightsOn } from '../core/rights-on.ts';
 import { UserError } from '../model/errors.ts';
 import { matchesGlob } from '../model/glob.ts';
@@ -5,9 +6,11 @@ import type { Principal } from '../model/principal.ts';
 import { type Decision, reaches, type Standing } from '../model/right.ts';
 import { sizeText } from '../model/units.ts';
 import type { Repository } from '../store/repositories.ts';
+import type { Server } from '../store/servers.ts';
 import type { Viewer } from '../store/viewer.ts';
 import { boolean, integer, maybe, object, paged, string, time } from './answers.ts';
 import { type Context, list as listCommand } from './command.ts';
+import { findServer } from './servers.ts';
 
 const pageRows = 500;
 
@@ -123,6 +126,19 @@ async function* strays({ core }: Context, pattern: string | undefined): AsyncGen
   }
 }
 
+/** What another server has for us, as far as a glob and a namespace go. */
+async function* elsewhere(
+  { core, by, signal }: Context,
+  server: Server,
+  { pattern, namespace }: { pattern?: string | undefined; namespace?: string | undefined },
+): AsyncGenerator<Row> {
+  for await (const row of listOf(core, server, { by, signal })) {
+    if (pattern !== undefined && !matchesGlob(pattern, row.name)) continue;
+    if (namespace !== undefined && !row.name.startsWith(`${namespace}/`)) continue;
+    yield row;
+  }
+}
+
 export const list = listCommand({
   words: 'list',
   summary: 'The repositories that you may read',
@@ -140,6 +156,7 @@ export const list = listCommand({
       type: 'boolean',
       description: 'what lies under repositories/ and is not registered',
     },
+    server: { type: 'string', format: 'server', description: 'what that server has for us' },
     long: { type: 'boolean', description: 'with id, refs and description' },
   },
   positions: ['pattern'],
@@ -163,8 +180,18 @@ export const list = listCommand({
     if (long === true) return [];
     return discover === true ? ['VISIBILITY', 'RIGHT', 'ID'] : ['ID', 'REFS', 'DESCRIPTION'];
   },
-  needs: ({ discover }) => ({ need: discover === true ? 'site-admin' : 'account' }),
-  run: async (context, { pattern, namespace, discover, sort = 'name' }) => {
+  check: ({ discover, server }) => {
+    if (discover !== true || server === undefined) return;
+    throw new UserError('usage', 'list takes either --discover or --server');
+  },
+  needs: ({ discover, server }) => ({
+    need: discover === true || server !== undefined ? 'site-admin' : 'account',
+  }),
+  run: async (context, { pattern, namespace, discover, server, sort = 'name' }) => {
+    if (server !== undefined) {
+      const found = await findServer(context, server);
+      return sorted(elsewhere(context, found, { pattern, namespace }), sort as Sort);
+    }
     if (discover === true) {
       const inside = namespace === undefined ? pattern : `${namespace}/*`;
       return sorted(strays(context, inside), sort as Sort);

@@ -1,5 +1,6 @@
 import type { StrayName } from '../core/adopt.ts';
 import type { Core } from '../core/core.ts';
+import { dropOldConflicts } from '../core/peering/conflict-refs.ts';
 import { verifyRepository } from '../core/verify.ts';
 import { UserError } from '../model/errors.ts';
 import { parseRepoPath, type RepoPath } from '../model/repo.ts';
@@ -76,6 +77,7 @@ const maintain = command({
     const found = present(granted.repo);
     const begun = performance.now();
     staySilent();
+    if (!by.dryRun) await dropOldConflicts(core, found);
     const done = await core.housekeeping.maintain(found, by, { signal, progress });
     return {
       changed: true,

@@ -1,4 +1,5 @@
 import { isWritableRef, nullOid, type RefCommand } from '../model/ref.ts';
+import { refFilesPrint } from '../programs/ref-files.ts';
 import { allRefs, readRefsOf } from '../programs/refs.ts';
 import { archiveTips, notReachable } from '../programs/tips.ts';
 import type { Actor } from '../store/changes.ts';
@@ -35,8 +36,38 @@ export async function recordExternals(
   }
 }
 
+/**
+ * Looks at the files of all repositories' refs for what somebody wrote past cpm.
+ *
+ * @returns the full names of those whose refs are not as on record
+ */
+export async function findExternals(
+  parts: Pick<SettleParts, 'store' | 'repos'>,
+): Promise<readonly string[]> {
+  const { store, repos } = parts;
+  const found: string[] = [];
+  for (let after = { namespace: '', name: '' }; ; ) {
+    const page = await store.repositories.page({ kind: 'all' }, { after, limit: pageRows });
+    for (const repo of page) {
+      const directory = repos.directory(repo);
+      const print = await refFilesPrint(directory);
+      if (print === (await store.digests.disk(repo.id))) continue;
+      const refs = await unseen(parts, repo).catch(() => []);
+      if (refs.length > 0) found.push(repo.fullName);
+      // A write in between makes another print, and is looked at the next time.
+      else await store.digests.noteDisk(repo.id, print);
+    }
+    const last = page.at(-1);
+    if (last === undefined) return found;
+    after = last;
+  }
+}
+
 /** The refs whose value on disk is another than on record. */
-async function unseen({ store, repos }: SettleParts, repo: Repository): Promise<string[]> {
+async function unseen(
+  { store, repos }: Pick<SettleParts, 'store' | 'repos'>,
+  repo: Repository,
+): Promise<string[]> {
   const recorded = new Map<string, string>();
   for (let after = ''; ; ) {
     const page = await store.history.values(repo.id, after, pageRows);

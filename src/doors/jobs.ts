@@ -1,4 +1,6 @@
 import type { Core } from '../core/core.ts';
+import { findExternals } from '../core/externals.ts';
+import { withOldConflicts } from '../core/peering/conflict-refs.ts';
 import { startMeetings } from '../core/peering/meetings.ts';
 import { scanOutbox } from '../core/peering/outbox.ts';
 
@@ -22,7 +24,7 @@ export interface Job {
 
 /** What a server does by itself: everything that falls due, one entry a subject. */
 export function jobs(core: Core): readonly Job[] {
-  return [packing(core), trashing(core), expiring(core), syncing(core)];
+  return [packing(core), trashing(core), expiring(core), syncing(core), sweeping(core)];
 }
 
 const packMs = 10_000;
@@ -37,13 +39,16 @@ function packing({ housekeeping }: Core): Job {
   };
 }
 
-/** Archived tips that have been kept for long enough. */
-function expiring({ housekeeping }: Core): Job {
+/** Archived tips, and values of conflicts, that have been kept for long enough. */
+function expiring(core: Core): Job {
   return {
     name: 'expire',
     everyMs: () => hourMs,
     atStart: true,
-    due: async () => maintain(await housekeeping.expiring()),
+    due: async () => {
+      const names = [...(await core.housekeeping.expiring()), ...(await withOldConflicts(core))];
+      return maintain([...new Set(names)]);
+    },
   };
 }
 
@@ -64,6 +69,18 @@ function trashing(core: Core): Job {
       if (oldest === undefined || Date.parse(oldest.deletedAt) >= Date.now() - keepMs) return [];
       return [['repo', 'trash', 'empty', '--older', `${Math.floor(keepMs / 1000)}s`, '--yes']];
     },
+  };
+}
+
+const sweepMs = 60_000;
+
+/** What somebody wrote on the disk past cpm: who looks at the history of a repository has it written down there. */
+function sweeping(core: Core): Job {
+  return {
+    name: 'sweep',
+    everyMs: () => sweepMs,
+    atStart: true,
+    due: async () => (await findExternals(core)).map((name) => ['repo', 'history', name]),
   };
 }
 

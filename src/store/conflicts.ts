@@ -105,6 +105,37 @@ export class Conflicts {
     });
   }
 
+  /** Ids of repositories with conflicts that ended before a moment and whose refs are still there. */
+  async withKeptBefore(before: string, limit: number): Promise<readonly string[]> {
+    const rows = await this.#db
+      .selectFrom('sync_conflict')
+      .select('repo_id')
+      .where('kept', '=', sql.lit(1))
+      .where('ended_at', 'is not', null)
+      .where('ended_at', '<', before)
+      .orderBy('ended_at')
+      .limit(limit)
+      .execute();
+    return [...new Set(rows.map((row) => row.repo_id))];
+  }
+
+  /** The conflicts of a repository that ended before a moment and whose refs are still there. */
+  async keptBefore(repoId: string, before: string): Promise<readonly Conflict[]> {
+    const rows = await this.#db
+      .selectFrom('sync_conflict')
+      .selectAll()
+      .where('repo_id', '=', repoId)
+      .where('kept', '=', sql.lit(1))
+      .where('ended_at', '<', before)
+      .execute();
+    return rows.map(toConflict);
+  }
+
+  /** The refs of a conflict are gone. */
+  async dropped({ id }: Conflict): Promise<void> {
+    await this.#db.updateTable('sync_conflict').set({ kept: 0 }).where('id', '=', id).execute();
+  }
+
   /** Refs on whose local value a person has decided, each with the remote value that it was decided over. */
   async decided(pair: { serverId: string; repoId: string }): Promise<ReadonlyMap<string, string>> {
     const rows = await this.#db

@@ -71,6 +71,20 @@ export class Digests {
       .execute();
   }
 
+  /** What the files of a repository's refs looked like last; empty before the first look. */
+  async disk(repoId: string): Promise<string> {
+    const row = await this.#db
+      .selectFrom('repo_digest')
+      .select('disk')
+      .where('repo_id', '=', repoId)
+      .executeTakeFirst();
+    return row?.disk ?? '';
+  }
+
+  async noteDisk(repoId: string, disk: string): Promise<void> {
+    await this.#db.updateTable('repo_digest').set({ disk }).where('repo_id', '=', repoId).execute();
+  }
+
   /** The place of a change in the log. */
   async at(epoch: string, seq: number): Promise<LogPlace> {
     return { epoch, seq, stamp: await this.#stamp(seq) };

@@ -16,6 +16,7 @@ import { follow } from './migrations/013-follow.ts';
 import { trust } from './migrations/014-trust.ts';
 import { neighbors } from './migrations/016-neighbors.ts';
 import { pruning } from './migrations/018-pruning.ts';
+import { sweep } from './migrations/022-sweep.ts';
 import { PreparedDatabase } from './statements.ts';
 import type { Tables } from './tables.ts';
 
@@ -49,6 +50,7 @@ const migrations = [
   trust,
   neighbors,
   pruning,
+  sweep,
 ];
 
 export interface OpenDatabase {

@@ -125,6 +125,18 @@ export class SyncMarks {
     return row !== undefined;
   }
 
+  /** How many there are, and how many of them are held. */
+  async counts(): Promise<{ readonly pending: number; readonly held: number }> {
+    const row = await this.#db
+      .selectFrom('sync_mark')
+      .select((eb) => [
+        eb.fn.countAll<number>().as('pending'),
+        eb.fn.coalesce(eb.fn.sum<number>('held'), eb.lit(0)).as('held'),
+      ])
+      .executeTakeFirstOrThrow();
+    return { pending: row.pending, held: Number(row.held) };
+  }
+
   /** All marks of a server. */
   async of(serverId: string): Promise<readonly Mark[]> {
     const rows = await this.#db

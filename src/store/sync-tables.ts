@@ -1,6 +1,8 @@
+import type { Generated } from 'kysely';
+
 /** What servers lack of each other, and what is remembered between two meetings. */
 export interface SyncTables {
-  repo_digest: { repo_id: string; digest: string; seq: number };
+  repo_digest: { repo_id: string; digest: string; seq: number; disk: Generated<string> };
   sync_mark: {
     server_id: string;
     repo_id: string;

@@ -198,6 +198,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'servers unlink b acme/app'],
   ['ada', 'servers link b acme/app'],
   ['ada', 'servers sync b'],
+  ['ada', 'list --server b'],
   ['ada', 'servers invite c --role dev'],
   ['ada', 'servers remove b --yes'],
   ['ada', 'neighbors list'],

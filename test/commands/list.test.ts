@@ -127,9 +127,12 @@ for (const door of entrances) {
     t.match(await door.run(words('show')), refused(2, /REPO is missing/));
   });
 
-  t.test(`${door.name}: what is not in this version says so`, async (t) => {
-    for (const line of ['list --server b'])
-      t.match(await door.run(words(line)), refused(2, /not in this version/), line);
+  t.test(`${door.name}: what another server has is asked of one that is known`, async (t) => {
+    t.match(await door.run(words('list --server nosuch')), refused(3, /nosuch: no such server/));
+    t.match(
+      await door.run(words('list --server b --discover')),
+      refused(2, /either --discover or --server/),
+    );
   });
 }
 

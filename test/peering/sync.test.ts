@@ -98,6 +98,25 @@ t.test('an idle round is one question, and no record', async (t) => {
   t.match(await json(hq, 'servers list'), [{ state: 'up', pending: 0, behind_s: 0 }]);
 });
 
+t.test('list --server tells what the other has for this one', async (t) => {
+  const [row] = await json(b, 'list acme/app --server hq');
+  t.match(row, { name: 'acme/app', right: 'read', refs: 2 });
+  const away = await hq.admin.ssh('list --server b --namespace acme');
+  t.match(away, { status: 0, stdout: /^acme\/app\t.*write/m });
+});
+
+t.test('what somebody wrote on the disk past cpm goes out like a push', async (t) => {
+  const path = join(hq.dataDir, 'repositories/acme/app.git');
+  const oid = (await git('rev-parse HEAD')).stdout.trim();
+  await must('git', ['-C', path, 'update-ref', 'refs/heads/by-hand', oid]);
+
+  await hq.restart();
+
+  await there.reads((line) => line['ref'] === 'refs/heads/by-hand');
+  const [row] = await json(hq, 'repo history acme/app by-hand');
+  t.match(row, { action: 'external' });
+});
+
 t.test('a burst of pushes takes few runs', async (t) => {
   const oids: string[] = [];
   for (let at = 0; at < 6; at += 1) {

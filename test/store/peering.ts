@@ -58,6 +58,10 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   if (open === undefined) throw new Error('a conflict was opened and is not there');
   await conflicts.end(open, 'local', actor());
   await conflicts.decided(pair);
+  const now = new Date(Date.now() + 1000).toISOString();
+  await conflicts.withKeptBefore(now, 10);
+  await conflicts.keptBefore(repo.id, now);
+  await conflicts.dropped(open);
   await conflicts.told(pair, ['refs/heads/main']);
   await followLog(store, { ...server, role: 'main' }, repo);
   const invited = freshKey();
@@ -80,6 +84,8 @@ async function meetAgain(
 ): Promise<void> {
   await digests.of(pair.repoId);
   await digests.after(0, 1);
+  await digests.noteDisk(pair.repoId, 'x');
+  await digests.disk(pair.repoId);
   const place = await digests.place();
   await digests.holds(place);
   await digests.holds(await digests.at(place.epoch, 1));
@@ -97,6 +103,7 @@ async function meetAgain(
   await syncMarks.scan(10, async () => [{ ...key, seq: 2, name: 'acme/app' }]);
   await syncMarks.isDue(pair.serverId, new Date().toISOString());
   await syncMarks.of(pair.serverId);
+  await syncMarks.counts();
   await syncMarks.ofRepo(pair.repoId);
   const mark = await syncMarks.find(key);
   if (mark === undefined) throw new Error('a mark was put and is not there');

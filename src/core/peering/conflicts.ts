@@ -1,7 +1,7 @@
 import { nullOid } from '../../model/ref.ts';
 import type { ConflictKind, RefStep, Relation } from '../../model/sync-plan.ts';
 import { type RefList, refsDigest } from '../../model/sync-refs.ts';
-import { keepRefs } from '../../programs/tips.ts';
+import { archiveTips, keepRefs, notReachable } from '../../programs/tips.ts';
 import { type Conflict, newConflictId } from '../../store/conflicts.ts';
 import type { Core } from '../core.ts';
 import type { Admission } from './admit.ts';
@@ -35,6 +35,7 @@ export async function keepConflicts(
       theirs: theirs.get(ref) ?? nullOid,
       base: held?.base ?? base?.refs.get(ref) ?? nullOid,
     };
+    if (held !== undefined) await keepReplaced(core, { repo, by }, { held, theirs: sides.theirs });
     const kept = Object.entries(sides).filter(([side, oid]) => oid !== nullOid && side !== 'base');
     await keepRefs(
       git,
@@ -45,6 +46,20 @@ export async function keepConflicts(
     const about = { repoId: repo.id, serverId: server.id, server: server.name, ref, kind };
     await store.conflicts.put({ id, ...about, ...values }, by);
   }
+}
+
+/** A newer value of theirs takes the older one's place; one that it does not lead to is archived. */
+async function keepReplaced(
+  { store, git, repos }: Core,
+  { repo, by }: Pick<Admission, 'repo' | 'by'>,
+  { held, theirs }: { held: Conflict; theirs: string },
+): Promise<void> {
+  const directory = repos.directory(repo);
+  const lost = await notReachable(git, directory, { olds: [held.remote], news: [theirs] });
+  if (lost.length === 0) return;
+  await archiveTips(git, directory, lost);
+  const archived = lost.map((oid) => ({ ref: held.ref, oid }));
+  await store.pushes.settle(repo.id, 'sync', { done: [], archived }, by);
 }
 
 interface Settled {

@@ -1,5 +1,8 @@
 import { Conversations } from './pool.ts';
 
+/** Who reads the log of changes has it to himself under this name. */
+export const outbox = 'outbox';
+
 /** What of continuous sync lives in the memory of this process; all that must not be lost is in marks. */
 export class Couriers {
   /** Connections to other servers that wait for the next question. */
@@ -78,6 +81,11 @@ export class Couriers {
       this.#nextMeeting.set(serverId, performance.now() + jittered(intervalMs));
       this.tell();
     }
+  }
+
+  /** How many repositories are on their way now. */
+  get running(): number {
+    return [...this.#alone.keys()].filter((what) => what !== outbox).length;
   }
 
   /** Waits until nobody else is at it. @returns the function that lets go of it */

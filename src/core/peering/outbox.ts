@@ -1,7 +1,7 @@
 import type { Server } from '../../store/servers.ts';
 import type { Store } from '../../store/store.ts';
 import { type LoggedSubject, logMark, type NewMark } from '../../store/sync-marks.ts';
-import type { Couriers } from './couriers.ts';
+import { type Couriers, outbox } from './couriers.ts';
 
 const pageRows = 1000;
 
@@ -17,7 +17,7 @@ type Parts = { readonly store: Store; readonly couriers: Couriers };
  * repository is one mark. The log itself is the outbox: what a crash cuts off is read again.
  */
 export async function scanOutbox({ store, couriers }: Parts): Promise<void> {
-  const leave = await couriers.alone('outbox');
+  const leave = await couriers.alone(outbox);
   try {
     for (;;) {
       const read = await store.syncMarks.scan(pageRows, (changes) =>

@@ -1,5 +1,5 @@
 import type { LogPlace } from '../../store/digests.ts';
-import type { Repository } from '../../store/repositories.ts';
+import type { After, Repository } from '../../store/repositories.ts';
 import type { LogAnswers, LogQuestions } from './log-protocol.ts';
 
 /** The program that servers ask each other for; questions and answers are JSON, one object a line. */
@@ -48,6 +48,20 @@ export interface ChangedRepo {
   readonly facts: RepoFacts | null;
 }
 
+/** A repository in the list of what a server may read. */
+export interface ListedRepo {
+  readonly name: string;
+  readonly id: string;
+  readonly description: string;
+  readonly visibility: string;
+  readonly default_branch: string;
+  readonly right: string;
+  readonly archived: boolean;
+  readonly size_bytes: number;
+  readonly refs: number;
+  readonly updated_at: string;
+}
+
 /** The questions of the protocol between servers, by their verb. Digests are of sorted lists of refs. */
 export interface Questions extends LogQuestions {
   readonly caps: Record<string, never>;
@@ -76,6 +90,8 @@ export interface Questions extends LogQuestions {
   readonly 'get-tar': { readonly token: string };
   /** The asker has all of a snapshot. `digest`: of its refs now. */
   readonly done: { readonly token: string; readonly digest: string };
+  /** What may I read of yours? From a place in the order of names on. */
+  readonly list: After;
   /** A backup is told that a repository was deleted. */
   readonly end: { readonly id: string };
   /** What changed since that place in your log? Without one, of everything. */
@@ -115,6 +131,8 @@ export interface Answers extends LogAnswers {
   readonly 'put-tar': { readonly offset: number };
   readonly 'get-tar': { readonly id: string; readonly bytes: number };
   readonly done: Record<string, never>;
+  /** `next`: where to ask on; null at the end. */
+  readonly list: { readonly rows: readonly ListedRepo[]; readonly next: After | null };
   /** `done`: whether it was there. */
   readonly end: { readonly done: boolean };
   /** `anew`: of everything; `more`: ask on from the place that is told. */

@@ -2,10 +2,12 @@ import type { Answerer } from './asked.ts';
 import { answerCaps } from './caps.ts';
 import { answerChanges } from './changes.ts';
 import { answerEnd } from './endings.ts';
+import { answerList } from './listing.ts';
 
 /** Questions that take one answer and leave nothing open; the rest are the desk's own. */
 export const verbs: ReadonlyMap<unknown, Answerer> = new Map<unknown, Answerer>([
   ['caps', answerCaps],
   ['changes', answerChanges],
   ['end', answerEnd],
+  ['list', answerList],
 ]);
