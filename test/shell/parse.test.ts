@@ -124,6 +124,7 @@ const samples: Record<string, string> = {
   file: '-',
   fingerprint,
   rate: '20M',
+  words: 'zone able acid aged also area',
   invitation: `cpm-invitation,dev,cpm@b:22,SHA256:${'a'.repeat(43)},${'b'.repeat(22)}`,
   server: 'b',
   'server-url': 'cpm@b:2222',
@@ -306,7 +307,7 @@ t.test('unknown words get a hint', async (t) => {
 t.test('what is yet to come says so, as words, as habits and as flags', async (t) => {
   for (const words of later)
     t.match(refusal(words.split(' ')), { code: 'usage', message: `${words}: not in this version` });
-  for (const words of ['server promote b', 'neighbor list'])
+  for (const words of ['server promote b', 'backups create x'])
     t.match(refusal(words.split(' ')), { message: /: not in this version$/ }, words);
   t.match(refusal(['user', 'list', '--since', '3d']), { message: 'user list has no flag --since' });
 });
