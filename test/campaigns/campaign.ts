@@ -7,6 +7,7 @@ import { fuzzParsers, fuzzPort } from './fuzz.ts';
 import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
+import { soak } from './soak.ts';
 
 /** By name, each with how it is run at length. */
 const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>])[] = [
@@ -34,6 +35,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     (t) => fuzzPort(t, { streams: 6000, messages: 1000, commands: 1000 }),
   ],
   ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
+  ['soak', '10,000 short connections', (t) => soak(t, { connections: 10_000 })],
   [
     'attack',
     '10,000 failed sign-ins',
