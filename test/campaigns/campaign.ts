@@ -8,6 +8,7 @@ import { fuzzParsers, fuzzPort } from './fuzz.ts';
 import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
+import { soak } from './soak.ts';
 
 /** By name, each with how it is run at length. */
 const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>])[] = [
@@ -40,6 +41,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     (t) => fuzzBeacon(t, { streams: 7000, answers: 3000 }),
   ],
   ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
+  ['soak', '10,000 short connections', (t) => soak(t, { connections: 10_000 })],
   [
     'attack',
     '10,000 failed sign-ins',
