@@ -66,6 +66,8 @@ export function endReason(signal: AbortSignal): UserError {
 }
 
 async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Where it is not waited for, its failure is nobody's: without this it would end the whole server.
+  promise.catch(() => undefined);
   if (signal.aborted) throw endReason(signal);
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(endReason(signal));
