@@ -1,5 +1,6 @@
 import type { Transport } from '../core/peering/carry.ts';
 import { bornHere } from '../core/peering/link-all.ts';
+import { sendLog } from '../core/peering/log-follow.ts';
 import { Remote } from '../core/peering/remote.ts';
 import type { RunOptions, RunReport } from '../core/peering/run.ts';
 import { UserError } from '../model/errors.ts';
@@ -133,6 +134,13 @@ export async function runWith<T extends { readonly fullName: string }>(
         await remote?.close();
         remote = undefined;
       }
+    }
+    // A backup is to know at once of all that changed, who may read it before all.
+    if (server.role === 'backup' && !by.dryRun && remote !== undefined) {
+      await sendLog(core, remote).catch((error) => {
+        if (!(error instanceof UserError) || signal.aborted) throw error;
+        context.note(error.message);
+      });
     }
   } finally {
     await remote?.close();

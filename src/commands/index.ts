@@ -19,6 +19,7 @@ import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
+import { serversFollow } from './servers-follow.ts';
 import { serversJoinCommands } from './servers-join.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
@@ -41,7 +42,6 @@ export const later: readonly string[] = [
   'doctor',
   'neighbors',
   'restart',
-  'servers follow',
   'servers promote',
   'servers sync',
   'service',
@@ -89,6 +89,7 @@ export const commands: readonly Command[] = [
   ...serversCommands,
   ...serversJoinCommands,
   ...serversStatusCommands,
+  serversFollow,
   ...conflictsCommands,
   ...auditCommands,
   events,

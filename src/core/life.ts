@@ -26,6 +26,7 @@ interface LifeParts {
 
 /** How repositories come in whole, and how they go. */
 export interface Life {
+  readonly locks: Locks;
   readonly trash: TrashCan;
   readonly imports: Imports;
   readonly adoption: Adoption;
@@ -35,6 +36,7 @@ export interface Life {
 export function openLife(parts: LifeParts): Life {
   const packSizeBytes = () => parts.live()['limits.pack_size'];
   return {
+    locks: parts.locks,
     trash: new TrashCan(parts),
     imports: new Imports({ ...parts, packSizeBytes }),
     adoption: new Adoption(parts),

@@ -2,9 +2,10 @@ import type { Generated } from 'kysely';
 import type { PeerRole, PeerState } from '../model/peer.ts';
 import type { Visibility } from '../model/repo.ts';
 import type { Grantable, Right, Role } from '../model/right.ts';
+import type { LogTables } from './log-tables.ts';
 
 /** Booleans are 0 and 1, times ISO 8601 UTC, ids UUIDs; `migrations/` says the rest. */
-export interface Tables {
+export interface Tables extends LogTables {
   meta: { key: string; value: string };
   namespace: { name: string; kind: 'user' | 'org'; owner_id: string; current: number };
   user: {
@@ -212,6 +213,7 @@ export interface Tables {
     remote_id: string | null;
     born_there: number;
     linked_at: string;
+    comes_back: Generated<number>;
   };
   mirror_namespace: { owner_id: string; server_id: string };
   sync_base: {

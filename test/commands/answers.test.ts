@@ -237,6 +237,7 @@ t.test('the lines above run every command but those that answer otherwise', asyn
     // These answer line by line, or end what a test of their own begins: test/record, test/peering.
     [
       'servers join',
+      'servers follow',
       'conflicts show',
       'conflicts resolve',
       'audit export',

@@ -191,7 +191,7 @@ function stdinOf(line: string): string {
 
 t.test('the table above has each command that changes something', async (t) => {
   // What these end begins in tests of their own: test/record/sessions.test.ts, test/peering.
-  const elsewhere = ['sessions end', 'conflicts resolve', 'servers join'];
+  const elsewhere = ['sessions end', 'conflicts resolve', 'servers join', 'servers follow'];
   const changing = commands
     .filter((command) => command.changes && !elsewhere.includes(command.words))
     .map((command) => command.words);

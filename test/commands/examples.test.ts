@@ -177,7 +177,7 @@ async function fillApp(): Promise<void> {
 }
 
 /** These need two servers that moved one ref, or that do not know each other: test/peering types them. */
-const elsewhere = ['conflicts show', 'conflicts resolve', 'servers join'];
+const elsewhere = ['conflicts show', 'conflicts resolve', 'servers join', 'servers follow'];
 
 for (const { words, examples, columns } of inOrder.filter(
   (each) => !elsewhere.includes(each.words),

@@ -1,6 +1,7 @@
 import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
+import { followLog } from './logs.ts';
 
 const oid = (digit: number) => String(digit).repeat(40);
 
@@ -54,6 +55,7 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await conflicts.end(open, 'local', actor());
   await conflicts.decided(pair);
   await conflicts.told(pair, ['refs/heads/main']);
+  await followLog(store, { ...server, role: 'main' }, repo);
   const invited = freshKey();
   const expiresAt = new Date(Date.now() + 60_000).toISOString();
   const wanted = { name: 'c', role: 'dev', blob: invited.blob, expiresAt } as const;

@@ -57,6 +57,11 @@ export class Person {
     return new Person(name, home, await generateKey(join(home, 'key')), port);
   }
 
+  /** The same person, at another server. */
+  at(house: { readonly port: number }): Person {
+    return new Person(this.name, this.home, this.key, () => house.port);
+  }
+
   /** The ssh client's options: this person's key and nothing of the machine's own set-up. */
   sshOptions(): string[] {
     const settings = [

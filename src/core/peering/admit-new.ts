@@ -18,6 +18,7 @@ import { unborn } from '../rules.ts';
 import { type Admitted, type RefOutcome, refusedBy } from './admit.ts';
 import { readInbox } from './inbox.ts';
 import type { RepoFacts } from './protocol.ts';
+import { mirroring } from './run.ts';
 
 /** A repository that another server sends for the first time. */
 export interface Newcomer {
@@ -95,13 +96,17 @@ async function fill(
 /** Leaves out what a rule of the namespace refuses: there is none of the repository's own yet. */
 async function judged(
   { rules, scripts }: Core,
-  { id, namespace, name, principal, by, signal }: NewAdmission,
+  { id, namespace, name, principal, by, signal, server }: NewAdmission,
   { refs, staged }: { refs: RefList; staged: string },
 ): Promise<{ taken: RefList; outcomes: readonly RefOutcome[] }> {
   const commands = commandsFor(refs);
   const wanted = { repo: { ...unborn(namespace, name), id }, principal, commands };
   const place = { directory: staged, quarantine: undefined, signal };
-  const refusals = await rules.judgeObjects(wanted, await rules.judge(wanted), place);
+  // What a main has, its own rules have let pass.
+  const refusals =
+    server.role === 'main'
+      ? commands.map(() => undefined)
+      : await rules.judgeObjects(wanted, await rules.judge(wanted), place);
   const kept = commands.filter((_, at) => refusals[at] === undefined);
   const tell = async () => undefined;
   const no = await scripts.refusal(wanted, kept, { by, action: 'sync', place, tell });
@@ -135,7 +140,7 @@ async function place(
   const commands = commandsFor(taken);
   await store.pushes.journal(id, 'sync', true, commands, by);
   try {
-    await repos.create(wanted, by);
+    await repos.create(wanted, mirroring(server, by));
   } catch (error) {
     await store.pushes.settle(id, 'sync', { done: [], archived: [] }, by);
     throw error;

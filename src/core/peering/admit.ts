@@ -80,9 +80,10 @@ interface Checked {
   readonly scratch: string;
 }
 
-async function checkObjects(
+/** Checks what arrived, objects and tips, before anything of it is the repository's (admission A4, A5). */
+export async function checkObjects(
   core: Core,
-  { repo, signal }: Admission,
+  { repo, signal }: Pick<Admission, 'repo' | 'signal'>,
   { received, scratch }: Checked,
 ): Promise<void> {
   const directory = core.repos.directory(repo);
@@ -206,14 +207,17 @@ async function plan(
 /** Moves the refs that no rule refuses. @returns per command, why not; undefined where it was done */
 async function apply(
   core: Core,
-  { repo, principal, by, signal }: Admission,
+  { repo, principal, by, signal, server }: Admission,
   commands: readonly RefCommand[],
 ): Promise<ReadonlyMap<string, string | undefined>> {
-  const judged = await core.rules.judge({ repo, principal, commands });
+  const link = await core.store.serverLinks.of(server.id, repo.id);
+  const decidedThere = server.role === 'main' && link?.bornThere === true;
+  const judged = decidedThere ? [] : await core.rules.judge({ repo, principal, commands });
   const reasons = judged.map(({ refusal }) => refusal?.reason);
   const outcome = new Map(commands.map(({ ref }, at) => [ref, reasons[at]]));
   let taken = commands.filter((_, at) => reasons[at] === undefined);
-  const change = { repo, principal, by, signal, action: 'sync', held: true } as const;
+  const about = { repo, principal, by, signal, decidedThere };
+  const change = { ...about, action: 'sync', held: true } as const;
   // What the objects of one ref are refused for keeps nobody from the others.
   while (taken.length > 0) {
     const results = await changeRefs(core, { ...change, commands: taken });

@@ -11,6 +11,7 @@ import { type Admitted, admit } from './admit.ts';
 import { admitNew, type Newcomer } from './admit-new.ts';
 import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
+import { answerLog } from './log-desk.ts';
 import {
   checkFacts,
   createEmpty,
@@ -76,7 +77,10 @@ export class PeerDesk {
       case 'done':
         return this.#done(asked as Questions['done']);
       default:
-        throw new UserError('usage', 'this question is not in this version');
+        return answerLog(
+          { ...this.#parts, server: await this.#server(), keep: this.#keep },
+          question,
+        );
     }
   }
 
@@ -85,6 +89,11 @@ export class PeerDesk {
     for (const { session } of this.#runs.values())
       await this.#parts.core.syncSessions.leave(session);
   }
+
+  readonly #keep = (session: SyncSession) => {
+    const startedAt = new Date().toISOString();
+    this.#runs.set(session.token, { session, startedAt, created: false });
+  };
 
   async #server(): Promise<Server> {
     const server = await this.#parts.core.store.servers.byId(this.#parts.principal.id);

@@ -11,6 +11,7 @@ import type { Core } from '../core.ts';
 import { isGranted } from '../peer-access.ts';
 import type { Newcomer } from './admit-new.ts';
 import type { RepoFacts } from './protocol.ts';
+import { mirroring } from './run.ts';
 
 /**
  * The namespace that a main's repository goes to: one that was made for its mirrors, now if it is missing.
@@ -20,7 +21,7 @@ import type { RepoFacts } from './protocol.ts';
 export async function namespaceForMirror(
   { store }: Pick<Core, 'store'>,
   server: Server,
-  { offered, by }: { offered: RepoFacts; by: Actor },
+  { offered, by }: { offered: Pick<RepoFacts, 'name'>; by: Actor },
 ): Promise<Namespace> {
   const { namespace: name = '' } = parseRepoPath(offered.name);
   const held = await store.names.find(name);
@@ -83,7 +84,8 @@ export async function createEmpty(
 ): Promise<void> {
   const { id, facts, name, namespace } = newcomer;
   const { description, visibility, defaultBranch } = facts;
-  await repos.create({ id, namespace, name, description, visibility, defaultBranch }, by);
+  const wanted = { id, namespace, name, description, visibility, defaultBranch };
+  await repos.create(wanted, mirroring(server, by));
   const bornThere = server.role === 'main';
   const about = { id, fullName: facts.name };
   await store.serverLinks.link(server, about, { remoteId: facts.id, bornThere }, by);

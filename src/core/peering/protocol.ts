@@ -1,3 +1,5 @@
+import type { LogAnswers, LogQuestions } from './log-protocol.ts';
+
 /** The program that servers ask each other for; questions and answers are JSON, one object a line. */
 export const syncProgram = 'cpm-sync';
 
@@ -28,7 +30,7 @@ export interface Caps {
 }
 
 /** The questions of the protocol between servers, by their verb. Digests are of sorted lists of refs. */
-export interface Questions {
+export interface Questions extends LogQuestions {
   readonly caps: Record<string, never>;
   /** May this be sent? `digest`: the sender's refs; `known`: what it knows of the receiver's. */
   readonly offer: {
@@ -55,7 +57,7 @@ export interface Questions {
   readonly done: { readonly token: string; readonly digest: string };
 }
 
-export interface Answers {
+export interface Answers extends LogAnswers {
   readonly caps: Caps;
   readonly offer: {
     /** null where the lists are equal, or in a dry run of what does not exist. */

@@ -112,3 +112,8 @@ export async function counted(
   const names = { repo: repo.fullName, server: server.name };
   return { ...names, ...numbers, durationMs, notes: outcome.notes };
 }
+
+/** Who makes a mirror: it comes to where its main's other repositories are, though nobody here may put any there. */
+export function mirroring({ role }: Server, by: Actor): Actor {
+  return role === 'main' ? { ...by, isImport: true } : by;
+}
