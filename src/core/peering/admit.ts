@@ -126,7 +126,7 @@ async function carryOut(core: Core, admission: Admission, checked: Checked): Pro
     if (!inPlace) await admitObjects(checked.scratch, directory);
     inPlace = true;
     try {
-      const applied = await apply(core, admission, planned.commands);
+      const applied = await apply(core, admission, planned);
       return await record(core, admission, { ...checked, planned, applied });
     } catch (error) {
       const moved = error instanceof UserError && error.code === 'conflict';
@@ -208,7 +208,7 @@ async function plan(
 async function apply(
   core: Core,
   { repo, principal, by, signal, server }: Admission,
-  commands: readonly RefCommand[],
+  { commands, relations }: Pick<Planned, 'commands' | 'relations'>,
 ): Promise<ReadonlyMap<string, string | undefined>> {
   const link = await core.store.serverLinks.of(server.id, repo.id);
   const decidedThere = server.role === 'main' && link?.bornThere === true;
@@ -216,7 +216,9 @@ async function apply(
   const reasons = judged.map(({ refusal }) => refusal?.reason);
   const outcome = new Map(commands.map(({ ref }, at) => [ref, reasons[at]]));
   let taken = commands.filter((_, at) => reasons[at] === undefined);
-  const about = { repo, principal, by, signal, decidedThere };
+  const ahead = [...relations].filter(([, relation]) => relation === 'ahead');
+  const forward = new Set(ahead.map(([ref]) => ref));
+  const about = { repo, principal, by, signal, decidedThere, forward };
   const change = { ...about, action: 'sync', held: true } as const;
   // What the objects of one ref are refused for keeps nobody from the others.
   while (taken.length > 0) {

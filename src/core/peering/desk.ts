@@ -134,7 +134,8 @@ export class PeerDesk {
     const shown = digest === asked.known || equal ? null : pairs(refs);
     const about = { created: false, digest, refs: shown, base: base?.digest ?? null };
     if (equal) return { token: null, ...about };
-    return { token: await this.#begin(pair, { room, created: false }), ...about, room };
+    const token = await this.#begin(pair, { room, created: false });
+    return { token, ...about, room, rsync: (await ownRsync(core)) ?? null };
   }
 
   /** What is not here yet comes from its main alone, and is made once all of it has arrived. */
@@ -155,7 +156,7 @@ export class PeerDesk {
     }
     const pair = { serverId: server.id, repoId: newcomer.id };
     const token = await this.#begin(pair, { room, created: true, newcomer });
-    return { ...about, token, room };
+    return { ...about, token, room, rsync: (await ownRsync(core)) ?? null };
   }
 
   async #begin(
@@ -265,7 +266,8 @@ export class PeerDesk {
         signal,
       });
       const bytes = manifestBytes(manifest);
-      return { state: 'sent', repo: facts, token: session.token, bytes };
+      const rsync = (await ownRsync(core)) ?? null;
+      return { state: 'sent', repo: facts, token: session.token, bytes, rsync };
     } finally {
       release();
     }

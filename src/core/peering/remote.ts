@@ -34,7 +34,6 @@ export class Remote {
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
   #said = '';
-  #caps: Promise<Answers['caps']> | undefined;
 
   private constructor(
     core: Core,
@@ -61,12 +60,6 @@ export class Remote {
   }
 
   readonly #end = () => this.#child.end();
-
-  /** What the other side says of itself, asked once. */
-  caps(): Promise<Answers['caps']> {
-    this.#caps ??= this.ask('caps', {});
-    return this.#caps;
-  }
 
   /** @throws UserError as the other side has it; `unavailable` when the connection broke off */
   async ask<V extends Verb>(verb: V, question: Questions[V]): Promise<Answers[V]> {
