@@ -108,9 +108,10 @@ export function refusedBy(cause: unknown, signal: AbortSignal): unknown {
   return corrupt(lastWords(cause as Error), cause);
 }
 
-/** The last line of a program's words, without paths of this machine. */
+/** What git has against an object, else the last line of its words, without paths of this machine. */
 export function lastWords({ message }: Error): string {
-  const line = message.split('\n').at(-1) ?? '';
+  const fault = /error: (object [0-9a-f]{40}: .*)$/m.exec(message)?.[1];
+  const line = fault ?? message.split('\n').at(-1) ?? '';
   return line.replaceAll(/\/[^\s'"]*\//g, '').slice(0, 200);
 }
 
