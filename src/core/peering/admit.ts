@@ -217,7 +217,10 @@ async function apply(
   const reasons = judged.map(({ refusal }) => refusal?.reason);
   const outcome = new Map(commands.map(({ ref }, at) => [ref, reasons[at]]));
   let taken = commands.filter((_, at) => reasons[at] === undefined);
-  const ahead = [...relations].filter(([, relation]) => relation === 'ahead');
+  // A tag's own object is lost although what it leads to is not; a branch leads to nothing but commits.
+  const ahead = [...relations].filter(
+    ([ref, relation]) => relation === 'ahead' && ref.startsWith('refs/heads/'),
+  );
   const forward = new Set(ahead.map(([ref]) => ref));
   const about = { repo, principal, by, signal, decidedThere, forward };
   const change = { ...about, action: 'sync', held: true } as const;
