@@ -18,6 +18,8 @@ export interface SettleParts {
 export interface Deed {
   readonly by: Actor;
   readonly action: string;
+  /** Refs that are known to have moved forward, so that nothing of them is lost. */
+  readonly forward?: ReadonlySet<string> | undefined;
 }
 
 /** A value that a ref was moved away from and that can't be reached from its new one. */
@@ -35,14 +37,17 @@ export async function settleRefs(
   { store, repos, git }: SettleParts,
   repo: Repository,
   done: readonly RefCommand[],
-  { by, action }: Deed,
+  { by, action, forward }: Deed,
 ): Promise<readonly Left[]> {
   const directory = repos.directory(repo);
   await syncRefs(
     directory,
     done.map(({ ref }) => ref),
   );
-  const moved = done.filter((command) => command.new !== nullOid && command.old !== nullOid);
+  const moved = done.filter(
+    (command) =>
+      command.new !== nullOid && command.old !== nullOid && forward?.has(command.ref) !== true,
+  );
   const lost = new Set(
     moved.length === 0
       ? []

@@ -117,13 +117,13 @@ export async function openGit(settings: GitSettings): Promise<Git> {
     version,
     start: (args, options) =>
       start({
-        argv: [...before(options), 'git', ...args] as unknown as [string, ...string[]],
+        argv: argvOf(args, options),
         cwd: options.cwd,
         env: env(options),
         talks: options.hooks !== undefined,
       }),
     run: (args, options) =>
-      collect({ argv: ['git', ...args], cwd: options.cwd, env: env(options) }, options),
+      collect({ argv: argvOf(args, options), cwd: options.cwd, env: env(options) }, options),
     script: (file, options) =>
       collect(
         { argv: [file], cwd: options.cwd, env: { ...env(options), ...options.extra } },
@@ -135,10 +135,11 @@ export async function openGit(settings: GitSettings): Promise<Git> {
 /** Bytes of memory for a git that reads what strangers packed; files that are mapped do not count. */
 const memoryBytes = 2 * 1024 ** 3;
 
-/** The program that starts git as it is wanted. */
-function before({ gently, bounded }: GitStart): readonly string[] {
+function argvOf(args: readonly string[], { gently, bounded }: GitStart): [string, ...string[]] {
+  const limited = bounded === true ? ['prlimit', `--data=${memoryBytes}`] : [];
   const nice = gently === true ? ['nice', '-n', '10'] : [];
-  return bounded === true ? [...nice, 'prlimit', `--data=${memoryBytes}`] : nice;
+  const [program = 'git', ...rest] = [...nice, ...limited, 'git', ...args];
+  return [program, ...rest];
 }
 
 /** Whether a client's `GIT_PROTOCOL` is one that git's own clients send. */

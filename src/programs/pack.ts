@@ -123,7 +123,9 @@ export async function indexPack(
   const { size } = await pack.stat();
   const checks = isPart ? [] : [strict, '--fix-thin'];
   const args = ['index-pack', ...checks, '--stdin', `--max-input-size=${size}`];
-  const child = git.start(args, { cwd: directory, scratch, bounded: true });
+  // What is bigger is hashed as it passes, and not kept in memory.
+  const config = { 'core.bigFileThreshold': '32m' };
+  const child = git.start(args, { cwd: directory, scratch, bounded: true, config });
   const over = ended(child, 'index-pack', signal);
   child.stdout.resume();
   const input = createReadStream('', { fd: pack, autoClose: false, start: 0 });

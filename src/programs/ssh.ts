@@ -16,6 +16,14 @@ export interface SshTarget extends PeerAddress {
 export const environment = { LC_ALL: 'C', PATH: '/usr/bin:/bin' } as const;
 const connectS = 10;
 
+/** What cpm and every sshd of these years can do, in few words: each connection begins with these lists. */
+const algorithms = [
+  'KexAlgorithms=curve25519-sha256,curve25519-sha256@libssh.org,diffie-hellman-group16-sha512',
+  'Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com',
+  'MACs=hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com',
+  'HostKeyAlgorithms=ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256',
+];
+
 /**
  * The ssh client's own words, up to and without `--`: our key, the pinned host key, and nothing of the machine's or the
  * account's settings (S25).
@@ -28,6 +36,7 @@ export function sshWords(target: SshTarget): [string, ...string[]] {
     'GlobalKnownHostsFile=/dev/null',
     `UserKnownHostsFile=${quotedPath(knownHosts)}`,
     'StrictHostKeyChecking=yes',
+    ...algorithms,
     'UpdateHostKeys=no',
     `HostKeyAlias=${alias}`,
     'BatchMode=yes',

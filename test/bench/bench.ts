@@ -8,6 +8,7 @@ import { full, generatedRepository, small } from './generate.ts';
 import { measure, residentMb, type Sample, spread } from './measure.ts';
 import { people } from './people.ts';
 import { algorithms, type Side, type Sides, startSides } from './side.ts';
+import { sync } from './sync.ts';
 
 const { values } = parseArgs({
   options: {
@@ -132,6 +133,9 @@ const closing: (() => unknown)[] = [];
 try {
   if (values.only === 'people') {
     await people(print, values.small ? [10, 10_000] : [10, 10_000, 100_000, 1_000_000]);
+  } else if (values.only === 'sync') {
+    const rounds = Number(values.rounds ?? (values.small ? 3 : 7));
+    await sync(print, values.small ? [500] : [500, 7000], rounds);
   } else await bench(closing);
 } catch (error) {
   print(`\n${error instanceof Error ? error.message : error}`);

@@ -49,8 +49,8 @@ export function residentMb(pid: number, name: string): number {
   return sizes.reduce((sum, kb) => sum + Number(kb ?? 0) / 1024, 0);
 }
 
-/** @see proc(5), /proc/pid/stat: utime, stime, cutime, cstime */
-function cpuMs(pid: number): number {
+/** Processor time of a process and of the children that it has waited for. @see proc(5), /proc/pid/stat */
+export function cpuMs(pid: number): number {
   const fields =
     read(pid, 'stat')
       ?.replace(/^.*\) /s, '')
@@ -59,7 +59,8 @@ function cpuMs(pid: number): number {
   return fields.reduce((sum, ticks) => sum + Number(ticks) * tickMs, 0);
 }
 
-async function settled(pid: number): Promise<void> {
+/** Waits until a process has no children any more. */
+export async function settled(pid: number): Promise<void> {
   const end = performance.now() + settleMs;
   while (family(pid).length > 1) {
     if (performance.now() > end) throw new Error(`${pid} still has children: ${family(pid)}`);

@@ -10,6 +10,7 @@
  *   npm run bench -- --repo PATH             with the branches and tags of a repository of yours
  *   npm run bench -- --only 'push of one'    only cases whose name has these words in it
  *   npm run bench -- --only people           sign-ins, decisions, lists and the record with up to 1,000,000 keys
+ *   npm run bench -- --only sync             sync between two servers against git and rsync, 500 and 7,000 refs
  *   npm run bench -- --rounds 20             more pairs for each case
  *   npm run bench -- --small                 a quick look: 9 MB, three pairs
  */

@@ -20,20 +20,20 @@ export interface Sshd {
  *
  * @param folder - for its host key and configuration
  * @param algorithms - the one key exchange and the one cipher that it offers
+ * @param command - what the key runs, whatever is asked for; empty for anything
  * @throws with what it said, when it doesn't start
  */
 export async function startSshd(
   folder: string,
   person: KeyPair,
   algorithms: { readonly kex: string; readonly cipher: string },
+  command = 'git-shell -c \\"$SSH_ORIGINAL_COMMAND\\"',
 ): Promise<Sshd> {
   mkdirSync(folder, { recursive: true });
   const hostKey = await generateKey(join(folder, 'host'));
   const keys = join(folder, 'authorized_keys');
-  writeFileSync(
-    keys,
-    `restrict,command="git-shell -c \\"$SSH_ORIGINAL_COMMAND\\"" ${person.line}\n`,
-  );
+  const bound = command === '' ? 'restrict' : `restrict,command="${command}"`;
+  writeFileSync(keys, `${bound} ${person.line}\n`);
   const port = await freePort();
   const settings = {
     Port: port,

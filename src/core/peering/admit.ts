@@ -108,9 +108,10 @@ export function refusedBy(cause: unknown, signal: AbortSignal): unknown {
   return corrupt(lastWords(cause as Error), cause);
 }
 
-/** The last line of a program's words, without paths of this machine. */
+/** What git has against an object, else the last line of its words, without paths of this machine. */
 export function lastWords({ message }: Error): string {
-  const line = message.split('\n').at(-1) ?? '';
+  const fault = /error: (object [0-9a-f]{40}: .*)$/m.exec(message)?.[1];
+  const line = fault ?? message.split('\n').at(-1) ?? '';
   return line.replaceAll(/\/[^\s'"]*\//g, '').slice(0, 200);
 }
 
@@ -126,7 +127,7 @@ async function carryOut(core: Core, admission: Admission, checked: Checked): Pro
     if (!inPlace) await admitObjects(checked.scratch, directory);
     inPlace = true;
     try {
-      const applied = await apply(core, admission, planned.commands);
+      const applied = await apply(core, admission, planned);
       return await record(core, admission, { ...checked, planned, applied });
     } catch (error) {
       const moved = error instanceof UserError && error.code === 'conflict';
@@ -208,7 +209,7 @@ async function plan(
 async function apply(
   core: Core,
   { repo, principal, by, signal, server }: Admission,
-  commands: readonly RefCommand[],
+  { commands, relations }: Pick<Planned, 'commands' | 'relations'>,
 ): Promise<ReadonlyMap<string, string | undefined>> {
   const link = await core.store.serverLinks.of(server.id, repo.id);
   const decidedThere = server.role === 'main' && link?.bornThere === true;
@@ -216,7 +217,12 @@ async function apply(
   const reasons = judged.map(({ refusal }) => refusal?.reason);
   const outcome = new Map(commands.map(({ ref }, at) => [ref, reasons[at]]));
   let taken = commands.filter((_, at) => reasons[at] === undefined);
-  const about = { repo, principal, by, signal, decidedThere };
+  // A tag's own object is lost although what it leads to is not; a branch leads to nothing but commits.
+  const ahead = [...relations].filter(
+    ([ref, relation]) => relation === 'ahead' && ref.startsWith('refs/heads/'),
+  );
+  const forward = new Set(ahead.map(([ref]) => ref));
+  const about = { repo, principal, by, signal, decidedThere, forward };
   const change = { ...about, action: 'sync', held: true } as const;
   // What the objects of one ref are refused for keeps nobody from the others.
   while (taken.length > 0) {

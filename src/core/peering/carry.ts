@@ -33,6 +33,8 @@ interface Files {
   readonly direction: 'push' | 'pull';
   /** Bytes of its files. */
   readonly total: number;
+  /** The other side's rsync, where its answer said that; null without one. */
+  readonly theirs?: string | null | undefined;
 }
 
 /** The version of the rsync that takes part in sync here; undefined without one, or where the operator wants tar. */
@@ -44,10 +46,11 @@ export async function ownRsync({ config, rsync }: Core): Promise<string | undefi
 async function transportOf(
   core: Core,
   remote: Remote,
-  wanted: CarryOptions['wanted'],
+  { wanted, theirs }: { wanted: CarryOptions['wanted']; theirs: Files['theirs'] },
 ): Promise<Transport> {
   if (wanted === 'tar') return 'tar';
-  const both = (await core.rsync.version()) !== undefined && (await remote.caps()).rsync !== null;
+  const there = theirs === undefined ? (await remote.ask('caps', {})).rsync : theirs;
+  const both = (await core.rsync.version()) !== undefined && there !== null;
   if (both) return 'rsync';
   if (wanted === 'auto') return 'tar';
   throw new UserError('unavailable', `${remote.server.name}: no rsync on both sides`, {
@@ -63,7 +66,7 @@ async function transportOf(
 export async function carry(
   core: Core,
   remote: Remote,
-  { directory, token, direction, total, ...options }: Files & CarryOptions,
+  { directory, token, direction, total, theirs, ...options }: Files & CarryOptions,
 ): Promise<CarriedBy> {
   const { wanted } = options;
   const bounds = [options.bandwidth, remote.server.bandwidth, core.config.values['sync.bandwidth']];
@@ -78,7 +81,7 @@ export async function carry(
   const release = guard && guardSize(guard, () => tooMuch.abort(tooLong(remote)));
   const job = { directory, token, direction, signal, onProgress };
   try {
-    const transport = await transportOf(core, remote, wanted);
+    const transport = await transportOf(core, remote, { wanted, theirs });
     if (transport === 'tar') {
       const carried = await runTar(remote, { ...job, limitBytes, bytesPerSecond });
       return { transport, ...carried };

@@ -8,6 +8,7 @@ import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import { type Admitted, admit } from './admit.ts';
 import { admitNew, type Newcomer } from './admit-new.ts';
+import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { reviveMirror } from './endings.ts';
 import { agreeOnHead, followFacts } from './facts.ts';
@@ -132,7 +133,8 @@ export class PeerDesk {
     const shown = digest === asked.known || equal ? null : pairs(refs);
     const about = { created: false, digest, refs: shown, base: base?.digest ?? null };
     if (equal) return { token: null, ...about };
-    return { token: await this.#begin(pair, { room, created: false, facts }), ...about, room };
+    const token = await this.#begin(pair, { room, created: false, facts });
+    return { token, ...about, room, rsync: (await ownRsync(core)) ?? null };
   }
 
   /** What is not here yet comes from its main alone, and is made once all of it has arrived. */
@@ -153,7 +155,7 @@ export class PeerDesk {
     }
     const pair = { serverId: server.id, repoId: newcomer.id };
     const token = await this.#begin(pair, { room, created: true, newcomer });
-    return { ...about, token, room };
+    return { ...about, token, room, rsync: (await ownRsync(core)) ?? null };
   }
 
   async #begin(
@@ -266,7 +268,8 @@ export class PeerDesk {
         signal,
       });
       const bytes = manifestBytes(manifest);
-      return { state: 'sent', repo: facts, token: session.token, bytes };
+      const rsync = (await ownRsync(core)) ?? null;
+      return { state: 'sent', repo: facts, token: session.token, bytes, rsync };
     } finally {
       release();
     }

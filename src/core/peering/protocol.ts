@@ -111,6 +111,8 @@ export interface Answers extends LogAnswers {
     readonly base: string | null;
     /** Bytes of the biggest pack that there is room for; undefined where nothing is to come. */
     readonly room?: number;
+    /** As in `caps`. */
+    readonly rsync?: string | null;
   };
   readonly commit: {
     readonly held: boolean;
@@ -126,6 +128,8 @@ export interface Answers extends LogAnswers {
         readonly repo: RepoFacts;
         readonly token: string;
         readonly bytes: number;
+        /** As in `caps`. */
+        readonly rsync?: string | null;
       };
   /** `offset`: so much of it is there already. */
   readonly 'put-tar': { readonly offset: number };

@@ -131,7 +131,7 @@ async function receive(
   const session = await syncSessions.open(wanted);
   try {
     const files = { directory: session.directory, token, direction: 'pull', total } as const;
-    const carried = await carry(core, remote, { ...files, ...options });
+    const carried = await carry(core, remote, { ...files, theirs: answer.rsync, ...options });
     const { held, outcomes, refs } = await admitted(session);
     await remote.ask('done', { token, digest: refsDigest(refs) });
     await syncSessions.close(session);

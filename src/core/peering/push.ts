@@ -128,7 +128,7 @@ async function deliver(
       throw tooBig(total, offer.room ?? 0, `on ${remote.server.name}`);
     }
     const files = { directory: session.directory, token, direction: 'push', total } as const;
-    const carried = await carry(core, remote, { ...files, ...options });
+    const carried = await carry(core, remote, { ...files, theirs: offer.rsync, ...options });
     const answer = await remote.ask('commit', { token, decided: [...decided] });
     const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
     if (answer.held) return { ...quiet, result: 'held', total, carried };

@@ -37,7 +37,6 @@ export class Remote {
   #caller: Caller;
   #said = '';
   #isOver = false;
-  #caps: Promise<Answers['caps']> | undefined;
 
   private constructor(
     core: Core,
@@ -104,12 +103,6 @@ export class Remote {
   }
 
   readonly #end = () => this.#child.end();
-
-  /** What the other side says of itself, asked once. */
-  caps(): Promise<Answers['caps']> {
-    this.#caps ??= this.ask('caps', {});
-    return this.#caps;
-  }
 
   /** @throws UserError as the other side has it; `unavailable` when the connection broke off */
   async ask<V extends Verb>(verb: V, question: Questions[V]): Promise<Answers[V]> {

@@ -57,12 +57,7 @@ export async function writeSnapshot(
   const pack =
     wants.length === 0
       ? null
-      : await writePack(git, directory, {
-          wants,
-          haves: [...(await existing(git, directory, [...held]))],
-          folder,
-          signal,
-        });
+      : await packOf(git, directory, { wants, held, refs, known: from?.refs, folder, signal });
   const text = writeRefsFile(refs, deleted, from);
   await writeFile(join(folder, fileNames.refs), text, { mode: 0o600 });
   const manifest: Manifest = {
@@ -75,9 +70,44 @@ export async function writeSnapshot(
   return manifest;
 }
 
-async function existing(git: Git, directory: string, oids: readonly string[]) {
-  if (oids.length === 0) return [];
-  return (await typesOf(git, directory, oids)).keys();
+interface Packing {
+  readonly wants: readonly string[];
+  readonly held: ReadonlySet<string>;
+  readonly refs: RefList;
+  /** The receiver's values that were kept here when both agreed. */
+  readonly known: RefList | undefined;
+  readonly folder: string;
+  readonly signal: AbortSignal;
+}
+
+/** git is asked what is here only for values of the receiver that nothing says so of, or when one is gone since. */
+async function packOf(
+  git: Git,
+  directory: string,
+  { wants, held, refs, known, folder, signal }: Packing,
+): Promise<PackFile> {
+  const sure = new Set([...refs.values(), ...(known?.values() ?? [])]);
+  const others = [...held].filter((oid) => !sure.has(oid));
+  const here = [...held].filter((oid) => sure.has(oid));
+  const haves = [...here, ...(await existing(git, directory, others))];
+  const asked = { wants, folder, signal };
+  try {
+    return await writePack(git, directory, { ...asked, haves });
+  } catch (error) {
+    signal.throwIfAborted();
+    const there = await existing(git, directory, haves);
+    if (there.length === haves.length) throw error;
+    await clear(folder);
+    return writePack(git, directory, { ...asked, haves: there });
+  }
+}
+
+async function existing(
+  git: Git,
+  directory: string,
+  oids: readonly string[],
+): Promise<readonly string[]> {
+  return oids.length === 0 ? [] : [...(await typesOf(git, directory, oids)).keys()];
 }
 
 async function clear(folder: string): Promise<void> {
