@@ -1,5 +1,6 @@
 import { orgAccessCommands } from './access.ts';
 import { auditCommands } from './audit.ts';
+import { backupCommands } from './backup.ts';
 import type { Command } from './command.ts';
 import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
@@ -37,7 +38,6 @@ import { whoami } from './whoami.ts';
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
 export const later: readonly string[] = [
   'authorized-keys',
-  'backup',
   'doctor',
   'neighbors',
   'restart',
@@ -95,6 +95,7 @@ export const commands: readonly Command[] = [
   ...sessionsCommands,
   status,
   ...configCommands,
+  ...backupCommands,
   ...completion,
   serve,
 ];

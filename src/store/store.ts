@@ -17,6 +17,7 @@ import { Purges } from './purges.ts';
 import { Pushes } from './pushes.ts';
 import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
+import { Restored } from './restored.ts';
 import { RefRules } from './rules.ts';
 import { ServerLinks } from './server-links.ts';
 import { Servers } from './servers.ts';
@@ -56,11 +57,16 @@ export interface Store {
   readonly changes: ChangeLog;
   readonly servers: Servers;
   readonly invitations: Invitations;
+  readonly restored: Restored;
   readonly serverLinks: ServerLinks;
   readonly syncs: Syncs;
   readonly conflicts: Conflicts;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
+  /** Copies the database as of one moment, while it is in use. @param to - absolute path of a new file */
+  copy(to: string): Promise<void>;
+  /** What SQLite finds wrong with the database; empty for a whole one. */
+  check(): readonly string[];
   close(): Promise<void>;
 }
 
@@ -69,7 +75,7 @@ export interface Store {
  * @param seen - hears every SQL text that runs
  */
 export async function openStore(path: string, seen?: (sql: string) => void): Promise<Store> {
-  const { db, close } = openDatabase(path, seen);
+  const { db, copy, check, close } = openDatabase(path, seen);
   return {
     users: new Users(db),
     imports: new UserImport(db),
@@ -96,10 +102,13 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     changes: new ChangeLog(db),
     servers: new Servers(db),
     invitations: new Invitations(db),
+    restored: new Restored(db),
     serverLinks: new ServerLinks(db),
     syncs: new Syncs(db),
     conflicts: new Conflicts(db),
     houseId: await ensureHouseId(db),
+    copy,
+    check,
     close,
   };
 }
