@@ -5,6 +5,7 @@ import type { Command } from './command.ts';
 import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
 import { conflictsCommands } from './conflicts.ts';
+import { doctor } from './doctor.ts';
 import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { history } from './history.ts';
@@ -38,7 +39,6 @@ import { whoami } from './whoami.ts';
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
 export const later: readonly string[] = [
   'authorized-keys',
-  'doctor',
   'neighbors',
   'restart',
   'servers follow',
@@ -95,6 +95,7 @@ export const commands: readonly Command[] = [
   ...sessionsCommands,
   status,
   ...configCommands,
+  doctor,
   ...backupCommands,
   ...completion,
   serve,

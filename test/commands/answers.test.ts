@@ -197,6 +197,9 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'servers link b acme/app'],
   ['ada', 'servers invite c --role dev'],
   ['ada', 'servers remove b --yes'],
+  ['operator', 'doctor'],
+  ['operator', 'backup create ./backup'],
+  ['operator', 'backup verify ./backup'],
   ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
   ['ana', 'completion words -- repo'],
@@ -242,6 +245,7 @@ t.test('the lines above run every command but those that answer otherwise', asyn
       'audit export',
       'events',
       'sessions end',
+      'backup restore',
       'serve',
     ],
   );

@@ -176,8 +176,8 @@ async function fillApp(): Promise<void> {
   await must('git', push.slice(0, -1), { cwd: work, env: admin.gitEnv() });
 }
 
-/** These need two servers that moved one ref, or that do not know each other: test/peering types them. */
-const elsewhere = ['conflicts show', 'conflicts resolve', 'servers join'];
+/** These need two servers, or a place without one: test/peering and test/repo/backup.test.ts type them. */
+const elsewhere = ['conflicts show', 'conflicts resolve', 'servers join', 'backup restore'];
 
 for (const { words, examples, columns } of inOrder.filter(
   (each) => !elsewhere.includes(each.words),

@@ -32,6 +32,7 @@ const subjects = [
   'repositories',
   'serverLinks',
   'servers',
+  'restored',
   'syncs',
   'rules',
   'teams',
