@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { Readable } from 'node:stream';
 import { checkHouse, socketPath, startApp, withHouse } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Core } from './core/core.ts';
@@ -15,6 +16,8 @@ import {
   terminalOf,
 } from './doors/local/cli.ts';
 import { askServer } from './doors/local/client.ts';
+import { restoreHere } from './doors/local/restore.ts';
+import { readSecret } from './doors/local/secret.ts';
 import { createRun } from './shell/run.ts';
 
 /** @returns the exit status of `cpm WORDS` */
@@ -37,7 +40,18 @@ async function main(words: readonly string[]): Promise<number> {
       file: globals.config,
     });
     if (command.words === 'serve') return await serve(config);
-    return await runLocally(config, await confirmed(words, invocation));
+    if (command.words === 'backup restore') {
+      const restored = await untilInterrupted((signal) =>
+        restoreHere(config, invocation, { stdio, signal }),
+      );
+      if (restored !== undefined) return restored;
+    }
+    const question = command.secret?.(args);
+    const stdin =
+      question !== undefined && process.stdin.isTTY
+        ? Readable.from([await readSecret(process.stdin, question)])
+        : process.stdin;
+    return await runLocally(config, await confirmed(words, invocation), { stdin });
   } catch (error) {
     return tell(stdio, error, words);
   }
@@ -52,7 +66,7 @@ async function invocationOf(words: readonly string[]): Promise<Invocation | numb
     const { dataDir, config: file } = placeOf(words);
     const flags = dataDir === undefined ? {} : { data_dir: dataDir };
     const status = await loadConfig({ flags, file })
-      .then((config) => runLocally(config, words, 0))
+      .then((config) => runLocally(config, words, { waitMs: 0 }))
       .catch(() => undefined);
     if (status !== undefined) return status;
     throw fault;
@@ -63,11 +77,20 @@ async function invocationOf(words: readonly string[]): Promise<Invocation | numb
 async function runLocally(
   config: Config,
   words: readonly string[],
-  waitMs?: number,
+  { waitMs, stdin = process.stdin }: { waitMs?: number; stdin?: Readable } = {},
 ): Promise<number> {
   await checkHouse(config);
-  const stdio = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+  const stdio = { stdin, stdout: process.stdout, stderr: process.stderr };
   const asked = { words, directory: process.cwd(), terminal: terminalOf() };
+  return untilInterrupted((signal) => {
+    const served = () => askServer(socketPath(config.dataDir), asked, { stdio, signal });
+    const work = (core: Core) => createRun(core)(localRequest(words, stdio, signal));
+    return withHouse(config, { served, work }, { signal, waitMs });
+  });
+}
+
+/** @returns what `work` returns, or the status of the signal that ended it */
+async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | number> {
   const abort = new AbortController();
   let interrupted: number | undefined;
   for (const [signal, status] of Object.entries(interruptedStatus)) {
@@ -76,12 +99,9 @@ async function runLocally(
       abort.abort();
     });
   }
-  const { signal } = abort;
-  const served = () => askServer(socketPath(config.dataDir), asked, { stdio, signal });
-  const work = (core: Core) => createRun(core)(localRequest(words, stdio, signal));
   try {
-    const status = await withHouse(config, { served, work }, { signal, waitMs });
-    return interrupted ?? status;
+    const done = await work(abort.signal);
+    return interrupted ?? done;
   } catch (error) {
     if (interrupted !== undefined) return interrupted;
     throw error;

@@ -143,6 +143,8 @@ export interface Command {
   readonly asks: boolean;
   /** Whether it counts as a push of who asks, of whom so many run at once and the others wait in line. */
   readonly takesTurn: boolean;
+  /** The question whose answer, read without echo at a local terminal, is its standard input; undefined for none. */
+  secret?(args: Readonly<Record<string, unknown>>): string | undefined;
   /** What it will mean, told before it is done and confirmed where there is a terminal; it goes ahead without one. */
   means?(args: Readonly<Record<string, unknown>>): string;
   /** Whether help leaves it out of its lists: it is for programs. */
@@ -183,6 +185,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   asks?: boolean;
   takesTurn?: boolean;
   means?(args: Args<A, R>): string;
+  secret?(args: Args<A, R>): string | undefined;
   unlisted?: boolean;
   check?(args: Args<A, R>): void;
   instead?(args: Args<A, R>): Command | undefined;

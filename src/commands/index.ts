@@ -1,9 +1,11 @@
 import { orgAccessCommands } from './access.ts';
 import { auditCommands } from './audit.ts';
+import { backupCommands } from './backup.ts';
 import type { Command } from './command.ts';
 import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
 import { conflictsCommands } from './conflicts.ts';
+import { doctor } from './doctor.ts';
 import { events } from './events.ts';
 import { createHelp } from './help.ts';
 import { history } from './history.ts';
@@ -43,8 +45,6 @@ import { whoami } from './whoami.ts';
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
 export const later: readonly string[] = [
   'authorized-keys',
-  'backup',
-  'doctor',
   'restart',
   'servers promote',
   'service',
@@ -103,6 +103,8 @@ export const commands: readonly Command[] = [
   ...sessionsCommands,
   status,
   ...configCommands,
+  doctor,
+  ...backupCommands,
   ...completion,
   serve,
 ];

@@ -28,7 +28,7 @@ export interface FirstAdmin {
 type AdminKey = ReturnType<typeof parsePublicKey> & Pick<FirstAdmin, 'source' | 'identityFile'>;
 
 /** The three keys of a server, each for one use (S20). */
-const serverKeys = ['host_ed25519', 'server_ed25519', 'sign_ed25519'] as const;
+export const serverKeys = ['host_ed25519', 'server_ed25519', 'sign_ed25519'] as const;
 
 /** Everything that is decided before anything is created: the first admin's name and key. */
 export interface FirstStartPlan {

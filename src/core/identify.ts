@@ -18,6 +18,7 @@ export interface Identified extends PublicKey {
  */
 export async function identifyKey(store: Store, blob: Buffer): Promise<Identified | undefined> {
   const key = await store.keys.inForce(fingerprint(blob), blob);
+  if (await isShut(store, key?.userId)) return undefined;
   if (key === undefined) return identifyServer(store, blob);
   const ends = key.expiresAt === undefined ? {} : { endsAt: Date.parse(key.expiresAt) };
   const { id: keyId, fingerprint: keyFingerprint } = key;
@@ -39,6 +40,16 @@ export async function identifyKey(store: Store, blob: Buffer): Promise<Identifie
     user: user.id,
     ...ends,
   };
+}
+
+/**
+ * After a restore only site admins sign in, until the list of keys was confirmed: a key that was revoked since the backup
+ * must not come back to life (S31).
+ */
+async function isShut(store: Store, userId: string | undefined): Promise<boolean> {
+  if ((await store.restored.pending()) === undefined) return false;
+  const user = userId === undefined ? undefined : await store.users.byId(userId);
+  return user?.admin !== true;
 }
 
 async function identifyServer(store: Store, blob: Buffer): Promise<Identified | undefined> {

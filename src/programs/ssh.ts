@@ -91,6 +91,13 @@ export async function askOnce(
 
 const askMs = 60_000;
 
+/** The OpenSSH client's version, as `OpenSSH_9.2p1`; undefined where there is none. */
+export async function sshVersion(): Promise<string | undefined> {
+  const asked = { argv: ['ssh', '-V'], cwd: '/', env: environment } as const;
+  const said = await collect(asked, { timeoutMs: 10_000 }).catch(() => undefined);
+  return /^(\S+?),? /.exec(said?.stderr ?? '')?.[1];
+}
+
 /** A host key as a server shows it to anybody. */
 export interface SeenHostKey {
   readonly fingerprint: string;

@@ -2,6 +2,7 @@ import { chmodSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import Sqlite from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
+import { copyDatabase } from './copies.ts';
 import { migrate } from './migrate.ts';
 import { foundation } from './migrations/001-foundation.ts';
 import { auditHeads } from './migrations/003-audit-heads.ts';
@@ -55,6 +56,10 @@ const migrations = [
 
 export interface OpenDatabase {
   readonly db: Database;
+  /** Copies it as of one moment, while it is in use. @param to - absolute path of a new file */
+  copy(to: string): Promise<void>;
+  /** What SQLite finds wrong with it; empty for a whole one. */
+  check(): readonly string[];
   close(): Promise<void>;
 }
 
@@ -79,7 +84,15 @@ export function openDatabase(path: string, seen?: (sql: string) => void): OpenDa
     dialect: new SqliteDialect({ database: new PreparedDatabase(sqlite) }),
     ...(seen === undefined ? {} : { log: (event) => seen(event.query.sql) }),
   });
-  return { db, close: () => db.destroy() };
+  return {
+    db,
+    copy: (to) => copyDatabase(sqlite, to),
+    check: () => {
+      const found = sqlite.pragma('quick_check(20)') as { quick_check: string }[];
+      return found.map((row) => row.quick_check).filter((text) => text !== 'ok');
+    },
+    close: () => db.destroy(),
+  };
 }
 
 /** Held by one process at a time for as long as it lives; the kernel lets go of it when the process ends, however it ends. */

@@ -21,6 +21,7 @@ import { Purges } from './purges.ts';
 import { Pushes } from './pushes.ts';
 import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
+import { Restored } from './restored.ts';
 import { RefRules } from './rules.ts';
 import { ServerLinks } from './server-links.ts';
 import { Servers } from './servers.ts';
@@ -63,6 +64,7 @@ export interface Store {
   readonly changes: ChangeLog;
   readonly servers: Servers;
   readonly invitations: Invitations;
+  readonly restored: Restored;
   readonly serverLinks: ServerLinks;
   readonly neighbors: Neighbors;
   readonly syncs: Syncs;
@@ -75,6 +77,10 @@ export interface Store {
   readonly wishes: Wishes;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
+  /** Copies the database as of one moment, while it is in use. @param to - absolute path of a new file */
+  copy(to: string): Promise<void>;
+  /** What SQLite finds wrong with the database; empty for a whole one. */
+  check(): readonly string[];
   close(): Promise<void>;
 }
 
@@ -83,7 +89,7 @@ export interface Store {
  * @param seen - hears every SQL text that runs
  */
 export async function openStore(path: string, seen?: (sql: string) => void): Promise<Store> {
-  const { db, close } = openDatabase(path, seen);
+  const { db, copy, check, close } = openDatabase(path, seen);
   const houseId = await ensureHouseId(db);
   return {
     users: new Users(db),
@@ -111,6 +117,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     changes: new ChangeLog(db),
     servers: new Servers(db),
     invitations: new Invitations(db),
+    restored: new Restored(db),
     serverLinks: new ServerLinks(db),
     neighbors: new Neighbors(db),
     syncs: new Syncs(db),
@@ -122,6 +129,8 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     following: new Following(db),
     wishes: new Wishes(db),
     houseId,
+    copy,
+    check,
     close,
   };
 }

@@ -204,6 +204,9 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'neighbors list'],
   ['ada', 'neighbors status'],
   ['operator', 'neighbors discover --host 127.0.0.1 --port 1'],
+  ['operator', 'doctor'],
+  ['operator', 'backup create ./backup'],
+  ['operator', 'backup verify ./backup'],
   ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
   ['ana', 'completion words -- repo'],
@@ -255,6 +258,7 @@ t.test('the lines above run every command but those that answer otherwise', asyn
       'audit export',
       'events',
       'sessions end',
+      'backup restore',
       'serve',
     ],
   );

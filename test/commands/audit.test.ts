@@ -121,6 +121,8 @@ const done: Row[] = [
   ['ana', 'repo restore acme/old', 0, 'repo restore', 'acme/old', 'ok'],
   ['ada', 'repo delete acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
   ['ana', 'repo trash empty acme/old --yes', 0, 'repo trash empty', 'acme/old', 'ok'],
+  ['operator', 'doctor --fix', 0, 'doctor', null, 'ok'],
+  ['operator', 'backup create ./backup', 0, 'backup create', './backup', 'ok'],
   ['operator', 'config set limits.channels 9', 0, 'config set', 'limits.channels', 'ok'],
   ['operator', 'config unset limits.channels', 0, 'config unset', 'limits.channels', 'ok'],
 ];
@@ -199,6 +201,7 @@ t.test('the table above has each command that changes something', async (t) => {
     'conflicts resolve',
     'servers join',
     'servers follow',
+    'backup restore',
   ];
   const changing = commands
     .filter((command) => command.changes && !elsewhere.includes(command.words))

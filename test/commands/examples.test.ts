@@ -178,7 +178,7 @@ async function fillApp(): Promise<void> {
   await must('git', push.slice(0, -1), { cwd: work, env: admin.gitEnv() });
 }
 
-/** These need two servers that moved one ref, or that do not know each other: test/peering types them. */
+/** These need two servers, or a place without one: test/peering, test/neighbors and test/repo/backup.test.ts type them. */
 const paired = ['add', 'remove', 'share', 'show', 'sync'].map((word) => `neighbors ${word}`);
 const elsewhere = [
   ...paired,
@@ -186,6 +186,7 @@ const elsewhere = [
   'conflicts resolve',
   'servers join',
   'servers follow',
+  'backup restore',
 ];
 
 for (const { words, examples, columns } of inOrder.filter(

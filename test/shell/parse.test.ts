@@ -330,7 +330,10 @@ t.test('help and version are answered wherever they stand, whatever else is miss
     topic: ['user'],
   });
   t.match(locally('ls', '--help'), { command: { words: 'list' }, topic: ['list'] });
-  t.match(locally('doctor', '--help'), { command: undefined, topic: ['doctor'] });
+  const soon = later.find((words) => !words.includes(' '));
+  if (soon !== undefined) {
+    t.match(locally(soon, '--help'), { command: undefined, topic: [soon] });
+  }
   t.match(locally('--help'), { globals: { help: true }, topic: [] });
   t.match(locally('init', '--version'), { globals: { version: true } });
   t.match(locally('--version'), { globals: { version: true } });

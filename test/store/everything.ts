@@ -18,10 +18,18 @@ export async function doEverything(store: Store): Promise<void> {
   await host(store, people);
   await record(store);
   await deploy(store, people);
+  await restore(store);
   const { bo } = people;
   await store.users.setState(bo, 'disabled', actor());
   await store.users.setState(bo, 'active', actor());
   await store.users.remove(bo, actor());
+}
+
+async function restore({ restored }: Store): Promise<void> {
+  await restored.begin('x', false, actor());
+  await restored.pending();
+  await restored.from();
+  await restored.confirm(actor());
 }
 
 type People = Awaited<ReturnType<typeof signUp>>;

@@ -38,6 +38,7 @@ const subjects = [
   'servers',
   'syncMarks',
   'syncPeers',
+  'restored',
   'syncs',
   'rules',
   'teams',
