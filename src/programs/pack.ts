@@ -45,7 +45,11 @@ export async function writePack(
   let bytes = 0;
   const file = createWriteStream(staged, { flags: 'wx', mode: 0o600 });
   const written = new Promise<void>((resolve, reject) => {
-    file.once('error', reject).once('close', resolve);
+    const onError = (error: Error) => {
+      child.end();
+      reject(error);
+    };
+    file.once('error', onError).once('close', resolve);
   });
   child.stdin.end([...wants, '--not', ...haves, ''].join('\n'));
   child.stdout.on('data', (chunk: Buffer) => {
@@ -53,8 +57,7 @@ export async function writePack(
     bytes += chunk.length;
   });
   child.stdout.pipe(file);
-  await ended(child, 'pack-objects', signal);
-  await written;
+  await Promise.all([written, ended(child, 'pack-objects', signal)]);
   const sha256 = hash.digest('hex');
   const name = `pack-${sha256}.pack`;
   await rename(staged, join(folder, name));
@@ -127,6 +130,8 @@ export async function indexPack(
   const config = { 'core.bigFileThreshold': '32m' };
   const child = git.start(args, { cwd: directory, scratch, bounded: true, config });
   const over = ended(child, 'index-pack', signal);
+  // It may fail while the pack is still passed on, when nobody waits for it yet: that must not end the server.
+  over.catch(() => undefined);
   child.stdout.resume();
   const input = createReadStream('', { fd: pack, autoClose: false, start: 0 });
   try {

@@ -251,6 +251,7 @@ const owned = [
   'sync_run',
   'sync_conflict',
   'neighbor_copy',
+  'sync_head',
 ] as const;
 
 /** Takes everything away that is known of a repository but its history. */

@@ -102,11 +102,11 @@ for (const door of doors(house)) {
   });
 
   t.test(`${door.name}: the rest of the tree is not in this version`, async (t) => {
-    const lines = ['doctor', 'server promote b'];
+    const lines = ['restart', 'server promote b'];
     for (const line of lines) t.match(await door.run(words(line)), { status: 2, stdout: '' }, line);
     t.match(
-      await door.run(words('help doctor')),
-      refused(2, /doctor: not in this version/, /help/),
+      await door.run(words('help restart')),
+      refused(2, /restart: not in this version/, /help/),
     );
   });
 }

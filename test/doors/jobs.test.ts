@@ -13,6 +13,10 @@ import { createRun } from '../../src/shell/run.ts';
 import { House } from '../core/house.ts';
 import { actor } from '../store/actor.ts';
 
+/** The jobs that keep house. */
+const ours = (core: Core) =>
+  jobs(core).filter(({ name }) => ['pack', 'trash', 'expire'].includes(name));
+
 /** The hours of a house that go by fast: it ends once every one of some requests has been made. */
 async function letRun(t: Test, core: Core, expected: readonly string[]): Promise<string[]> {
   const run = createRun(core);
@@ -25,7 +29,7 @@ async function letRun(t: Test, core: Core, expected: readonly string[]): Promise
     if (expected.every((line) => asked.includes(line))) all.abort();
     return status;
   };
-  const fast = jobs(core).map((job) => ({ ...job, everyMs: () => 20 }));
+  const fast = ours(core).map((job) => ({ ...job, everyMs: () => 20 }));
   const clock = new Clock(fast, seen, core.log);
   const done = once(all.signal, 'abort');
   const alive = setTimeout(() => all.abort(), 20_000);
@@ -78,8 +82,7 @@ t.test('what is due is done by itself, on record, and shown in status', async (t
   await core.store.pushes.settle(tips.id, 'git-receive-pack', { done: [], archived }, actor());
   await core.trash.delete(old, actor());
   const due = ['repo maintain ada/app', 'repo maintain ada/tips'];
-  const ours = jobs(core).filter(({ name }) => ['pack', 'trash', 'expire'].includes(name));
-  t.same(await Promise.all(ours.map((job) => job.due())), [[], [], []], 'it is too early');
+  t.same(await Promise.all(ours(core).map((job) => job.due())), [[], [], []], 'it is too early');
   const db = new Sqlite(core.config.databasePath);
   db.exec(`UPDATE repository SET updated_at = '2026-01-01T00:00:00.000Z';
     UPDATE archived_tip SET archived_at = '2020-01-01T00:00:00.000Z';

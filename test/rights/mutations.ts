@@ -11,7 +11,7 @@ export interface Mutation {
 
 const right = 'model/right.ts';
 const access = 'core/access.ts';
-const grants = 'store/access.ts';
+const grants = 'store/holdings.ts';
 
 /** One mistake each, such as an editor makes at the end of a long day. */
 export const mutations: readonly Mutation[] = [
@@ -235,8 +235,8 @@ export const mutations: readonly Mutation[] = [
   {
     fault: 'a grant to an organization gives its members nothing',
     file: grants,
-    from: "eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', userId),",
-    to: "eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', ''),",
+    from: "eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', userId)",
+    to: "eb.selectFrom('org_member').select('org_id as id').where('user_id', '=', '')",
     noticedBy: /^show un\/private/,
   },
 ];
