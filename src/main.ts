@@ -1,5 +1,5 @@
-#!/usr/bin/env node
-import { checkHouse, socketPath, startApp, withHouse } from './app.ts';
+import { randomUUID } from 'node:crypto';
+import { checkHouse, startApp, withHouse } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Core } from './core/core.ts';
 import { firstStartLines, listeningLine, reachableHost } from './doors/local/announce.ts';
@@ -15,7 +15,11 @@ import {
   terminalOf,
 } from './doors/local/cli.ts';
 import { askServer } from './doors/local/client.ts';
+import { socketPath } from './doors/local/socket-path.ts';
+import type { ApartSays } from './programs/apart.ts';
+import { toUserError } from './shell/print.ts';
 import { createRun } from './shell/run.ts';
+import { standIn } from './stand-in.ts';
 
 /** @returns the exit status of `cpm WORDS` */
 async function main(words: readonly string[]): Promise<number> {
@@ -37,6 +41,7 @@ async function main(words: readonly string[]): Promise<number> {
       file: globals.config,
     });
     if (command.words === 'serve') return await serve(config);
+    if (command.words === 'stand-in') return await standInForServer(config);
     return await runLocally(config, await confirmed(words, invocation));
   } catch (error) {
     return tell(stdio, error, words);
@@ -56,6 +61,20 @@ async function invocationOf(words: readonly string[]): Promise<Invocation | numb
       .catch(() => undefined);
     if (status !== undefined) return status;
     throw fault;
+  }
+}
+
+/** Started by what sshd starts, which waits to hear how that went. */
+async function standInForServer(config: Config): Promise<number> {
+  const abort = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => abort.abort());
+  const say = (words: ApartSays) => process.send?.(words);
+  try {
+    return await standIn(config, { signal: abort.signal, ready: () => say({ ready: true }) });
+  } catch (error) {
+    const { message, hint, status } = toUserError(error, randomUUID());
+    say({ message, ...(hint === undefined ? {} : { hint }) });
+    return status;
   }
 }
 

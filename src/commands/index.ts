@@ -5,6 +5,7 @@ import { createCompletion } from './completion.ts';
 import { configCommands } from './config.ts';
 import { conflictsCommands } from './conflicts.ts';
 import { events } from './events.ts';
+import { forcedCommands } from './forced.ts';
 import { createHelp } from './help.ts';
 import { history } from './history.ts';
 import { init } from './init.ts';
@@ -35,7 +36,6 @@ import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
 export const later: readonly string[] = [
-  'authorized-keys',
   'backup',
   'doctor',
   'neighbors',
@@ -46,7 +46,6 @@ export const later: readonly string[] = [
   'servers promote',
   'servers sync',
   'service',
-  'shell',
   'sshkey deploy',
   'sshkey fetch',
 ];
@@ -96,5 +95,6 @@ export const commands: readonly Command[] = [
   status,
   ...configCommands,
   ...completion,
+  ...forcedCommands,
   serve,
 ];

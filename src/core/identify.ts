@@ -1,5 +1,7 @@
-import type { Principal } from '../model/principal.ts';
+import type { Principal, ServerPrincipal } from '../model/principal.ts';
 import { checkBlob, fingerprint, type PublicKey } from '../model/sshkey.ts';
+import type { Key } from '../store/key-rows.ts';
+import type { Server, ServerKey } from '../store/servers.ts';
 import type { Store } from '../store/store.ts';
 
 /** Whose key a blob is now. */
@@ -11,49 +13,65 @@ export interface Identified extends PublicKey {
   readonly endsAt?: number;
 }
 
+/** What a sign-in looks at. */
+export type SignInStore = Pick<Store, 'keys' | 'users' | 'servers'>;
+
 /**
  * Finds who may sign in with a key: by its fingerprint, then its bytes.
  *
  * @returns undefined for a key that is unknown, pending, revoked or ended, or whose owner is not active
  */
-export async function identifyKey(store: Store, blob: Buffer): Promise<Identified | undefined> {
+export async function identifyKey(
+  store: SignInStore,
+  blob: Buffer,
+): Promise<Identified | undefined> {
   const key = await store.keys.inForce(fingerprint(blob), blob);
   if (key === undefined) return identifyServer(store, blob);
-  const ends = key.expiresAt === undefined ? {} : { endsAt: Date.parse(key.expiresAt) };
-  const { id: keyId, fingerprint: keyFingerprint } = key;
-  if (key.userId === undefined) {
-    const principal = { kind: 'deploy-key', keyId, fingerprint: keyFingerprint } as const;
-    return { ...checkBlob(key.blob), principal, user: keyId, ...ends };
-  }
-  const user = await store.users.byId(key.userId);
-  if (user?.state !== 'active') return undefined;
-  return {
-    ...checkBlob(key.blob),
-    principal: {
-      kind: 'user',
-      id: user.id,
-      name: user.name,
-      keyId,
-      fingerprint: keyFingerprint,
-    },
-    user: user.id,
-    ...ends,
-  };
+  const owner = await ownerOf(store, key);
+  if (owner?.state !== 'active') return undefined;
+  const { state: _active, ...rest } = owner;
+  return { ...checkBlob(key.blob), ...rest };
 }
 
-async function identifyServer(store: Store, blob: Buffer): Promise<Identified | undefined> {
+/**
+ * Finds whose key this is that somebody else has verified a signature of, whatever has become of it since: what it may
+ * is decided for each request.
+ *
+ * @param keyId - a UUID
+ * @returns undefined for one that never was, or whose owner is gone
+ */
+export async function principalOfKey(
+  store: SignInStore,
+  keyId: string,
+): Promise<Omit<Identified, 'type' | 'blob'> | undefined> {
+  const key = await store.keys.byId(keyId);
+  if (key !== undefined) return ownerOf(store, key);
+  const found = await store.servers.byKeyId(keyId);
+  return found && { principal: serverPrincipal(found), user: found.server.id };
+}
+
+async function ownerOf({ users }: SignInStore, key: Key) {
+  const { id: keyId, fingerprint, userId, expiresAt } = key;
+  const ends = expiresAt === undefined ? {} : { endsAt: Date.parse(expiresAt) };
+  if (userId === undefined) {
+    const principal = { kind: 'deploy-key', keyId, fingerprint } as const;
+    return { principal, user: keyId, state: 'active', ...ends } as const;
+  }
+  const user = await users.byId(userId);
+  if (user === undefined) return undefined;
+  const { id, name, state } = user;
+  const principal = { kind: 'user', id, name, keyId, fingerprint } as const;
+  return { principal, user: id, state, ...ends } as const;
+}
+
+async function identifyServer(store: SignInStore, blob: Buffer): Promise<Identified | undefined> {
   const found = await store.servers.byKey(blob);
   if (found === undefined) return undefined;
   const { server, key } = found;
-  return {
-    ...checkBlob(key.blob),
-    principal: {
-      kind: 'server',
-      id: server.id,
-      name: server.name,
-      keyId: key.id,
-      fingerprint: key.fingerprint,
-    },
-    user: server.id,
-  };
+  return { ...checkBlob(key.blob), principal: serverPrincipal(found), user: server.id };
+}
+
+function serverPrincipal({ server, key }: { server: Server; key: ServerKey }): ServerPrincipal {
+  const { id, name } = server;
+  return { kind: 'server', id, name, keyId: key.id, fingerprint: key.fingerprint };
 }
