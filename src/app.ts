@@ -29,7 +29,6 @@ import { openLocalDoor } from './doors/local/server.ts';
 import { socketPath } from './doors/local/socket-path.ts';
 import { localSessions, sshSessions } from './doors/sessions.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
-import { openSshDoor } from './doors/ssh/server.ts';
 import { createLog, type Log } from './log.ts';
 import { UserError } from './model/errors.ts';
 import type { ListenAddress } from './settings.ts';
@@ -148,6 +147,8 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
 }
 
 async function openSsh(core: Core, log: Log): Promise<SshDoor> {
+  // Loaded here alone: a command on this machine needs nothing of it.
+  const { openSshDoor } = await import('./doors/ssh/server.ts');
   return openSshDoor({
     hostKeys: await Promise.all(core.config.hostKeyPaths.map(readPrivateKey)),
     limits: () => {

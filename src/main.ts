@@ -1,7 +1,10 @@
+#!/usr/bin/env node
 import { randomUUID } from 'node:crypto';
 import { checkHouse, startApp, withHouse } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Core } from './core/core.ts';
+import { enter } from './doors/forced/enter.ts';
+import { readForced } from './doors/forced/words.ts';
 import { firstStartLines, listeningLine, reachableHost } from './doors/local/announce.ts';
 import {
   answerOffline,
@@ -26,6 +29,8 @@ async function main(words: readonly string[]): Promise<number> {
   const stdio = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.umask(0o077);
+  const forced = readForced(words);
+  if (forced !== undefined) return enter(forced, words);
   try {
     const invocation = await invocationOf(words);
     if (typeof invocation === 'number') return invocation;

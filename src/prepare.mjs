@@ -4,15 +4,7 @@
  * All it says goes to stderr; stdout belongs to the server.
  */
 import { spawnSync } from 'node:child_process';
-import {
-  accessSync,
-  chmodSync,
-  constants,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -205,8 +197,7 @@ function buildBundle() {
   const sources = ['src', 'package.json', 'package-lock.json'].map((name) => join(root, name));
   if (existsSync(bundle) && statSync(bundle).mtimeMs >= Math.max(...sources.map(newest))) return;
   say('cpm: building dist/cpm.cjs');
-  npm(['run', '--silent', 'bundle', '--', '--log-level=warning']);
-  chmodSync(bundle, 0o755);
+  run(process.execPath, [join(root, 'src', 'bundle.mjs')]);
 }
 
 /** Where no compiler is, Node does what the client would, only slower. */

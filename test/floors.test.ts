@@ -13,7 +13,7 @@ const floors = [
   ['commands', 'transfer'],
   ['shell'],
   ['doors'],
-  ['entry.ts', 'main.ts', 'app.ts', 'stand-in.ts'],
+  ['main.ts', 'app.ts', 'stand-in.ts'],
 ];
 const homes: Record<string, string> = {
   ssh2: 'doors/ssh/',
@@ -30,8 +30,8 @@ const homes: Record<string, string> = {
 };
 const words: [RegExp, RegExp][] = [
   [/\bprocess\.env\b/, /^(config|main|app)\.ts$/],
-  [/\bprocess\.exit\b/, /^(entry|main)\.ts$/],
-  [/\bconsole\.|(?<!\.)\bprocess\.stdout\b/, /^(doors\/|(entry|main)\.ts$)/],
+  [/\bprocess\.exit\b/, /^main\.ts$/],
+  [/\bconsole\.|(?<!\.)\bprocess\.stdout\b/, /^(doors\/|main\.ts$)/],
 ];
 
 const src = join(import.meta.dirname, '../src');

@@ -8,7 +8,7 @@ const org = { type: 'string', format: 'name', description: "the organization's n
 const who = {
   type: 'string',
   format: 'who',
-  description: 'NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT',
+  description: 'NAME, org:NAME, team:ORG/TEAM, server:NAME or key:FINGERPRINT',
 } as const;
 
 function place({ granted }: Context): { kind: 'org'; id: string; name: string } {

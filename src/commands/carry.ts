@@ -1,4 +1,6 @@
 import type { Transport } from '../core/peering/carry.ts';
+import { bornHere } from '../core/peering/link-all.ts';
+import { sendLog } from '../core/peering/log-follow.ts';
 import { Remote } from '../core/peering/remote.ts';
 import type { RunOptions, RunReport } from '../core/peering/run.ts';
 import { UserError } from '../model/errors.ts';
@@ -133,6 +135,13 @@ export async function runWith<T extends { readonly fullName: string }>(
         remote = undefined;
       }
     }
+    // A backup is to know at once of all that changed, who may read it before all.
+    if (server.role === 'backup' && !by.dryRun && remote !== undefined) {
+      await sendLog(core, remote).catch((error) => {
+        if (!(error instanceof UserError) || signal.aborted) throw error;
+        context.note(error.message);
+      });
+    }
   } finally {
     await remote?.close();
   }
@@ -163,7 +172,7 @@ export const carried = {
   transport: {
     type: 'string',
     enum: ['auto', 'rsync', 'tar'],
-    description: 'what carries the objects: rsync, on both sides; tar is not in this version',
+    description: 'what carries the objects: rsync where both sides have it, else tar',
   },
 } as const;
 
@@ -193,14 +202,6 @@ export async function allFor(
     }
     return found;
   }
-  for (let after = { namespace: '', name: '' }; ; ) {
-    const page = await store.repositories.page({ kind: 'all' }, { after, limit: 500 });
-    for (const repo of page) {
-      // What is a mirror itself is its own main's to send.
-      if ((await store.serverLinks.mainOf(repo.id)) === undefined) found.push(repo);
-    }
-    const last = page.at(-1);
-    if (last === undefined) return found;
-    after = last;
-  }
+  for await (const repo of bornHere(core)) found.push(repo);
+  return found;
 }

@@ -16,6 +16,7 @@ export type Format =
   | 'file'
   | 'fingerprint'
   | 'head'
+  | 'invitation'
   | 'listen'
   | 'message'
   | 'moment'
@@ -135,6 +136,8 @@ export interface Command {
   readonly changes: boolean;
   /** Whether it needs `--yes`, or a confirmation on a terminal. */
   readonly asks: boolean;
+  /** What it will mean, told before it is done and confirmed where there is a terminal; it goes ahead without one. */
+  means?(args: Readonly<Record<string, unknown>>): string;
   /** Whether help leaves it out of its lists: it is for programs. */
   readonly unlisted: boolean;
   /** Looks at the arguments together, as a format looks at one: before rights, and without a look-up. @throws UserError `usage` */
@@ -171,6 +174,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   answer: AnswerSchema;
   changes?: boolean;
   asks?: boolean;
+  means?(args: Args<A, R>): string;
   unlisted?: boolean;
   check?(args: Args<A, R>): void;
   instead?(args: Args<A, R>): Command | undefined;

@@ -1,4 +1,5 @@
 import { asUser, standingOf } from '../core/access.ts';
+import { asPeer } from '../core/peering/run.ts';
 import { decide, reaches } from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { User } from '../store/users.ts';
@@ -14,7 +15,7 @@ export interface Effective {
   readonly via: string;
 }
 
-/** Everybody who may do something with a repository at this moment: users one by one, then deploy keys. */
+/** Everybody who may do something with a repository at this moment: users one by one, servers, then deploy keys. */
 export async function* effectiveRows(
   core: Context['core'],
   repo: Repository,
@@ -27,6 +28,12 @@ export async function* effectiveRows(
   }
   if (repo.visibility === 'public') {
     yield { who: 'anonymous', right: 'read', via: 'public, through git:// alone' };
+  }
+  for (const server of await core.store.servers.list()) {
+    const peer = asPeer(server);
+    const standing = await core.access.standing(peer);
+    const { right, why } = await core.access.rightOn(peer, standing, repo);
+    if (reaches(right, 'read')) yield { who: `server:${server.name}`, right, via: why };
   }
   const seen = new Set<string>();
   for (const { key } of await core.store.deployKeys.within({ repo })) {

@@ -45,7 +45,7 @@ export const forcedCommands: readonly Command[] = [
   command({
     words: 'stand-in',
     summary: 'Serve those whom sshd sends in, until nobody comes any more or a server starts',
-    examples: [],
+    examples: ['stand-in'],
     args: {},
     answer: object({}),
     unlisted: true,

@@ -62,6 +62,8 @@ const purgeObject = command({
       // What was true before the wait may not be true any more (S11).
       const path = { namespace: repo.namespace, name: repo.name };
       const now = await core.access.authorize(principal, { need: 'repo', path, right: 'owner' });
+      // Whoever has a copy of it made holds the repository, and so comes before or after.
+      if (!by.dryRun) await core.kept.drop(repo.id);
       const purged = await purge(core, present(now.repo), { start: args.purge, by });
       const { oid, values, commits, changed } = purged;
       record({ purged: oid, values: values.slice(0, 100), commits });

@@ -20,6 +20,8 @@ import { repoNameCommands } from './repo-names.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
+import { serversFollow } from './servers-follow.ts';
+import { serversJoinCommands } from './servers-join.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
@@ -40,9 +42,6 @@ export const later: readonly string[] = [
   'doctor',
   'neighbors',
   'restart',
-  'servers follow',
-  'servers invite',
-  'servers join',
   'servers promote',
   'servers sync',
   'service',
@@ -87,7 +86,9 @@ export const commands: readonly Command[] = [
   ...sshkeyCommands,
   ...carryCommands,
   ...serversCommands,
+  ...serversJoinCommands,
   ...serversStatusCommands,
+  serversFollow,
   ...conflictsCommands,
   ...auditCommands,
   events,

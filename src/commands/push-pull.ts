@@ -1,4 +1,4 @@
-import { pullRepo, receiverOf } from '../core/peering/pull.ts';
+import { pullNew, pullRepo } from '../core/peering/pull.ts';
 import { pushRepo } from '../core/peering/push.ts';
 import type { Remote } from '../core/peering/remote.ts';
 import { UserError } from '../model/errors.ts';
@@ -116,19 +116,16 @@ function pullCommand(words: string) {
     needs: (args) => needsOf(args, 'pull'),
     target: ({ repos }) => repos?.join(' '),
     run: async (context, args) => {
-      const { core, by } = context;
+      const { core } = context;
       const options = optionsOf(context, args, args['allow-shrink'] === true);
       const [server] = await serversOf(context, args.from, 'pull');
       const from = present(server);
       context.staySilent();
       const repos = await receivable(context, from, args.repos);
-      const work = async (remote: Remote, { fullName, repo }: Wanted) => {
-        const found =
-          repo === undefined
-            ? await receiverOf(core, remote, { name: fullName, by })
-            : { repo, created: false };
-        return pullRepo(core, remote, { ...found, ...options });
-      };
+      const work = (remote: Remote, { fullName: name, repo }: Wanted) =>
+        repo === undefined
+          ? pullNew(core, remote, { name, ...options })
+          : pullRepo(core, remote, { repo, ...options });
       const { rows, errors } = await runWith(context, from, { repos, work });
       return answered(context, rows, errors);
     },

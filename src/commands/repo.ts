@@ -11,7 +11,7 @@ const repo = { type: 'string', format: 'repo', description: 'NAMESPACE/NAME' } a
 const who = {
   type: 'string',
   format: 'who',
-  description: 'NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT',
+  description: 'NAME, org:NAME, team:ORG/TEAM, server:NAME or key:FINGERPRINT',
 } as const;
 
 const set = command({

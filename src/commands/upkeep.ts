@@ -66,6 +66,7 @@ const maintain = command({
     before: stock,
     after: stock,
     expired_tips: integer,
+    pruned_objects: integer,
     duration_ms: integer,
   }),
   changes: true,
@@ -82,13 +83,15 @@ const maintain = command({
       before: stockOf(done.before),
       after: stockOf(done.after),
       expired_tips: done.expiredTips,
+      pruned_objects: done.prunedObjects,
       duration_ms: Math.round(performance.now() - begun),
     };
   },
-  text: ({ name, before, after, expired_tips }) =>
+  text: ({ name, before, after, expired_tips, pruned_objects }) =>
     [
       `${name} is packed: ${stockText(before)} before, ${stockText(after)} now.`,
       ...(expired_tips > 0 ? [`${expired_tips} archived values were let go.`] : []),
+      ...(pruned_objects > 0 ? [`${pruned_objects} objects that nothing leads to are gone.`] : []),
     ].join('\n'),
 });
 

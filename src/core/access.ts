@@ -74,7 +74,8 @@ export class AccessControl {
     if (standing.ended !== undefined) throw new UserError('denied', standing.ended);
     // Decided before anything is looked up: a deploy key learns nothing of what it may not ask.
     const asksForGit = ask.need === 'repo' && ask.through === 'git';
-    if (ask.need !== 'signed-in' && !asksForGit) refuseCommand(principal, standing);
+    const asksLittle = ask.need === 'signed-in' || ask.need === 'join';
+    if (!asksLittle && !asksForGit) refuseCommand(principal, standing);
     switch (ask.need) {
       case 'repo':
         return this.#repo(principal, standing, ask);
@@ -259,6 +260,7 @@ export class AccessControl {
       'site-admin': 'a site admin',
       operator: 'the operator, on the machine itself,',
       peer: 'another server',
+      join: 'a server that was invited',
     };
     throw new UserError('denied', `only ${who[need.kind] ?? 'a user'} may ${what}`);
   }

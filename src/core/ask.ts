@@ -11,7 +11,14 @@ import type { User } from '../store/users.ts';
 /** What a request asks to be allowed, by names; `Access.authorize` looks them up and decides. */
 export type Ask =
   | {
-      readonly need: 'signed-in' | 'account' | 'site-admin' | 'operator' | 'org-create' | 'peer';
+      readonly need:
+        | 'signed-in'
+        | 'account'
+        | 'site-admin'
+        | 'operator'
+        | 'org-create'
+        | 'peer'
+        | 'join';
     }
   /** To bind a deploy key of this fingerprint, if there is one, to more than it is bound to. */
   | { readonly need: 'bind'; readonly fingerprint: string }

@@ -8,13 +8,13 @@ import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
+import { type Carriage, openCarriage } from './carriage.ts';
 import { Events } from './events.ts';
 import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
 import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
-import { SyncSessions } from './peering/sessions.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
 import { Renames } from './renames.ts';
@@ -26,7 +26,7 @@ import { SignIns } from './sign-ins.ts';
 import { Sizes } from './sizes.ts';
 
 /** Everything that acts on one data directory. One process has it at a time. */
-export interface Core extends Life {
+export interface Core extends Life, Carriage {
   /** The settings in force. */
   readonly config: Config;
   readonly log: Log;
@@ -45,7 +45,6 @@ export interface Core extends Life {
   readonly rules: Rules;
   readonly scripts: HookScripts;
   readonly pushes: PushQueue;
-  readonly syncSessions: SyncSessions;
   /** An empty bare repository: what a push to a missing one is advertised. */
   readonly emptyRepository: string;
   /** `ssh://USER@HOST[:PORT]` of this server. */
@@ -80,7 +79,8 @@ export async function openCore(
   const room = new Room({ store, sizes, dataDir }, roomLimits(live));
   const locks = new Locks();
   const repos = new Repos(store, locks, { dataDir, room });
-  const life = openLife({ store, repos, git, locks, room, sizes, dataDir, live });
+  const carriage = await openCarriage({ store, git, room, dataDir });
+  const life = openLife({ store, repos, git, locks, room, sizes, ...carriage, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
   await recover({ store, repos, renames, trash: life.trash, git }, { dataDir, audit, log });
   const emptyRepository = await makeEmpty(dataDir, store.houseId);
@@ -110,7 +110,7 @@ export async function openCore(
     rules: new Rules({ store, access, git, lookup }),
     scripts: new HookScripts(git, dataDir),
     pushes,
-    syncSessions: new SyncSessions(dataDir),
+    ...carriage,
     emptyRepository,
     publicUrl: () => publicUrl(current, port),
     cloneUrl: (fullName) => `${publicUrl(current, port)}/${fullName}.git`,

@@ -1,8 +1,11 @@
+import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { UserError } from '../model/errors.ts';
 import { nullOid } from '../model/ref.ts';
+import { endPrepared, mayEnd, type Prepared, prepareEnd, setApart } from '../programs/cruft.ts';
 import type { Git } from '../programs/git.ts';
 import { allRefs, readRefsOf } from '../programs/refs.ts';
+import { closeScratch, openScratch } from '../programs/scratch.ts';
 import { isUntidy, type Stock, takeStock, tidy } from '../programs/tidy.ts';
 import { archivePrefix, notReachable, updateRefs } from '../programs/tips.ts';
 import type { Watch } from '../programs/watched.ts';
@@ -19,7 +22,10 @@ interface HousekeepingParts {
   readonly git: Git;
   readonly locks: Locks;
   readonly sizes: Sizes;
+  readonly dataDir: string;
   live(): Config['values'];
+  /** Epoch milliseconds; the machine's unless given. */
+  now?(): number;
 }
 
 /** What maintenance did to a repository. */
@@ -28,6 +34,8 @@ export interface Maintained {
   readonly after: Stock;
   /** Archived tips that were kept for long enough and that nothing leads to any more. */
   readonly expiredTips: number;
+  /** Objects that nothing had led to for long enough, and whose space was given back. */
+  readonly prunedObjects: number;
 }
 
 /** The lock of whoever packs: one at a time on this machine. */
@@ -40,7 +48,20 @@ const tooManyChanges = 1000;
 const mostAtOnce = 200;
 const mostTips = 1000;
 
-/** Maintenance of repositories while they are in use: it packs, and lets archived tips go whose time is over. */
+/** One that changes is packed anew as a whole so often. */
+const wholeMs = 7 * 24 * 3600 * 1000;
+
+/** So long nothing must have led to an object before it goes; shorter where `archive.keep` is. */
+const graceMs = 14 * 24 * 3600 * 1000;
+
+/** So long archived tips, and objects that are to go, wait for a moment in which nobody uses the repository. */
+const freeForTipsMs = 1000;
+const freeForObjectsMs = 30_000;
+
+/** And after so long it is tried again. */
+const againMs = 6 * 3600 * 1000;
+
+/** Maintenance of repositories while they are in use: it packs, and lets go what was kept for long enough. */
 export class Housekeeping {
   readonly #parts: HousekeepingParts;
   /** By id, how many changes a repository had when it was last looked at. */
@@ -63,35 +84,67 @@ export class Housekeeping {
    * @throws UserError `unavailable` when it gave way
    */
   async maintain(repo: Repository, by: Actor, watching: Watch): Promise<Maintained> {
-    const { store, repos, git, locks, sizes } = this.#parts;
+    const { repos, locks, sizes } = this.#parts;
     const leave = await locks.alone(packing, watching.signal);
     this.#running = repo.fullName;
     try {
+      const before = await this.#pack(repo, by.dryRun, watching);
+      const expiredTips = await this.#expire(repo, by, watching.signal);
+      const prunedObjects = by.dryRun ? 0 : await this.#prune(repo, watching);
       const directory = repos.directory(repo);
-      const wanted = new AbortController();
-      const release = await repos.holdUntilWanted(repo, watching.signal, () =>
-        wanted.abort(gaveWay(repo.fullName)),
-      );
-      let before: Stock;
-      try {
-        before = await takeStock(directory);
-        const seen = (await store.upkeep.tidiness(repo.id))?.untidy ?? 0;
-        if (!by.dryRun) {
-          const signal = AbortSignal.any([watching.signal, wanted.signal]);
-          await tidy(git, directory, { ...watching, signal });
-          await store.upkeep.tidied(repo.id, seen, { repacked: false });
-        }
-      } finally {
-        release();
-      }
-      const expiredTips = await this.#expire(repo, by);
       const after = await takeStock(directory);
       sizes.changed(repo, directory);
       this.#last = { repo: repo.fullName, at: new Date().toISOString() };
-      return { before, after, expiredTips };
+      return { before, after, expiredTips, prunedObjects };
     } finally {
       this.#running = undefined;
       leave();
+    }
+  }
+
+  /** Works on a repository that others use too, until somebody wants it alone. */
+  async #beside<T>(
+    repo: Repository,
+    watching: Watch,
+    work: (watching: Watch) => Promise<T>,
+  ): Promise<T> {
+    const wanted = new AbortController();
+    const release = await this.#parts.repos.holdUntilWanted(repo, watching.signal, () =>
+      wanted.abort(gaveWay(repo.fullName)),
+    );
+    try {
+      const signal = AbortSignal.any([watching.signal, wanted.signal]);
+      return await work({ ...watching, signal });
+    } finally {
+      release();
+    }
+  }
+
+  /** @returns what there was before */
+  async #pack(repo: Repository, isDryRun: boolean, watching: Watch): Promise<Stock> {
+    const { store, repos, git } = this.#parts;
+    return this.#beside(repo, watching, async (beside) => {
+      const directory = repos.directory(repo);
+      const before = await takeStock(directory);
+      if (isDryRun) return before;
+      const seen = (await store.upkeep.tidiness(repo.id))?.untidy ?? 0;
+      await tidy(git, directory, beside);
+      await store.upkeep.tidied(repo.id, seen);
+      return before;
+    });
+  }
+
+  /** @returns the function that lets go of it; undefined when somebody uses the repository all the time */
+  async #whenFree(repo: Repository, signal: AbortSignal, waitMs: number) {
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), waitMs);
+    try {
+      return await this.#parts.repos.holdAlone(repo, AbortSignal.any([signal, patience.signal]));
+    } catch (error) {
+      if (patience.signal.aborted && !signal.aborted) return undefined;
+      throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -101,13 +154,13 @@ export class Housekeeping {
    *
    * @returns how many; 0 when somebody uses it
    */
-  async #expire(repo: Repository, by: Actor): Promise<number> {
-    const { store, repos, git, locks } = this.#parts;
+  async #expire(repo: Repository, by: Actor, signal: AbortSignal): Promise<number> {
+    const { store, repos, git } = this.#parts;
     const before = this.#expiresBefore();
     if (before === undefined) return 0;
     const oids = await store.upkeep.tipsBefore(repo.id, before, mostTips);
     if (oids.length === 0) return 0;
-    const release = locks.tryExclusive(repo.id);
+    const release = await this.#whenFree(repo, signal, freeForTipsMs);
     if (release === undefined) return 0;
     try {
       const directory = repos.directory(repo);
@@ -128,10 +181,74 @@ export class Housekeeping {
     }
   }
 
+  /**
+   * Gives back the space of objects that nothing has led to for long enough. They are set apart while the repository is
+   * in use, which takes long; that they still may go is found out, and they go, in a moment in which nobody uses it: a
+   * push might have brought a ref to one of them meanwhile.
+   *
+   * @returns how many
+   */
+  async #prune(repo: Repository, watching: Watch): Promise<number> {
+    const { store, repos, git, dataDir } = this.#parts;
+    const now = this.#now();
+    const { repackedAt, pruneAt } = (await store.upkeep.tidiness(repo.id)) ?? {};
+    const isDue = pruneAt != null && pruneAt <= iso(now);
+    if (!isDue && repackedAt != null && repackedAt > iso(now - wholeMs)) return 0;
+    const directory = repos.directory(repo);
+    const { signal } = watching;
+    const scratch = await openScratch(join(dataDir, 'incoming'), { directory, signal });
+    try {
+      const keptMs = Math.min(graceMs, this.#parts.live()['archive.keep']);
+      const { known, prepared } = await this.#beside(repo, watching, async (beside) => {
+        const refs = await allRefs(directory);
+        await setApart(git, directory, { ...beside, nowMs: now });
+        const place = { ...scratch, signal: beside.signal };
+        return { known: refs, prepared: await prepareEnd(git, place, now - keptMs) };
+      });
+      const isDone = prepared.objects === 0 || (await this.#end(repo, prepared, { known, signal }));
+      const { oldestMs } = prepared;
+      const nextMs = oldestMs === undefined ? undefined : oldestMs + keptMs;
+      const again = isDone ? nextMs : now + againMs;
+      await store.upkeep.repacked(repo.id, iso(now), again === undefined ? undefined : iso(again));
+      if (prepared.objects === 0 || !isDone) return 0;
+      // The index over all packs went with them.
+      await this.#pack(repo, false, watching);
+      return prepared.objects;
+    } finally {
+      await closeScratch(scratch);
+    }
+  }
+
+  /** Ends objects, if nothing leads to them by now. @returns whether it did */
+  async #end(
+    repo: Repository,
+    prepared: Prepared,
+    { known, signal }: { known: readonly { readonly oid: string }[]; signal: AbortSignal },
+  ): Promise<boolean> {
+    const { repos, git } = this.#parts;
+    const release = await this.#whenFree(repo, signal, freeForObjectsMs);
+    if (release === undefined) return false;
+    try {
+      const directory = repos.directory(repo);
+      const before = new Set(known.map(({ oid }) => oid));
+      const refs = await allRefs(directory);
+      const tips = refs.map(({ oid }) => oid).filter((oid) => !before.has(oid));
+      if (!(await mayEnd(git, directory, prepared, { tips, known: [...before] }))) return false;
+      await endPrepared(directory, prepared);
+      return true;
+    } finally {
+      release();
+    }
+  }
+
+  #now(): number {
+    return this.#parts.now?.() ?? Date.now();
+  }
+
   #expiresBefore(): string | undefined {
     const keepMs = this.#parts.live()['archive.keep'];
     if (keepMs === Number.POSITIVE_INFINITY) return undefined;
-    return new Date(Date.now() - keepMs).toISOString();
+    return iso(this.#now() - keepMs);
   }
 
   /** Full names of repositories that need packing now and are at rest; each is named once for what changed in it. */
@@ -150,15 +267,23 @@ export class Housekeeping {
     return due;
   }
 
-  /** Full names of repositories with archived tips whose time is over. */
+  /** Full names of repositories with archived tips, or objects, whose time is over. */
   async expiring(): Promise<readonly string[]> {
     const { store } = this.#parts;
     const before = this.#expiresBefore();
-    if (before === undefined) return [];
-    const ids = await store.upkeep.withTipsBefore(before, { after: '', limit: mostTips });
+    const ids =
+      before === undefined
+        ? []
+        : await store.upkeep.withTipsBefore(before, { after: '', limit: mostTips });
     const repos = await Promise.all(ids.map((id) => store.repositories.byId(id)));
-    return repos.flatMap((repo) => repo?.fullName ?? []);
+    const toPrune = await store.upkeep.toPrune(iso(this.#now()), mostAtOnce);
+    const names = [...repos, ...toPrune].flatMap((repo) => repo?.fullName ?? []);
+    return [...new Set(names)];
   }
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 function gaveWay(fullName: string): UserError {

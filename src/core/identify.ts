@@ -1,5 +1,6 @@
 import type { Principal, ServerPrincipal } from '../model/principal.ts';
 import { checkBlob, fingerprint, type PublicKey } from '../model/sshkey.ts';
+import type { OpenInvitation } from '../store/invitations.ts';
 import type { Key } from '../store/key-rows.ts';
 import type { Server, ServerKey } from '../store/servers.ts';
 import type { Store } from '../store/store.ts';
@@ -14,7 +15,7 @@ export interface Identified extends PublicKey {
 }
 
 /** What a sign-in looks at. */
-export type SignInStore = Pick<Store, 'keys' | 'users' | 'servers'>;
+export type SignInStore = Pick<Store, 'keys' | 'users' | 'servers' | 'invitations'>;
 
 /**
  * Finds who may sign in with a key: by its fingerprint, then its bytes.
@@ -47,7 +48,9 @@ export async function principalOfKey(
   const key = await store.keys.byId(keyId);
   if (key !== undefined) return ownerOf(store, key);
   const found = await store.servers.byKeyId(keyId);
-  return found && { principal: serverPrincipal(found), user: found.server.id };
+  if (found !== undefined) return { principal: serverPrincipal(found), user: found.server.id };
+  const invited = await store.invitations.open(keyId);
+  return invited && invitee(invited);
 }
 
 async function ownerOf({ users }: SignInStore, key: Key) {
@@ -66,7 +69,7 @@ async function ownerOf({ users }: SignInStore, key: Key) {
 
 async function identifyServer(store: SignInStore, blob: Buffer): Promise<Identified | undefined> {
   const found = await store.servers.byKey(blob);
-  if (found === undefined) return undefined;
+  if (found === undefined) return identifyInvitee(store, blob);
   const { server, key } = found;
   return { ...checkBlob(key.blob), principal: serverPrincipal(found), user: server.id };
 }
@@ -74,4 +77,17 @@ async function identifyServer(store: SignInStore, blob: Buffer): Promise<Identif
 function serverPrincipal({ server, key }: { server: Server; key: ServerKey }): ServerPrincipal {
   const { id, name } = server;
   return { kind: 'server', id, name, keyId: key.id, fingerprint: key.fingerprint };
+}
+
+async function identifyInvitee(
+  { invitations }: SignInStore,
+  blob: Buffer,
+): Promise<Identified | undefined> {
+  const found = await invitations.byKey(blob);
+  return found && { ...checkBlob(blob), ...invitee(found) };
+}
+
+function invitee({ id, name, fingerprint, expiresAt }: OpenInvitation) {
+  const principal = { kind: 'invitee', id, name, keyId: id, fingerprint } as const;
+  return { principal, user: id, endsAt: Date.parse(expiresAt) };
 }

@@ -7,7 +7,7 @@ import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
-import { peerFault } from './peer-access.ts';
+import { inviteeFault, peerFault } from './peer-access.ts';
 
 /** What deciding about keys asks of its surroundings. */
 export interface KeyAccessParts {
@@ -157,6 +157,7 @@ export async function faultOf(
   principal: Exclude<Principal, { kind: 'user' }>,
 ): Promise<string | undefined> {
   if (principal.kind === 'server') return peerFault(store, principal);
+  if (principal.kind === 'invitee') return inviteeFault(store, principal);
   if (principal.kind !== 'deploy-key') return undefined;
   return keyFault(await store.keys.byId(principal.keyId), undefined);
 }

@@ -7,6 +7,7 @@ import { Imports } from './imports.ts';
 import type { Locks } from './locks.ts';
 import type { Repos } from './repos.ts';
 import type { Room } from './room.ts';
+import type { KeptSnapshots } from './rsync/kept.ts';
 import type { Sizes } from './sizes.ts';
 import { TrashCan } from './trash.ts';
 
@@ -17,6 +18,7 @@ interface LifeParts {
   readonly locks: Locks;
   readonly room: Room;
   readonly sizes: Sizes;
+  readonly kept: KeptSnapshots;
   readonly dataDir: string;
   /** The settings in force. */
   live(): Config['values'];
@@ -24,6 +26,7 @@ interface LifeParts {
 
 /** How repositories come in whole, and how they go. */
 export interface Life {
+  readonly locks: Locks;
   readonly trash: TrashCan;
   readonly imports: Imports;
   readonly adoption: Adoption;
@@ -33,6 +36,7 @@ export interface Life {
 export function openLife(parts: LifeParts): Life {
   const packSizeBytes = () => parts.live()['limits.pack_size'];
   return {
+    locks: parts.locks,
     trash: new TrashCan(parts),
     imports: new Imports({ ...parts, packSizeBytes }),
     adoption: new Adoption(parts),

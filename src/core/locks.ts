@@ -13,6 +13,8 @@ interface Lock {
   shared: number;
   exclusive: boolean;
   readonly waiting: Waiter[];
+  /** Those who want it alone, and let everybody else go first. */
+  readonly modest: Waiter[];
   /** What sharers do once somebody wants it alone. */
   readonly giveWay: Set<() => void>;
 }
@@ -93,6 +95,14 @@ export class Locks {
     return this.#take(id, true, signal);
   }
 
+  /**
+   * As `alone`, once nobody else wants it: who comes meanwhile goes first, and nobody gives way to it. For what is done
+   * within milliseconds.
+   */
+  async whenFree(id: string, signal: AbortSignal): Promise<() => void> {
+    return this.#take(id, 'modest', signal);
+  }
+
   /** How many wait for one. */
   get waiting(): number {
     return [...this.#locks.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
@@ -109,18 +119,26 @@ export class Locks {
   #of(id: string): Lock {
     const held = this.#locks.get(id);
     if (held !== undefined) return held;
-    const lock: Lock = { shared: 0, exclusive: false, waiting: [], giveWay: new Set() };
+    const lock: Lock = {
+      shared: 0,
+      exclusive: false,
+      waiting: [],
+      modest: [],
+      giveWay: new Set(),
+    };
     this.#locks.set(id, lock);
     return lock;
   }
 
-  async #take(id: string, exclusive: boolean, signal: AbortSignal): Promise<() => void> {
+  async #take(id: string, how: boolean | 'modest', signal: AbortSignal): Promise<() => void> {
     if (signal.aborted) throw endOf(signal);
     const lock = this.#of(id);
+    const exclusive = how !== false;
+    const queue = how === 'modest' ? lock.modest : lock.waiting;
     await new Promise<void>((resolve, reject) => {
       const abort = () => {
         clearTimeout(waiter.patience);
-        lock.waiting.splice(lock.waiting.indexOf(waiter), 1);
+        queue.splice(queue.indexOf(waiter), 1);
         this.#wake(id, lock);
         reject(endOf(signal));
       };
@@ -137,8 +155,8 @@ export class Locks {
         },
       };
       signal.addEventListener('abort', abort, { once: true });
-      lock.waiting.push(waiter);
-      if (exclusive) for (const giveWay of lock.giveWay) giveWay();
+      queue.push(waiter);
+      if (how === true) for (const giveWay of lock.giveWay) giveWay();
       this.#wake(id, lock);
     });
     return this.#release(id, lock, exclusive);
@@ -166,8 +184,9 @@ export class Locks {
       lock.waiting.shift();
       next.start();
     }
-    const idle = lock.shared === 0 && !lock.exclusive && lock.waiting.length === 0;
-    if (idle && this.#locks.get(id) === lock) this.#locks.delete(id);
+    const isFree = () => lock.shared === 0 && !lock.exclusive && lock.waiting.length === 0;
+    if (isFree()) lock.modest.shift()?.start();
+    if (isFree() && this.#locks.get(id) === lock) this.#locks.delete(id);
   }
 
   /** Lets the readers who wait behind a change pass, when it has held them up for long enough. */

@@ -82,7 +82,8 @@ export class Lookup {
   async grantee(who: string): Promise<Grantee> {
     const [, fingerprint] = /^key:(.*)$/.exec(who) ?? [];
     if (fingerprint !== undefined) return this.#deployKey(fingerprint);
-    const [, prefix, name = ''] = /^(?:(org|team):)?(.*)$/.exec(who) ?? [];
+    const [, prefix, name = ''] = /^(?:(org|team|server):)?(.*)$/.exec(who) ?? [];
+    if (prefix === 'server') return this.#server(name);
     if (prefix === 'org') {
       const org = await this.org(name);
       return { kind: 'org', id: org.id, text: `org:${org.name}` };
@@ -98,6 +99,14 @@ export class Lookup {
     }
     const user = await this.user(name);
     return { kind: 'user', id: user.id, text: user.name };
+  }
+
+  async #server(name: string): Promise<Grantee> {
+    const server = await this.#store.servers.byName(name);
+    if (server !== undefined) return { kind: 'server', id: server.id, text: `server:${name}` };
+    throw new UserError('not_found', `server:${name}: no such server`, {
+      hint: 'a site admin sees them with: servers list',
+    });
   }
 
   async #deployKey(fingerprint: string): Promise<Grantee> {

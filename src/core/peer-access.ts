@@ -1,6 +1,17 @@
 import { UserError } from '../model/errors.ts';
-import { askerText, type Principal, type ServerPrincipal } from '../model/principal.ts';
-import { type Decision, decide, type RepoStanding, type Standing } from '../model/right.ts';
+import {
+  askerText,
+  type Invitee,
+  type Principal,
+  type ServerPrincipal,
+} from '../model/principal.ts';
+import {
+  type Decision,
+  decide,
+  type RepoStanding,
+  reaches,
+  type Standing,
+} from '../model/right.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { Ask, Granted } from './ask.ts';
@@ -18,6 +29,12 @@ export async function peerFault(store: Store, peer: ServerPrincipal): Promise<st
   return keys.some(({ id }) => id === peer.keyId) ? undefined : 'this key is not known any more';
 }
 
+/** Why an invitation is none any more; undefined while it can be taken. */
+export async function inviteeFault(store: Store, { id }: Invitee): Promise<string | undefined> {
+  const open = await store.invitations.open(id);
+  return open === undefined ? 'this invitation was used, or its hour is over' : undefined;
+}
+
 /** What other servers have to do with a repository, as far as it bears on the right of who asks. */
 export async function peerStanding(
   store: Store,
@@ -31,6 +48,17 @@ export async function peerStanding(
   if (peer === undefined) return mirrorOf;
   const grants = peer.grants.map((right) => ({ right, via: `${right} by a grant` }));
   return { ...mirrorOf, peer, grants };
+}
+
+/** Whether a server was granted at least this much on a repository, whatever its role and links give it. */
+export async function isGranted(
+  store: Store,
+  server: { readonly id: string },
+  repo: { readonly id: string; readonly namespaceId: string },
+  right: 'read' | 'write',
+): Promise<boolean> {
+  const { grants = [] } = (await store.serverLinks.holdings(server.id, repo)) ?? {};
+  return grants.some((granted) => reaches(granted, right));
 }
 
 /** The refusal of a push to a mirror, with the main's address; undefined for any other repository. */

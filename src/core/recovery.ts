@@ -11,6 +11,7 @@ import type { Actor } from '../store/changes.ts';
 import type { JournaledPush } from '../store/pushes.ts';
 import type { Store } from '../store/store.ts';
 import type { Audit } from './audit.ts';
+import { isSyncLeftover } from './peering/sessions.ts';
 import { settlePurges } from './purge.ts';
 import { takeBack } from './push-request.ts';
 import type { Renames } from './renames.ts';
@@ -62,7 +63,7 @@ export async function recover(
 /** The repository that a git program was at work on, so that whoever asks for its record misses no reader. */
 async function repositoryOf(store: Store, row: AuditRow): Promise<string | undefined> {
   const { action, principal, target = '' } = row;
-  if (!action.startsWith('git-')) return undefined;
+  if (!action.startsWith('git-') && action !== 'rsync') return undefined;
   const own = principal.replace(/^user:/, '');
   const [name = '', namespace = own] = target.split('/').reverse();
   const namespaceId = (await store.names.given(namespace))?.ownerId ?? '';
@@ -76,6 +77,7 @@ async function clearIncoming(
 ): Promise<void> {
   for (const entry of await readdir(incoming)) {
     try {
+      if (await isSyncLeftover(incoming, entry)) continue;
       if (entry.startsWith('removed-')) await repos.settleRemoval(entry);
       else await rm(join(incoming, entry), { recursive: true, force: true });
     } catch (error) {

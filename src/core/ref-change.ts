@@ -17,6 +17,9 @@ import type { Refusal } from './refusal.ts';
 import type { Rules } from './rules.ts';
 import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } from './settle.ts';
 
+/** Why a ref stays that nothing speaks against. */
+export const notDone = 'not done: another ref was refused';
+
 export interface ChangeParts extends SettleParts {
   readonly access: AccessControl;
   readonly rules: Rules;
@@ -37,6 +40,8 @@ export interface RefChange extends Deed {
   readonly quarantine?: string;
   /** It brings back what a force or a deletion replaced, and is decided as an update (S13). */
   readonly isRepair?: boolean;
+  /** The main whose mirror this is has decided it by its own rules, which are the same here. */
+  readonly decidedThere?: boolean;
   /** The caller holds the repository, from its own decision on. @see Repos.hold */
   readonly held?: true;
 }
@@ -68,7 +73,7 @@ export async function changeRefs(
     if (refusals.some((refusal) => refusal !== undefined)) {
       return commands.map((command, at) => ({
         command,
-        refused: refusals[at]?.reason ?? 'not done: another ref was refused',
+        refused: refusals[at]?.reason ?? notDone,
         hint: refusals[at]?.hint,
       }));
     }
@@ -97,12 +102,15 @@ async function refusalsOf(
 ): Promise<readonly (Refusal | undefined)[]> {
   const wanted = { ...change, repo };
   const { commands, quarantine, signal } = change;
-  const judged = await rules.judge(wanted);
+  const judged = change.decidedThere === true ? [] : await rules.judge(wanted);
   if (judged.some(({ refusal }) => refusal !== undefined)) {
     return judged.map(({ refusal }) => refusal);
   }
   const place = { directory: repos.directory(repo), quarantine, signal };
-  const refusals = await rules.judgeObjects(wanted, judged, place);
+  const refusals =
+    change.decidedThere === true
+      ? commands.map(() => undefined)
+      : await rules.judgeObjects(wanted, judged, place);
   // A dry run is to leave nothing behind, and nobody knows what a script does.
   if (change.by.dryRun || refusals.some((refusal) => refusal !== undefined)) return refusals;
   const { by, action } = change;

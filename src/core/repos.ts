@@ -141,11 +141,13 @@ export class Repos {
   /**
    * Has the repository to itself.
    *
+   * @param whenFree - ends the wait of one who lets everybody else go first; 30 s without it
    * @returns the function that lets go of it
-   * @throws UserError `unavailable` when others hold it for 30 s, it was moved meanwhile, or row and directory disagree
+   * @throws UserError `unavailable` when others hold it for so long, it was moved meanwhile, or row and directory disagree
    */
-  async holdAlone(repo: Repository): Promise<() => void> {
-    return this.#inPlace(repo, await this.#locks.exclusive(repo.id, repo.fullName));
+  async holdAlone(repo: Repository, whenFree?: AbortSignal): Promise<() => void> {
+    const modest = whenFree && (await this.#locks.whenFree(repo.id, whenFree));
+    return this.#inPlace(repo, modest ?? (await this.#locks.exclusive(repo.id, repo.fullName)));
   }
 
   async #inPlace(repo: Repository, release: () => void): Promise<() => void> {

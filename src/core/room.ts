@@ -46,6 +46,19 @@ export class Room {
     );
   }
 
+  /** The biggest pack that a sync may bring: beside the reserve there must be room for it twice, as it came and checked. */
+  async forPack(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#dataDir);
+    return Math.max(0, Math.floor((bavail * bsize - this.limits.diskReserveBytes) / 2));
+  }
+
+  /** @throws UserError `unavailable` when there is no room for a pack of that size */
+  async forSync(bytes: number): Promise<void> {
+    await this.onDisk();
+    const most = await this.forPack();
+    if (bytes > most) throw tooBig(bytes, most, 'here');
+  }
+
   /** @throws UserError `unavailable` when what a namespace's repositories take is over its quota */
   async inNamespace({ id, name }: { id: string; name: string }): Promise<void> {
     const quota = this.limits.namespaceBytes;
@@ -76,4 +89,12 @@ export class Room {
       if (this.#growing.delete(growing)) this.#sizes.changed(repo, directory);
     };
   }
+}
+
+/** A pack for which a disk has no room. @param where - `here`, `on b` */
+export function tooBig(bytes: number, most: number, where: string): UserError {
+  const sizes = `${sizeText(bytes)} are to come, ${sizeText(most)} may (twice that must be free)`;
+  return new UserError('unavailable', `there is no room for it ${where}: ${sizes}`, {
+    hint: 'ask the operator for more space, then run it again',
+  });
 }

@@ -1,4 +1,3 @@
-import { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import { nullOid, type RefCommand } from '../model/ref.ts';
 import { type Right, reaches } from '../model/right.ts';
@@ -99,20 +98,10 @@ export class Rules {
     const found: RuleWho[] = [];
     for (const name of new Set(names)) {
       const [, right] = /^right:(.*)$/.exec(name) ?? [];
-      const [, server] = /^server:(.*)$/.exec(name) ?? [];
       if (right !== undefined) found.push({ kind: 'right', id: right, text: name });
-      else if (server !== undefined) found.push(await this.#server(server));
       else found.push(await this.#lookup.grantee(name));
     }
     return found;
-  }
-
-  async #server(name: string): Promise<RuleWho> {
-    const server = await this.#store.servers.byName(name);
-    if (server !== undefined) return { kind: 'server', id: server.id, text: `server:${name}` };
-    throw new UserError('not_found', `server:${name}: no such server`, {
-      hint: 'see them with: servers list',
-    });
   }
 
   /** Whether, and by which rule, somebody may not do this to a ref. */

@@ -10,6 +10,7 @@ import type { Locks } from './locks.ts';
 import { holdNamespaces } from './namespaces.ts';
 import { type Repos, readId } from './repos.ts';
 import type { Room } from './room.ts';
+import type { KeptSnapshots } from './rsync/kept.ts';
 import type { Sizes } from './sizes.ts';
 
 interface TrashParts {
@@ -18,6 +19,7 @@ interface TrashParts {
   readonly locks: Locks;
   readonly room: Room;
   readonly sizes: Sizes;
+  readonly kept: KeptSnapshots;
   readonly dataDir: string;
 }
 
@@ -43,7 +45,7 @@ export class TrashCan {
    * @throws UserError `unavailable` when it stays in use
    */
   async delete({ id, fullName }: Repository, by: Actor): Promise<void> {
-    const { store, repos, locks, sizes } = this.#parts;
+    const { store, repos, locks, sizes, kept } = this.#parts;
     const release = await locks.exclusive(id, fullName);
     try {
       // What it was called before the wait may not be its name any more.
@@ -59,6 +61,7 @@ export class TrashCan {
       );
       // A measurement that waits would look where it was before.
       if (!by.dryRun) sizes.changed(repo, this.directory(repo));
+      if (!by.dryRun) await kept.drop(id);
     } finally {
       release();
     }

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { type PublicKey, publicKeyLine } from './sshkey.ts';
 import { wire } from './sshwire.ts';
 
@@ -16,10 +16,20 @@ export interface KeyPair {
  * @see PROTOCOL.key of OpenSSH, openssh-key-v1
  */
 export function generateEd25519(comment = ''): KeyPair {
-  const { publicKey: made, privateKey: secret } = generateKeyPairSync('ed25519');
-  const point = Buffer.from(made.export({ format: 'jwk' }).x ?? '', 'base64url');
-  const seed = Buffer.from(secret.export({ format: 'jwk' }).d ?? '', 'base64url');
-  if (point.length !== 32 || seed.length !== 32) throw new Error('no ed25519 key was made');
+  return ed25519Of(randomBytes(seedBytes), comment);
+}
+
+const seedBytes = 32;
+/** What comes before the seed in a PKCS #8 file of an ed25519 key (RFC 8410). */
+const pkcs8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+/** The key whose private half is this seed of 32 bytes. */
+export function ed25519Of(seed: Buffer, comment = ''): KeyPair {
+  const der = Buffer.concat([pkcs8, seed]);
+  const secret = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const made = createPublicKey(secret).export({ format: 'jwk' });
+  const point = Buffer.from(made.x ?? '', 'base64url');
+  if (point.length !== 32) throw new Error('no ed25519 key was made');
   const publicKey: PublicKey = { type: 'ssh-ed25519', blob: wire('ssh-ed25519', point) };
   return {
     privateKey: privateFile(publicKey, Buffer.concat([seed, point]), comment),

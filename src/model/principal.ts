@@ -28,12 +28,29 @@ export interface ServerPrincipal {
   readonly fingerprint: string;
 }
 
+/** Who signed in with the code of an invitation: it may take the invitation, and nothing else. */
+export interface Invitee {
+  readonly kind: 'invitee';
+  /** Of the invitation. */
+  readonly id: string;
+  /** What the invited server is to be called here. */
+  readonly name: string;
+  readonly keyId: string;
+  readonly fingerprint: string;
+}
+
 export interface Anonymous {
   readonly kind: 'anonymous';
 }
 
 /** Who asks. Identity alone: rights are decided anew for every request from the store. */
-export type Principal = Operator | UserPrincipal | DeployKeyPrincipal | ServerPrincipal | Anonymous;
+export type Principal =
+  | Operator
+  | UserPrincipal
+  | DeployKeyPrincipal
+  | ServerPrincipal
+  | Invitee
+  | Anonymous;
 
 /** The contract's text for a principal: `user:ana`, `key:SHA256:…`, `server:b`, `operator`, `anonymous`. */
 export function principalText(principal: Principal): string {
@@ -43,6 +60,7 @@ export function principalText(principal: Principal): string {
     case 'deploy-key':
       return `key:${principal.fingerprint}`;
     case 'server':
+    case 'invitee':
       return `server:${principal.name}`;
     default:
       return principal.kind;
@@ -58,6 +76,8 @@ export function askerText(principal: Principal): string {
       return `you are deploy key ${principal.fingerprint}`;
     case 'server':
       return `you are server ${principal.name}`;
+    case 'invitee':
+      return `you are invited as server ${principal.name}`;
     case 'operator':
       return 'you are the operator';
     default:

@@ -21,7 +21,7 @@ export function roleReaches(held: Role | undefined, wanted: Role): boolean {
 
 /** Who asks, as the store has it at this moment. */
 export interface Standing {
-  readonly kind: 'operator' | 'user' | 'deploy-key' | 'server' | 'anonymous';
+  readonly kind: 'operator' | 'user' | 'deploy-key' | 'server' | 'invitee' | 'anonymous';
   /** Why this principal has nothing any more (disabled, revoked, ended); undefined when it is in good standing. */
   readonly ended: string | undefined;
   readonly siteAdmin: boolean;
@@ -63,6 +63,8 @@ export type Need =
   | { readonly kind: 'operator' }
   /** The protocol that servers speak among themselves. */
   | { readonly kind: 'peer' }
+  /** To take the invitation that one signed in with. */
+  | { readonly kind: 'join' }
   | { readonly kind: 'self'; readonly isSelf: boolean }
   | {
       readonly kind: 'repo';
@@ -229,6 +231,7 @@ function decideOrg(who: Standing, need: Extract<Need, { kind: 'org' | 'role' }>)
 }
 
 function decideSite(who: Standing, need: Need): boolean {
+  if (who.kind === 'invitee') return need.kind === 'join';
   switch (need.kind) {
     case 'signed-in':
       return who.kind !== 'anonymous' && who.kind !== 'server';

@@ -44,11 +44,18 @@ export function writeRefsFile(
   return [`from ${from.digest}\n`, ...refLines(new Map(changed)), ...lost, ...gone].join('');
 }
 
+/** The two sides have agreed on another list since a sender began. */
+export class UnknownList extends Error {
+  constructor() {
+    super('it begins at an unknown list');
+  }
+}
+
 /**
  * Reads the file `refs` of another server, which may hold anything (admission A3).
  *
  * @param known - the list that it may be changes of
- * @throws Error with the reason why it is not taken
+ * @throws UnknownList; Error with the reason why it is not taken
  */
 export function readRefsFile(
   text: string,
@@ -58,7 +65,7 @@ export function readRefsFile(
   if (lines.pop() !== '') throw new Error('its last line is cut off');
   const from = /^from ([0-9a-f]{64})$/.exec(head)?.[1];
   if (head !== 'all' && from === undefined) throw new Error('its first line is none of ours');
-  if (from !== undefined && from !== known?.digest) throw new Error('it begins at an unknown list');
+  if (from !== undefined && from !== known?.digest) throw new UnknownList();
   const refs = new Map(from === undefined ? [] : known?.refs);
   const deleted = new Set<string>();
   const seen = new Set<string>();

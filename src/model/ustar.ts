@@ -90,3 +90,56 @@ function checkPath(path: string, at: number): void {
   const leavesDirectory = path.startsWith('/') || path.split('/').includes('..');
   if (path === '' || leavesDirectory) throw broken(at, `${quoted(path)} leads outside`);
 }
+
+/** The biggest file that an octal size of eleven digits can tell of. */
+export const longestFile = 8 ** 11 - 1;
+
+/**
+ * The header of a plain file: nothing in it depends on when, where or by whom it is written.
+ *
+ * @param name - up to 100 bytes
+ */
+export function tarHeader(name: string, sizeBytes: number): Buffer {
+  const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, '0')}\0`;
+  const header = Buffer.alloc(blockBytes);
+  header.write(name, 0, 100);
+  header.write(octal(0o600, 7), 100);
+  header.write(octal(0, 7), 108);
+  header.write(octal(0, 7), 116);
+  header.write(octal(sizeBytes, 11), 124);
+  header.write(octal(0, 11), 136);
+  header.write(' '.repeat(8), 148);
+  header.write('0', 156);
+  header.write('ustar\0', 257);
+  header.write('00', 263);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return header;
+}
+
+/** How many zeros follow a file's content in an archive. */
+export function tarPadding(sizeBytes: number): number {
+  return (blockBytes - (sizeBytes % blockBytes)) % blockBytes;
+}
+
+/** Bytes of the two empty blocks that end an archive. */
+export const tarEndBytes = 2 * blockBytes;
+
+/**
+ * Reads a header as `tarHeader` writes it, and takes no other: a link, a device, a mode, an owner is none.
+ *
+ * @returns undefined for an empty block
+ * @throws UserError `usage`
+ */
+export function readPlainHeader(
+  block: Buffer,
+  at: number,
+): { readonly name: string; readonly sizeBytes: number } | undefined {
+  if (block.length < blockBytes) throw broken(at, 'it is cut off');
+  if (block.every((byte) => byte === 0)) return undefined;
+  checkHeader(block, at);
+  const name = text(block, 0, 100);
+  const sizeBytes = number(block, { from: 124, to: 136 }, at);
+  if (block.equals(tarHeader(name, sizeBytes))) return { name, sizeBytes };
+  throw broken(at, 'a header is more than that of a plain file');
+}

@@ -20,6 +20,8 @@ export interface GitStart {
   readonly config?: GitConfig;
   /** Leaves processor and disk to others first. */
   readonly gently?: boolean;
+  /** May have so much memory and no more: what it unpacks may be made to need any amount. */
+  readonly bounded?: boolean;
   /** An object directory of its own that this git writes to; what it does not find there it reads from `cwd`'s. */
   readonly scratch?: string | undefined;
   /** Lets its hooks talk over two pipes more; more variables for them. @see hooks.ts */
@@ -115,7 +117,7 @@ export async function openGit(settings: GitSettings): Promise<Git> {
     version,
     start: (args, options) =>
       start({
-        argv: options.gently === true ? ['nice', '-n', '10', 'git', ...args] : ['git', ...args],
+        argv: [...before(options), 'git', ...args] as unknown as [string, ...string[]],
         cwd: options.cwd,
         env: env(options),
         talks: options.hooks !== undefined,
@@ -128,6 +130,15 @@ export async function openGit(settings: GitSettings): Promise<Git> {
         options,
       ),
   };
+}
+
+/** Bytes of memory for a git that reads what strangers packed; files that are mapped do not count. */
+const memoryBytes = 2 * 1024 ** 3;
+
+/** The program that starts git as it is wanted. */
+function before({ gently, bounded }: GitStart): readonly string[] {
+  const nice = gently === true ? ['nice', '-n', '10'] : [];
+  return bounded === true ? [...nice, 'prlimit', `--data=${memoryBytes}`] : nice;
 }
 
 /** Whether a client's `GIT_PROTOCOL` is one that git's own clients send. */

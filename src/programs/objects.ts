@@ -12,10 +12,15 @@ const slackMs = 60_000;
  */
 export async function syncObjects(directory: string, sinceMs: number): Promise<void> {
   const objects = join(directory, 'objects');
-  const names = (await readdir(objects)).filter((name) => /^([0-9a-f]{2}|pack)$/.test(name));
-  const folders = [...names.map((name) => join(objects, name)), objects];
+  const names = (await readdir(objects)).filter((name) => /^[0-9a-f]{2}$/.test(name));
+  // Packs come after loose objects: what is packed meanwhile leaves its folder for theirs.
+  const folders = [...names.map((name) => join(objects, name)), join(objects, 'pack'), objects];
   for (const folder of folders) {
-    const { mtimeMs } = await stat(folder);
-    if (mtimeMs >= sinceMs - slackMs) await syncDirectory(folder);
+    try {
+      const { mtimeMs } = await stat(folder);
+      if (mtimeMs >= sinceMs - slackMs) await syncDirectory(folder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
   }
 }

@@ -18,6 +18,7 @@ export interface PackFile {
  * Writes one pack with what `wants` reach and `haves` do not, as another server needs it that has the latter.
  *
  * @param folder - where the file goes, under a name made of its content
+ * @param scratch - an object directory to be read besides
  * @throws Error when git fails; the signal's reason on abort
  */
 export async function writePack(
@@ -27,16 +28,18 @@ export async function writePack(
     wants,
     haves,
     folder,
+    scratch,
     signal,
   }: {
     readonly wants: readonly string[];
     readonly haves: readonly string[];
     readonly folder: string;
+    readonly scratch?: string;
     readonly signal: AbortSignal;
   },
 ): Promise<PackFile> {
   const args = ['pack-objects', '-q', '--revs', '--thin', '--delta-base-offset', '--stdout'];
-  const child = git.start(args, { cwd: directory });
+  const child = git.start(args, { cwd: directory, scratch });
   const staged = join(folder, 'pack.new');
   const hash = createHash('sha256');
   let bytes = 0;
@@ -91,11 +94,12 @@ export async function sha256Of(file: FileHandle): Promise<string> {
 }
 
 /**
- * Checks a pack strictly and writes it, with an index of our own making, into an object directory of its own
+ * Checks a pack and writes it, with an index of our own making, into an object directory of its own
  * (admission A4).
  *
- * @param pack - read from its beginning
- * @param scratch - the object directory, laid out as git's own
+ * @param pack - read from its beginning, as long as it is now
+ * @param scratch - the object directory, laid out as git's own; the repository's own without one
+ * @param isPart - what its objects lead to may be elsewhere, and they are not looked into
  * @throws Error with git's words when it does not take the pack
  */
 export async function indexPack(
@@ -104,20 +108,22 @@ export async function indexPack(
   {
     pack,
     scratch,
-    maxBytes,
+    isPart = false,
     signal,
   }: {
     readonly pack: FileHandle;
-    readonly scratch: string;
-    readonly maxBytes: number;
+    readonly scratch?: string | undefined;
+    readonly isPart?: boolean;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
   // Faults that old, honest histories carry.
   const spared = ['zeroPaddedFilemode', 'badTimezone', 'missingSpaceBeforeDate'];
   const strict = `--strict=${spared.map((each) => `${each}=ignore`).join(',')}`;
-  const args = ['index-pack', strict, '--fix-thin', '--stdin', `--max-input-size=${maxBytes}`];
-  const child = git.start(args, { cwd: directory, scratch });
+  const { size } = await pack.stat();
+  const checks = isPart ? [] : [strict, '--fix-thin'];
+  const args = ['index-pack', ...checks, '--stdin', `--max-input-size=${size}`];
+  const child = git.start(args, { cwd: directory, scratch, bounded: true });
   const over = ended(child, 'index-pack', signal);
   child.stdout.resume();
   const input = createReadStream('', { fd: pack, autoClose: false, start: 0 });

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncDirectory } from './bare.ts';
 
 /** Up to so many refs are looked up by halving; for more the file is read through once. */
 const fewRefs = 16;
@@ -146,4 +147,33 @@ async function lineFrom(file: FileHandle, offset: number, end: number): Promise<
 async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
   return buffer.subarray(0, bytesRead);
+}
+
+/**
+ * Gives a repository that has no refs all of its refs at once, durably: in one sorted packed-refs, under git's own lock
+ * of that file.
+ *
+ * @throws Error with code EEXIST while somebody else writes it
+ */
+export async function writePackedRefs(
+  directory: string,
+  refs: Iterable<readonly [ref: string, oid: string]>,
+): Promise<void> {
+  const path = join(directory, 'packed-refs');
+  const lines = [...refs]
+    .map(([ref, oid]) => [Buffer.from(ref), `${oid} ${ref}\n`] as const)
+    .sort(([one], [other]) => Buffer.compare(one, other))
+    .map(([, line]) => line);
+  const file = await open(`${path}.lock`, 'wx', 0o600);
+  try {
+    await file.writeFile(['# pack-refs with: sorted \n', ...lines].join(''));
+    await file.sync();
+    await rename(`${path}.lock`, path);
+  } catch (error) {
+    await rm(`${path}.lock`, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+  await syncDirectory(directory);
 }

@@ -1,4 +1,5 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
+import { houseVariable } from './git.ts';
 import { collect, type Program, start } from './run.ts';
 import { environment, type SshTarget, sshWords } from './ssh.ts';
 
@@ -13,6 +14,11 @@ export interface RsyncJob {
   readonly compress: boolean;
   /** KiB a second; undefined without a bound. */
   readonly bandwidthKib: number | undefined;
+  /** The data directory's id: marks the process, so that a later start finds it if it was left over. */
+  readonly houseId: string;
+  readonly signal: AbortSignal;
+  /** Hears how many bytes of the files have passed, as rsync says it. */
+  onProgress(bytes: number): void;
 }
 
 /** What rsync carried, in bytes on the wire, and the argv that it was started with. */
@@ -24,10 +30,24 @@ export interface Carried {
 
 const timeoutS = 60;
 const oldest = [3, 2, 7] as const;
+export const rsyncPath = '/usr/bin/rsync';
 
-/** rsync's version where it is here and new enough; undefined otherwise, as for the openrsync of macOS. */
-export async function rsyncVersion(): Promise<string | undefined> {
-  const asked = { argv: ['rsync', '--version'], cwd: '/', env: environment } as const;
+/** This machine's rsync, asked for its version once as long as it is the same file. */
+export class Rsync {
+  #known: { readonly file: string; readonly version: Promise<string | undefined> } | undefined;
+
+  /** undefined where there is none that is new enough, as for the openrsync of macOS. */
+  async version(): Promise<string | undefined> {
+    const found = await stat(rsyncPath).catch(() => undefined);
+    if (found === undefined) return undefined;
+    const file = `${found.ino} ${found.mtimeMs} ${found.size}`;
+    if (this.#known?.file !== file) this.#known = { file, version: askVersion() };
+    return this.#known.version;
+  }
+}
+
+async function askVersion(): Promise<string | undefined> {
+  const asked = { argv: [rsyncPath, '--version'], cwd: '/', env: environment } as const;
   const answer = await collect(asked, { timeoutMs: 10_000 }).catch(() => undefined);
   const [, version] = /^rsync +version v?(\d+\.\d+\.\d+)/.exec(String(answer?.stdout ?? '')) ?? [];
   if (version === undefined) return undefined;
@@ -41,7 +61,7 @@ export function rsyncArgv(job: RsyncJob, log: string): [string, ...string[]] {
   const here = `${job.directory}/`;
   const there = `${job.target.host.includes(':') ? `[${job.target.host}]` : job.target.host}:${job.token}/`;
   return [
-    'rsync',
+    rsyncPath,
     `-rtc${job.compress ? 'z' : ''}`,
     '--delete',
     '--partial',
@@ -64,18 +84,14 @@ function shellWord(word: string): string {
 /**
  * Carries a session's files, and nothing else.
  *
- * @param onProgress - hears how many bytes of the files have passed, as rsync says it
  * @throws Error with rsync's own words when it fails
  */
-export async function runRsync(
-  job: RsyncJob,
-  { signal, onProgress }: { signal: AbortSignal; onProgress(bytes: number): void },
-): Promise<Carried> {
+export async function runRsync(job: RsyncJob): Promise<Carried> {
   const log = `${job.directory}.log`;
   const argv = rsyncArgv(job, log);
-  const child = start({ argv, cwd: '/', env: environment });
+  const child = start({ argv, cwd: '/', env: { ...environment, [houseVariable]: job.houseId } });
   try {
-    await watch(child, signal, onProgress);
+    await watch(child, job.signal, job.onProgress);
     const text = await readFile(log, 'utf8').catch(() => '');
     const [, sent = '0', received = '0'] =
       /sent ([\d,]+) bytes +received ([\d,]+) bytes/.exec(text) ?? [];
@@ -135,12 +151,16 @@ export interface RsyncRequest {
 export function startRsyncServer(
   request: RsyncRequest,
   directory: string,
-  { confine, bandwidthKib }: { confine: boolean; bandwidthKib: number | undefined },
+  {
+    confine,
+    bandwidthKib,
+    houseId,
+  }: { confine: boolean; bandwidthKib: number | undefined; houseId: string },
 ): Program {
   const { sender, flags, protocol, timeoutS: asked, checksum, deletes, partial } = request;
   const bounds = [request.bandwidthKib, bandwidthKib].filter((each) => each !== undefined);
   const argv: [string, ...string[]] = [
-    '/usr/bin/rsync',
+    rsyncPath,
     '--server',
     ...(sender ? ['--sender'] : []),
     `-${flags}${protocol}`,
@@ -153,5 +173,5 @@ export function startRsyncServer(
     '.',
     './',
   ];
-  return start({ argv, cwd: directory, env: environment });
+  return start({ argv, cwd: directory, env: { ...environment, [houseVariable]: houseId } });
 }

@@ -17,3 +17,29 @@ export async function sizeOfTree(directory: string): Promise<number> {
   }
   return bytes;
 }
+
+const lookMs = 200;
+
+/**
+ * Looks again and again whether the files below a folder are more than they may be.
+ *
+ * @param onOver - told once
+ * @returns the function that ends the looking
+ */
+export function guardSize(
+  { directory, limitBytes }: { readonly directory: string; readonly limitBytes: number },
+  onOver: () => void,
+): () => void {
+  let busy = false;
+  const look = async () => {
+    if (busy) return;
+    busy = true;
+    const bytes = await sizeOfTree(directory);
+    busy = false;
+    if (bytes <= limitBytes) return;
+    clearInterval(timer);
+    onOver();
+  };
+  const timer = setInterval(() => void look(), lookMs).unref();
+  return () => clearInterval(timer);
+}

@@ -66,6 +66,22 @@ export function startSsh(target: SshTarget, command: string): Program {
   });
 }
 
+/** Has another server carry out a command, with this for its input. @returns what it said; nothing is thrown for a status */
+export async function askOnce(
+  target: SshTarget,
+  command: string,
+  { input, signal }: { input: string; signal: AbortSignal },
+): Promise<{ readonly stdout: string; readonly stderr: string }> {
+  const argv: [string, ...string[]] = [...sshWords(target), '--', target.host, command];
+  const { stdout, stderr } = await collect(
+    { argv, cwd: '/', env: environment },
+    { input, signal, timeoutMs: askMs, maxBytes: 64 * 1024 },
+  );
+  return { stdout: String(stdout), stderr };
+}
+
+const askMs = 60_000;
+
 /** A host key as a server shows it to anybody. */
 export interface SeenHostKey {
   readonly fingerprint: string;

@@ -7,6 +7,7 @@ import { type Watch, watch } from './watched.ts';
 /** How much of a repository lies about unpacked. */
 export interface Stock {
   readonly looseObjects: number;
+  /** But for the one of objects that nothing leads to. */
   readonly packs: number;
   readonly looseRefs: number;
 }
@@ -18,7 +19,10 @@ export async function takeStock(directory: string): Promise<Stock> {
   for (const name of await list(objects)) {
     if (/^[0-9a-f]{2}$/.test(name)) looseObjects += (await list(join(objects, name))).length;
   }
-  const packs = (await list(join(objects, 'pack'))).filter((name) => name.endsWith('.pack'));
+  const names = new Set(await list(join(objects, 'pack')));
+  const packs = [...names].filter(
+    (name) => name.endsWith('.pack') && !names.has(name.replace(/pack$/, 'mtimes')),
+  );
   return {
     looseObjects,
     packs: packs.length,
@@ -99,10 +103,13 @@ export async function tidy(git: Git, directory: string, watching: Watch): Promis
   await syncDirectory(directory);
 }
 
-/** A repack that was killed leaves its packs under other names, which nobody takes up again. */
+/** A repack that was killed leaves its packs under other names, or without an index, which nobody takes up again. */
 async function removeStale(packs: string): Promise<void> {
-  for (const name of await list(packs)) {
-    if (!/^(tmp_|\.tmp-)/.test(name)) continue;
+  const names = new Set(await list(packs));
+  for (const name of names) {
+    const isPart = /^pack-.*\.(pack|mtimes|rev)$/.test(name);
+    const isWhole = isPart && names.has(`${name.slice(0, name.lastIndexOf('.'))}.idx`);
+    if (isWhole || !(isPart || /^(tmp_|\.tmp-)/.test(name))) continue;
     const path = join(packs, name);
     const found = await stat(path).catch(() => undefined);
     if (found !== undefined && Date.now() - found.mtimeMs > staleMs)

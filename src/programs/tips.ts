@@ -2,7 +2,8 @@ import { createInterface } from 'node:readline';
 import { UserError } from '../model/errors.ts';
 import { nullOid, type RefCommand } from '../model/ref.ts';
 import type { Git } from './git.ts';
-import { syncRefs } from './refs.ts';
+import { writePackedRefs } from './packed.ts';
+import { allRefs, syncRefs } from './refs.ts';
 
 /** Where the values that refs once had are kept; never advertised. */
 export const archivePrefix = 'refs/cpm/archive/';
@@ -131,6 +132,7 @@ export async function updateRefs(
   commands: readonly RefCommand[],
 ): Promise<void> {
   if (commands.length === 0) return;
+  if (commands.length >= manyRefs && (await fillEmpty(directory, commands))) return;
   const moves = commands.map((command) =>
     command.new === nullOid
       ? `delete ${command.ref} ${command.old}`
@@ -149,6 +151,26 @@ export async function updateRefs(
   await syncRefs(
     directory,
     commands.map(({ ref }) => ref),
+  );
+}
+
+/** So many refs are a file each only where others are there already. */
+const manyRefs = 50;
+
+/** Writes the first refs of a repository as one file. @returns false where that can't be done, and nothing was */
+async function fillEmpty(directory: string, commands: readonly RefCommand[]): Promise<boolean> {
+  if (commands.some(({ old, new: next }) => old !== nullOid || next === nullOid)) return false;
+  if ((await allRefs(directory)).length > 0) return false;
+  const isTaken = (error: NodeJS.ErrnoException) => error.code === 'EEXIST';
+  return writePackedRefs(
+    directory,
+    commands.map((command) => [command.ref, command.new] as const),
+  ).then(
+    () => true,
+    (error) => {
+      if (isTaken(error)) return false;
+      throw error;
+    },
   );
 }
 

@@ -3,6 +3,7 @@ import type { Format } from '../commands/command.ts';
 import { readHead } from '../model/audit-head.ts';
 import { messageFault } from '../model/commit.ts';
 import { UserError } from '../model/errors.ts';
+import { parseInvitation } from '../model/invitation.ts';
 import { guessed, nearest } from '../model/nearest.ts';
 import { parsePeerUrl } from '../model/peer.ts';
 import { refFault } from '../model/ref.ts';
@@ -92,7 +93,8 @@ function checkWho(value: string): void {
       !/^[^/]+\/[^/]+$/.test(name) || name.split('/').some((part) => nameFault(part) !== undefined),
   };
   const faulty = kind === undefined ? nameFault(name) !== undefined : (faults[kind]?.() ?? true);
-  if (faulty) throw usage(value, 'a WHO', 'write NAME, org:NAME, team:ORG/TEAM or key:FINGERPRINT');
+  const hint = 'write NAME, org:NAME, team:ORG/TEAM, server:NAME or key:FINGERPRINT';
+  if (faulty) throw usage(value, 'a WHO', hint);
 }
 
 /** Whom a rule makes an exception for: a WHO, or all who have a right. */
@@ -195,6 +197,9 @@ const checks: Readonly<Record<Format, (value: string) => void>> = {
   },
   server: (value) => {
     checkName(value, 'server');
+  },
+  invitation: (value) => {
+    parseInvitation(value);
   },
   'server-url': (value) => {
     parsePeerUrl(value);

@@ -4,6 +4,7 @@ import { help, later, laterFlags } from '../commands/index.ts';
 import { version } from '../commands/version.ts';
 import { repoPathText } from '../model/repo.ts';
 import { peerTransfers, transfers } from '../transfer/index.ts';
+import { type RsyncPlan, readPeoplesRsync } from '../transfer/rsync-people.ts';
 import type { PeerPlan, Plan, Transfer } from '../transfer/transfer.ts';
 import type { Globals } from './flags.ts';
 import { type Parsed, parse } from './parse.ts';
@@ -24,6 +25,12 @@ export type Resolved =
       readonly target: undefined;
     }
   | {
+      readonly kind: 'rsync';
+      readonly plan: RsyncPlan;
+      readonly action: string;
+      readonly target: string;
+    }
+  | {
       readonly kind: 'command';
       readonly command: Command;
       readonly args: Readonly<Record<string, unknown>>;
@@ -38,6 +45,10 @@ export function resolve(request: Request, tree: { commands: readonly Command[] }
   const plan = request.door === 'local' ? undefined : planOf(request.words);
   if (plan !== undefined) {
     return { kind: 'transfer', plan, action: plan.action, target: repoPathText(plan.path) };
+  }
+  if (isPeoplesRsync(request)) {
+    const asked = readPeoplesRsync(request.words.slice(1));
+    return { kind: 'rsync', plan: asked, action: asked.action, target: repoPathText(asked.path) };
   }
   const peer = request.door === 'local' ? undefined : peerPlanOf(request.words);
   if (peer !== undefined) {
@@ -75,6 +86,11 @@ function planOf(words: readonly string[]): Plan | undefined {
 
 function peerPlanOf([program, ...rest]: readonly string[]): PeerPlan | undefined {
   return peerTransfers.find((each) => each.program === program)?.plan(rest);
+}
+
+/** Whether somebody's own rsync is at the other end; what servers ask of each other is another thing (S24). */
+export function isPeoplesRsync({ door, words, principal }: Request): boolean {
+  return door !== 'local' && words[0] === 'rsync' && principal.kind !== 'server';
 }
 
 /** The git program that words ask for, whatever follows. `git upload-pack` and `git-upload-pack` are one. */

@@ -26,16 +26,17 @@ export async function runCommand(
   request: Request,
   { command, args, globals, habit }: Extract<Resolved, { kind: 'command' }>,
 ): Promise<Done> {
-  if (request.principal.kind === 'server') {
+  if (request.principal.kind === 'server' || request.principal.kind === 'invitee') {
     throw new UserError('denied', `commands are for people (${askerText(request.principal)})`);
   }
   const asks = command.asks && !globals.yes && !globals.dryRun;
-  if (asks && !(await confirmed(request, command.words))) {
+  if (asks && !(await confirmed(request, `${command.words} can't be taken back.`))) {
     throw new UserError('usage', `${command.words} can't be taken back: it needs --yes`, {
       hint: 'look first with --dry-run, then repeat with --yes',
     });
   }
   const granted = await core.access.authorize(request.principal, command.needs(args));
+  if (command.means !== undefined && !globals.yes) await tellMeaning(request, command.means(args));
   const { stdio, terminal } = request;
   const notes = newNames(granted, command.changes);
   const detail: Record<string, unknown> = {};
@@ -182,10 +183,22 @@ function statusOfRun(row: unknown): number {
   return result === 'failed' ? statuses.unavailable : 0;
 }
 
+/** Tells what something will mean, and has it confirmed at a remote terminal. @throws UserError `usage` for a no */
+async function tellMeaning(request: Request, meaning: string): Promise<void> {
+  if (!atRemoteTerminal(request)) await send(request.stdio.stderr, `${meaning}\n`);
+  else if (!(await confirmed(request, meaning))) {
+    throw new UserError('usage', 'not confirmed: nothing was done');
+  }
+}
+
+function atRemoteTerminal({ door, terminal }: Request): boolean {
+  return door !== 'local' && terminal !== undefined;
+}
+
 /** Asks the person at a remote terminal. At a local one `cpm` itself has asked, before it sent the words. */
-async function confirmed(request: Request, words: string): Promise<boolean> {
-  if (request.door === 'local' || request.terminal === undefined) return false;
-  await send(request.stdio.stderr, `${words} can't be taken back. Do it? [y/N] `);
+async function confirmed(request: Request, meaning: string): Promise<boolean> {
+  if (!atRemoteTerminal(request)) return false;
+  await send(request.stdio.stderr, `${meaning} Do it? [y/N] `);
   let line = '';
   for await (const chunk of input(request)) {
     line += String(chunk);

@@ -7,14 +7,19 @@ import type { Request } from './request.ts';
 /** Runs a protocol of servers among themselves, for a server that is known here. */
 export async function runPeer(core: Core, request: Request, plan: PeerPlan): Promise<Done> {
   const { principal, stdio, signal } = request;
-  await core.access.authorize(principal, { need: 'peer' });
-  if (principal.kind !== 'server') throw new Error('a server was decided on and is none');
-  const by = {
-    principal: principalText(principal),
-    keyId: principal.keyId,
-    request: request.id,
-    dryRun: false,
+  await core.access.authorize(principal, { need: plan.right });
+  const writing = (keyId: string) => {
+    return { principal: principalText(principal), keyId, request: request.id, dryRun: false };
   };
-  const { status, detail } = await plan.talk({ core, principal, by, stdio, signal });
+  const common = { core, stdio, signal };
+  const { status, detail } = await (() => {
+    if (plan.right === 'join' && principal.kind === 'invitee') {
+      return plan.talk({ ...common, principal, by: writing(principal.keyId) });
+    }
+    if (plan.right === 'peer' && principal.kind === 'server') {
+      return plan.talk({ ...common, principal, by: writing(principal.keyId) });
+    }
+    throw new Error('who asks was decided on and is somebody else');
+  })();
   return { status, outcome: status === 0 ? 'ok' : 'failed', acted: true, detail };
 }

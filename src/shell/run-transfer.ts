@@ -18,10 +18,10 @@ import type { Request } from './request.ts';
 import { send } from './send.ts';
 
 /** How many refs of one push the record names; the history has them all. */
-const refsInRecord = 100;
+export const refsInRecord = 100;
 
 /** What a transfer's path means. */
-interface Found {
+export interface Found {
   /** undefined where a push may create it. */
   readonly repo: Repository | undefined;
   /** The old name that led to it. */
@@ -88,7 +88,11 @@ async function hold(
 }
 
 /** @returns what the path means, once it is decided that the transfer may be */
-async function allowed(core: Core, request: Request, plan: Plan): Promise<Found> {
+export async function allowed(
+  core: Core,
+  request: Request,
+  plan: Pick<Plan, 'path' | 'right'>,
+): Promise<Found> {
   const { principal } = request;
   const { path, right } = plan;
   try {

@@ -1,6 +1,7 @@
 import { commands } from '../commands/index.ts';
 import type { OpenRecord } from '../core/audit.ts';
 import type { Core } from '../core/core.ts';
+import { endOf } from '../core/locks.ts';
 import type { Log } from '../log.ts';
 import type { UserError } from '../model/errors.ts';
 import { principalText } from '../model/principal.ts';
@@ -11,6 +12,7 @@ import type { Request, Run } from './request.ts';
 import { gitProgram, type Resolved, resolve } from './resolve.ts';
 import { runCommand } from './run-command.ts';
 import { runPeer } from './run-peer.ts';
+import { runRsync } from './run-rsync.ts';
 import { refuseTransfer, runTransfer } from './run-transfer.ts';
 import { send } from './send.ts';
 
@@ -56,7 +58,8 @@ export function createRun(core: Core): Run {
       await sayMore(request, resolved, { outcome, startedAt });
       return done.status;
     } catch (error) {
-      const known = toUserError(error, request.id);
+      const { signal } = request;
+      const known = toUserError(error === signal.reason ? endOf(signal) : error, request.id);
       if (known.code === 'internal')
         log.error({ err: error, words: request.words }, 'request failed');
       logEnd(log, resolved, { outcome: known.code, startedAt });
@@ -104,20 +107,23 @@ function tryResolve(request: Request): Attempted {
     return { ...resolved, durable: changes(resolved) };
   } catch (error) {
     const typed = escapeControls(request.words.slice(0, 2).join(' ')).slice(0, 80);
-    const action = gitProgram(request) ?? typed;
+    const action = gitProgram(request) ?? (request.words[0] === 'rsync' ? 'rsync' : typed);
     return { kind: 'faulty', action, error, durable: false };
   }
 }
 
 function changes(resolved: Resolved): boolean {
   if (resolved.kind === 'peer') return true;
-  if (resolved.kind === 'transfer') return resolved.plan.right === 'write';
+  if (resolved.kind === 'transfer' || resolved.kind === 'rsync') {
+    return resolved.plan.right === 'write';
+  }
   return resolved.command.changes && !resolved.globals.dryRun;
 }
 
 async function carryOut(core: Core, request: Request, resolved: Attempted): Promise<Done> {
   if (resolved.kind === 'faulty') throw resolved.error;
   if (resolved.kind === 'transfer') return runTransfer(core, request, resolved.plan);
+  if (resolved.kind === 'rsync') return runRsync(core, request, resolved.plan);
   if (resolved.kind === 'peer') return runPeer(core, request, resolved.plan);
   return runCommand(core, request, resolved);
 }

@@ -5,9 +5,9 @@ import type { Database } from './sqlite.ts';
 
 /** Who may be granted a right. */
 export interface Grantee {
-  readonly kind: 'user' | 'org' | 'team' | 'key';
+  readonly kind: 'user' | 'org' | 'team' | 'server' | 'key';
   readonly id: string;
-  /** As the command line writes it: `ana`, `org:acme`, `team:acme/devs`, `key:SHA256:…`. */
+  /** As the command line writes it: `ana`, `org:acme`, `team:acme/devs`, `server:b`, `key:SHA256:…`. */
   readonly text: string;
 }
 
@@ -198,20 +198,30 @@ export class Access {
       .leftJoin('team', 'team.id', 'access_grant.who_id')
       .leftJoin('org as parent', 'parent.id', 'team.org_id')
       .leftJoin('ssh_key', 'ssh_key.id', 'access_grant.who_id')
+      .leftJoin('server', 'server.id', 'access_grant.who_id')
       .select(['access_grant.right', 'on_kind', 'user.name as user', 'org.name as org'])
       .select(['team.name as team', 'parent.name as parent', 'ssh_key.fingerprint as key'])
+      .select('server.name as server')
       .where('on_id', 'in', ids)
       .where('ssh_key.revoked_at', 'is', null)
       .execute();
     return rows
-      .map(({ right, on_kind, user, org, team, parent, key }) => ({
-        who:
-          key === null ? (user ?? (org ? `org:${org}` : `team:${parent}/${team}`)) : `key:${key}`,
-        right,
-        on: on_kind,
-      }))
+      .map((row) => ({ who: granteeText(row), right: row.right, on: row.on_kind }))
       .sort((a, b) => (a.who < b.who ? -1 : 1));
   }
+}
+
+function granteeText(row: {
+  user: string | null;
+  org: string | null;
+  team: string | null;
+  parent: string | null;
+  key: string | null;
+  server: string | null;
+}): string {
+  if (row.key !== null) return `key:${row.key}`;
+  if (row.server !== null) return `server:${row.server}`;
+  return row.user ?? (row.org ? `org:${row.org}` : `team:${row.parent}/${row.team}`);
 }
 
 /** Takes a grant away, unless it changed since `expected` was read. @returns what it gave, `none` without one */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Transaction } from 'kysely';
+import { refuseFollowed } from './followed.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 
@@ -12,6 +13,8 @@ export interface Actor {
   readonly request: string;
   /** Everything is checked and done, and then taken back. */
   readonly dryRun: boolean;
+  /** It carries out what another server's change log says, which is not to be changed here otherwise. */
+  readonly isImport?: true;
   /** Decides anew before the first write of a request: it may have waited since it was decided. @throws UserError */
   stillMay?(): Promise<void>;
 }
@@ -54,9 +57,10 @@ export async function write<T>(
   try {
     const done = await db.transaction().execute(async (trx) => {
       const now = new Date().toISOString();
-      const log = (...changes: readonly Change[]) => {
+      const log = async (...changes: readonly Change[]) => {
         logged = true;
-        return logChanges(trx, by, now, changes);
+        if (by.isImport !== true) await refuseFollowed(trx, changes);
+        await logChanges(trx, by, now, changes);
       };
       const result = await work({ trx, now, log });
       if (by.dryRun) throw new Rehearsed(result);

@@ -1,4 +1,4 @@
-import type { Kysely, Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { nullOid, type RefCommand } from '../model/ref.ts';
 import { type Actor, inBatches, type Write } from './changes.ts';
 import type { Tables } from './tables.ts';
@@ -22,7 +22,8 @@ export async function addUpdates(
   { done, forced }: { done: readonly RefCommand[]; forced: ReadonlySet<string> },
   { by, action }: { by: Actor; action: string },
 ): Promise<void> {
-  const rows = done.map(({ ref, old, new: next }) => ({
+  const told = action === 'sync' && (await isTold(trx, repoId));
+  const rows = (told ? [] : done).map(({ ref, old, new: next }) => ({
     repo_id: repoId,
     ref,
     old_oid: old,
@@ -57,6 +58,18 @@ export async function addUpdates(
       )
       .execute(),
   );
+}
+
+/** Whether a main's log tells of all that happens to a repository's refs: then its words are the history. */
+async function isTold(trx: Transaction<Tables>, repoId: string): Promise<boolean> {
+  const row = await trx
+    .selectFrom('server_link')
+    .innerJoin('following', 'following.server_id', 'server_link.server_id')
+    .select('following.server_id')
+    .where('server_link.repo_id', '=', repoId)
+    .where('server_link.born_there', '=', sql.lit(1))
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** The values that some refs have as far as is on record; a ref without one is absent. */

@@ -241,12 +241,25 @@ export async function refuseTaken(
   });
 }
 
+/** Tables of what a repository has while it is there. */
+const owned = [
+  'archived_tip',
+  'ref_value',
+  'purge',
+  'server_link',
+  'sync_base',
+  'sync_run',
+  'sync_conflict',
+] as const;
+
 /** Takes everything away that is known of a repository but its history. */
 export async function removeRow(w: Write, repo: Repository): Promise<void> {
   await w.trx.deleteFrom('access_grant').where('on_id', '=', repo.id).execute();
   await dropRules(w, repo.id);
   await forgetPaths(w, repo.id);
-  await w.trx.deleteFrom('archived_tip').where('repo_id', '=', repo.id).execute();
+  for (const table of owned) {
+    await w.trx.deleteFrom(table).where('repo_id', '=', repo.id).execute();
+  }
   await w.trx.deleteFrom('repository').where('id', '=', repo.id).execute();
   await w.log({ type: 'repo-removed', repoId: repo.id, detail: { name: repo.fullName } });
 }

@@ -29,7 +29,7 @@ export async function putServerKey(
   const row = { id, server_id: server.id, fingerprint: print, type: key.type, blob: key.blob };
   await trx
     .insertInto('server_key')
-    .values({ ...row, added_at: now })
+    .values({ ...row, added_at: now, expires_at: null })
     .execute();
   const detail = { server: server.name, fingerprint: print };
   await log({ type: 'server-key-added', subjectId: id, detail });

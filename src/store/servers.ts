@@ -43,6 +43,7 @@ export interface NewServer {
   readonly hostKeyLine?: string | undefined;
   readonly key?: PublicKey | undefined;
   readonly bandwidth?: number | undefined;
+  readonly houseId?: string | undefined;
 }
 
 /** What a look at a server found. */
@@ -120,33 +121,7 @@ export class Servers {
 
   /** @returns its id. @throws UserError `conflict` when the name or the key is taken */
   async add(server: NewServer, by: Actor): Promise<string> {
-    return write(this.#db, by, async (w) => {
-      await refuseTakenName(w, server.name);
-      const id = newId();
-      await w.trx
-        .insertInto('server')
-        .values({
-          id,
-          name: server.name,
-          role: server.role,
-          url: server.url ?? null,
-          host_key: server.hostKey ?? null,
-          host_key_line: server.hostKeyLine ?? null,
-          bandwidth: server.bandwidth ?? null,
-          state: 'unknown',
-          error: null,
-          latency_ms: null,
-          checked_at: null,
-          house_id: null,
-          added_at: w.now,
-          added_by: by.principal,
-        })
-        .execute();
-      const { name: server_name, role } = server;
-      await w.log({ type: 'server-added', subjectId: id, detail: { server: server_name, role } });
-      if (server.key !== undefined) await putServerKey(w, { id, name: server.name }, server.key);
-      return id;
-    });
+    return write(this.#db, by, (w) => putServer(w, server, by));
   }
 
   /** Lets a server sign in with one more key. @returns whether it was new. @throws UserError `conflict` */
@@ -229,7 +204,37 @@ export class Servers {
   }
 }
 
-async function refuseTakenName({ trx }: Write, name: string): Promise<void> {
+/** @returns the new server's id. @throws UserError `conflict` when the name or the key is taken */
+export async function putServer(w: Write, server: NewServer, by: Actor): Promise<string> {
+  await refuseTakenName(w, server.name);
+  const id = newId();
+  await w.trx
+    .insertInto('server')
+    .values({
+      id,
+      name: server.name,
+      role: server.role,
+      url: server.url ?? null,
+      host_key: server.hostKey ?? null,
+      host_key_line: server.hostKeyLine ?? null,
+      bandwidth: server.bandwidth ?? null,
+      state: 'unknown',
+      error: null,
+      latency_ms: null,
+      checked_at: null,
+      house_id: server.houseId ?? null,
+      added_at: w.now,
+      added_by: by.principal,
+    })
+    .execute();
+  const { name: server_name, role } = server;
+  await w.log({ type: 'server-added', subjectId: id, detail: { server: server_name, role } });
+  if (server.key !== undefined) await putServerKey(w, { id, name: server.name }, server.key);
+  return id;
+}
+
+/** @throws UserError `conflict` */
+export async function refuseTakenName({ trx }: Write, name: string): Promise<void> {
   const held = await trx
     .selectFrom('server')
     .select('id')

@@ -1,3 +1,4 @@
+import { Invitations } from './invitations.ts';
 import { Keys } from './keys.ts';
 import { Servers } from './servers.ts';
 import { openReadOnly } from './sqlite.ts';
@@ -8,6 +9,7 @@ export interface SignInTables {
   readonly keys: Keys;
   readonly users: Users;
   readonly servers: Servers;
+  readonly invitations: Invitations;
   close(): Promise<void>;
 }
 
@@ -17,5 +19,6 @@ export interface SignInTables {
  */
 export function openSignIns(path: string): SignInTables {
   const { db, close } = openReadOnly(path);
-  return { keys: new Keys(db), users: new Users(db), servers: new Servers(db), close };
+  const [keys, users] = [new Keys(db), new Users(db)];
+  return { keys, users, servers: new Servers(db), invitations: new Invitations(db), close };
 }

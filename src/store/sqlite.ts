@@ -11,6 +11,9 @@ import { repositoryLife } from './migrations/006-repository-life.ts';
 import { refRules } from './migrations/007-ref-rules.ts';
 import { refHistory } from './migrations/008-ref-history.ts';
 import { servers } from './migrations/011-servers.ts';
+import { follow } from './migrations/013-follow.ts';
+import { trust } from './migrations/014-trust.ts';
+import { pruning } from './migrations/018-pruning.ts';
 import type { Tables } from './tables.ts';
 
 /** The database, and who wants to know of every change that was committed to it. */
@@ -38,6 +41,9 @@ const migrations = [
   refRules,
   refHistory,
   servers,
+  follow,
+  trust,
+  pruning,
 ];
 
 export interface OpenDatabase {

@@ -3,10 +3,13 @@ import { Aliases } from './aliases.ts';
 import { AuditLog } from './audit.ts';
 import { AuditHeads } from './audit-heads.ts';
 import { AuditSearch } from './audit-search.ts';
+import { ChangeEntries } from './change-entries.ts';
 import { ChangeLog } from './change-log.ts';
 import { newId } from './changes.ts';
 import { Conflicts } from './conflicts.ts';
 import { DeployKeys } from './deploy-keys.ts';
+import { Following } from './following.ts';
+import { Invitations } from './invitations.ts';
 import { Keys } from './keys.ts';
 import { Moves } from './moves.ts';
 import { Names } from './names.ts';
@@ -27,6 +30,7 @@ import { Upkeep } from './upkeep.ts';
 import { Usage } from './usage.ts';
 import { UserImport } from './user-import.ts';
 import { Users } from './users.ts';
+import { Wishes } from './wishes.ts';
 
 /** Everything cpm knows, by subject. Each method is one fact: atomic, and durable when it returns. */
 export interface Store {
@@ -54,9 +58,13 @@ export interface Store {
   readonly auditSearch: AuditSearch;
   readonly changes: ChangeLog;
   readonly servers: Servers;
+  readonly invitations: Invitations;
   readonly serverLinks: ServerLinks;
   readonly syncs: Syncs;
   readonly conflicts: Conflicts;
+  readonly entries: ChangeEntries;
+  readonly following: Following;
+  readonly wishes: Wishes;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
   close(): Promise<void>;
@@ -68,6 +76,7 @@ export interface Store {
  */
 export async function openStore(path: string, seen?: (sql: string) => void): Promise<Store> {
   const { db, close } = openDatabase(path, seen);
+  const houseId = await ensureHouseId(db);
   return {
     users: new Users(db),
     imports: new UserImport(db),
@@ -93,10 +102,14 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     auditSearch: new AuditSearch(db),
     changes: new ChangeLog(db),
     servers: new Servers(db),
+    invitations: new Invitations(db),
     serverLinks: new ServerLinks(db),
     syncs: new Syncs(db),
     conflicts: new Conflicts(db),
-    houseId: await ensureHouseId(db),
+    entries: new ChangeEntries(db, houseId),
+    following: new Following(db),
+    wishes: new Wishes(db),
+    houseId,
     close,
   };
 }

@@ -2,9 +2,10 @@ import type { Generated } from 'kysely';
 import type { PeerRole, PeerState } from '../model/peer.ts';
 import type { Visibility } from '../model/repo.ts';
 import type { Grantable, Right, Role } from '../model/right.ts';
+import type { LogTables } from './log-tables.ts';
 
 /** Booleans are 0 and 1, times ISO 8601 UTC, ids UUIDs; `migrations/` says the rest. */
-export interface Tables {
+export interface Tables extends LogTables {
   meta: { key: string; value: string };
   namespace: { name: string; kind: 'user' | 'org'; owner_id: string; current: number };
   user: {
@@ -56,6 +57,7 @@ export interface Tables {
     untidy: Generated<number>;
     tidied_at: string | null;
     repacked_at: string | null;
+    prune_at: string | null;
   };
   redirect: { namespace_id: string; name: string; repo_id: string };
   alias: { path: string; repo_id: string; added_by: string; added_at: string };
@@ -191,13 +193,27 @@ export interface Tables {
     type: string;
     blob: Buffer;
     added_at: string;
+    expires_at: string | null;
   };
+  server_invitation: {
+    id: string;
+    name: string;
+    role: PeerRole;
+    fingerprint: string;
+    blob: Buffer;
+    expires_at: string;
+    invited_at: string;
+    invited_by: string;
+  };
+  server_host_key: { server_id: string; fingerprint: string; line: string; announced_at: string };
+  own_key: { fingerprint: string; path: string; used_at: string };
   server_link: {
     server_id: string;
     repo_id: string;
     remote_id: string | null;
     born_there: number;
     linked_at: string;
+    comes_back: Generated<number>;
   };
   mirror_namespace: { owner_id: string; server_id: string };
   sync_base: {

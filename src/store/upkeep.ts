@@ -68,24 +68,51 @@ export class Upkeep {
   }
 
   /** Notes that a repository is tidy but for what came after `seen` changes. */
-  async tidied(id: string, seen: number, how: { readonly repacked: boolean }): Promise<void> {
-    const now = new Date().toISOString();
+  async tidied(id: string, seen: number): Promise<void> {
     await this.#db
       .updateTable('repository')
       .set((eb) => ({
         untidy: sql<number>`max(0, ${eb.ref('untidy')} - ${seen})`,
-        tidied_at: now,
-        ...(how.repacked ? { repacked_at: now } : {}),
+        tidied_at: new Date().toISOString(),
       }))
       .where('id', '=', id)
       .execute();
+  }
+
+  /**
+   * Notes that a repository was packed anew.
+   *
+   * @param pruneAt - when it is to be looked at again for objects that nothing leads to; undefined when there are none
+   */
+  async repacked(id: string, at: string, pruneAt: string | undefined): Promise<void> {
+    await this.#db
+      .updateTable('repository')
+      .set({ repacked_at: at, prune_at: pruneAt ?? null })
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** Repositories in which objects may have come to their end, those that have waited for the longest first. */
+  async toPrune(before: string, limit: number): Promise<readonly Repository[]> {
+    const rows = await repositoryRows(this.#db)
+      .where('repository.prune_at', '<=', before)
+      .where('repository.deleted_at', 'is', null)
+      .orderBy('repository.prune_at')
+      .limit(limit)
+      .execute();
+    return rows.map(toRepository);
   }
 
   /** How a repository's housekeeping stands. */
   async tidiness(id: string) {
     return this.#db
       .selectFrom('repository')
-      .select(['untidy', 'tidied_at as tidiedAt', 'repacked_at as repackedAt'])
+      .select([
+        'untidy',
+        'tidied_at as tidiedAt',
+        'repacked_at as repackedAt',
+        'prune_at as pruneAt',
+      ])
       .where('id', '=', id)
       .executeTakeFirst();
   }
@@ -135,6 +162,11 @@ export class Upkeep {
           .where('archived_at', '<', before)
           .execute(),
       );
+      await w.trx
+        .updateTable('repository')
+        .set((eb) => ({ prune_at: eb.fn.coalesce('prune_at', eb.val(w.now)) }))
+        .where('id', '=', repo.id)
+        .execute();
       const detail = { name: repo.fullName, tips: oids.length };
       await w.log({ type: 'archive-expired', repoId: repo.id, detail });
     });

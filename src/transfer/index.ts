@@ -1,3 +1,4 @@
+import { join } from './join.ts';
 import { receivePack } from './receive-pack/plan.ts';
 import { rsync } from './rsync.ts';
 import { sync } from './sync.ts';
@@ -9,4 +10,4 @@ import { uploadPack } from './upload-pack.ts';
 export const transfers: readonly Transfer[] = [uploadPack, receivePack, uploadArchive];
 
 /** What servers ask each other for, by program. */
-export const peerTransfers: readonly PeerTransfer[] = [sync, rsync];
+export const peerTransfers: readonly PeerTransfer[] = [sync, rsync, join];

@@ -1,11 +1,13 @@
+import { kibOf } from '../core/peering/carry.ts';
 import { UserError } from '../model/errors.ts';
-import { rsyncVersion, startRsyncServer } from '../programs/rsync.ts';
+import { startRsyncServer } from '../programs/rsync.ts';
+import { guardSize } from '../programs/size.ts';
 import { passStreams, statusOf } from './pass.ts';
 import { readRsyncWords } from './rsync-words.ts';
 import type { PeerTransfer } from './transfer.ts';
 
 /** The first rsync that can be confined to a directory. */
-const confinable = 3.5;
+export const confinable = 3.5;
 
 /** rsync between servers: on the files of one session of the server that asks, and on nothing else (S24). */
 export const rsync: PeerTransfer = {
@@ -18,7 +20,7 @@ export const rsync: PeerTransfer = {
       action: 'rsync',
       talk: async ({ core, principal, stdio, signal }) => {
         const session = core.syncSessions.find(request.token, principal.id, direction);
-        const version = await rsyncVersion();
+        const version = await core.rsync.version();
         if (version === undefined) throw new UserError('unavailable', 'there is no rsync here');
         const server = await core.store.servers.byId(principal.id);
         const bytes = Math.min(
@@ -27,10 +29,18 @@ export const rsync: PeerTransfer = {
         );
         const child = startRsyncServer(request, session.directory, {
           confine: Number.parseFloat(version) >= confinable,
-          bandwidthKib: Number.isFinite(bytes) ? Math.max(1, Math.floor(bytes / 1024)) : undefined,
+          bandwidthKib: kibOf(bytes),
+          houseId: core.store.houseId,
         });
-        const exit = await passStreams(child, { stdio, signal, directory: session.directory });
-        return { status: statusOf(exit), detail: { direction } };
+        const { directory, limitBytes } = session;
+        // rsync knows no bound of its own.
+        const release = guardSize({ directory, limitBytes }, () => child.end());
+        try {
+          const exit = await passStreams(child, { stdio, signal, directory });
+          return { status: statusOf(exit), detail: { direction } };
+        } finally {
+          release();
+        }
       },
     };
   },

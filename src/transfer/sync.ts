@@ -2,6 +2,7 @@ import { PeerDesk } from '../core/peering/desk.ts';
 import { syncProgram } from '../core/peering/protocol.ts';
 import { UserError } from '../model/errors.ts';
 import { clientInput, writeTo } from './client.ts';
+import { passTar, readTarWords } from './tar.ts';
 import type { PeerTalk, PeerTransfer } from './transfer.ts';
 
 /** Bytes of the longest question: a list of a million refs. */
@@ -11,7 +12,11 @@ const longestLine = 128 * 1024 * 1024;
 export const sync: PeerTransfer = {
   program: syncProgram,
   plan: (words) => {
-    if (words.length > 0) throw new UserError('usage', `${syncProgram} takes no arguments`);
+    const tar = readTarWords(words);
+    if (tar !== undefined) {
+      return { right: 'peer', action: 'sync', talk: (talk) => passTar(talk, tar) };
+    }
+    if (words.length > 0) throw new UserError('usage', `${syncProgram} does not know these words`);
     return { right: 'peer', action: 'sync', talk: converse };
   },
 };

@@ -1,6 +1,6 @@
 import type { Core } from '../core/core.ts';
 import type { Push } from '../core/push.ts';
-import type { ServerPrincipal } from '../model/principal.ts';
+import type { Invitee, ServerPrincipal } from '../model/principal.ts';
 import type { RepoPath } from '../model/repo.ts';
 import type { Stdio } from '../model/stdio.ts';
 import type { Git } from '../programs/git.ts';
@@ -49,13 +49,19 @@ export interface PeerTalk {
   readonly signal: AbortSignal;
 }
 
-/** A program that servers ask each other for; its words name no repository. */
-export interface PeerPlan {
-  readonly right: 'peer';
-  readonly action: string;
-  /** @returns the exit status, and what the record keeps */
-  talk(talk: PeerTalk): Promise<{ status: number; detail: Readonly<Record<string, unknown>> }>;
+/** What came of a talk between servers: the exit status, and what the record keeps. */
+interface TalkEnd {
+  readonly status: number;
+  readonly detail: Readonly<Record<string, unknown>>;
 }
+
+/** The same, of a server that is not known yet and was invited. */
+export type JoinTalk = Omit<PeerTalk, 'principal'> & { readonly principal: Invitee };
+
+/** A program that servers ask each other for; its words name no repository. */
+export type PeerPlan =
+  | { readonly right: 'peer'; readonly action: string; talk(talk: PeerTalk): Promise<TalkEnd> }
+  | { readonly right: 'join'; readonly action: string; talk(talk: JoinTalk): Promise<TalkEnd> };
 
 export type Plan = ReadPlan | WritePlan;
 

@@ -195,6 +195,7 @@ const lines: [keyof typeof doors, string][] = [
   ['ada', 'servers set b --bandwidth 20M'],
   ['ada', 'servers unlink b acme/app'],
   ['ada', 'servers link b acme/app'],
+  ['ada', 'servers invite c --role dev'],
   ['ada', 'servers remove b --yes'],
   ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
@@ -234,7 +235,19 @@ t.test('the lines above run every command but those that answer otherwise', asyn
   t.strictSame(
     commands.filter(({ words: name }) => !run.has(name)).map(({ words: name }) => name),
     // These answer line by line, or end what a test of their own begins: test/record, test/peering.
-    ['conflicts show', 'conflicts resolve', 'audit export', 'events', 'sessions end', 'serve'],
+    [
+      'servers join',
+      'servers follow',
+      'conflicts show',
+      'conflicts resolve',
+      'audit export',
+      'events',
+      'sessions end',
+      'authorized-keys',
+      'shell',
+      'stand-in',
+      'serve',
+    ],
   );
 });
 
@@ -347,6 +360,8 @@ t.test('every error as JSON is one object on stderr, with the status of its code
 t.test("what is the operator's alone is denied over SSH, to everybody", async (t) => {
   const lines = [
     'serve',
+    'authorized-keys --user ana --type ssh-ed25519 --key AAAA',
+    'shell --key-id 01890a5d-ac96-774b-bcce-b302099a8057',
     'repo adopt',
     'sshkey generate',
     'config path',

@@ -98,6 +98,7 @@ const done: Row[] = [
   ['ada', 'servers set b --bandwidth 20M', 0, 'servers set', 'b', 'ok'],
   ['ada', 'servers unlink b acme/app', 0, 'servers unlink', 'b acme/app', 'ok'],
   ['ada', 'servers link b acme/app', 0, 'servers link', 'b acme/app', 'ok'],
+  ['ada', 'servers invite c --role dev', 0, 'servers invite', 'c', 'ok'],
   ['ada', 'servers remove b --yes', 0, 'servers remove', 'b', 'ok'],
   ['ada', 'repo undo tool topic --yes', 0, 'repo undo', 'tool', 'ok'],
   ['ana', 'init acme/lib', 0, 'init', 'acme/lib', 'ok'],
@@ -189,8 +190,8 @@ function stdinOf(line: string): string {
 }
 
 t.test('the table above has each command that changes something', async (t) => {
-  // What these end begins in tests of their own: test/record/sessions.test.ts, test/peering/conflicts.test.ts.
-  const elsewhere = ['sessions end', 'conflicts resolve'];
+  // What these end begins in tests of their own: test/record/sessions.test.ts, test/peering.
+  const elsewhere = ['sessions end', 'conflicts resolve', 'servers join', 'servers follow'];
   const changing = commands
     .filter((command) => command.changes && !elsewhere.includes(command.words))
     .map((command) => command.words);

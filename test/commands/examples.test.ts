@@ -176,8 +176,16 @@ async function fillApp(): Promise<void> {
   await must('git', push.slice(0, -1), { cwd: work, env: admin.gitEnv() });
 }
 
-/** These need two servers that moved one ref: test/peering/conflicts.test.ts types them. */
-const elsewhere = ['conflicts show', 'conflicts resolve'];
+/** These need two servers that moved one ref, or that do not know each other: test/peering types them. */
+const elsewhere = [
+  'conflicts show',
+  'conflicts resolve',
+  'servers join',
+  'servers follow',
+  'authorized-keys',
+  'shell',
+  'stand-in',
+];
 
 for (const { words, examples, columns } of inOrder.filter(
   (each) => !elsewhere.includes(each.words),

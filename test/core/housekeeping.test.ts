@@ -2,6 +2,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import t from 'tap';
+import { Housekeeping } from '../../src/core/housekeeping.ts';
+import { Locks } from '../../src/core/locks.ts';
 import { nullOid } from '../../src/model/ref.ts';
 import { takeStock } from '../../src/programs/tidy.ts';
 import { archivePrefix } from '../../src/programs/tips.ts';
@@ -113,6 +115,83 @@ t.test(
     t.match(await maintain(), { expiredTips: 0 });
   },
 );
+
+/** The housekeeping of a house in which so many days have passed. */
+function later({ core, dataDir }: House, days: number): Housekeeping {
+  const now = () => Date.now() + days * 24 * 3600 * 1000;
+  return new Housekeeping({
+    ...core,
+    locks: new Locks(),
+    dataDir,
+    live: () => core.config.values,
+    now,
+  });
+}
+
+/** A repository with a branch, and a tip in the archive that nothing leads to. */
+async function withTip(house: House, name: string) {
+  const repo = await house.create(name);
+  const [live = '', tip = ''] = await fill(house, repo, 2);
+  await house.git(repo, 'update-ref', '-d', 'refs/heads/branch-1');
+  await house.git(repo, 'update-ref', `${archivePrefix}${tip}`, tip);
+  const archived = [{ oid: tip, ref: 'refs/heads/branch-1' }];
+  await house.core.store.pushes.settle(repo.id, action, { done: [], archived }, actor());
+  const has = (oid: string) => house.git(repo, 'cat-file', '-t', oid).catch(() => 'gone');
+  return { repo, live, tip, has };
+}
+
+t.test('what an archived tip led to goes two weeks after the tip, not before', async (t) => {
+  const house = await House.open(t);
+  const { repo, live, tip, has } = await withTip(house, 'app');
+  const after = (days: number) => later(house, days).maintain(repo, actor(), { signal });
+
+  t.match(await after(0), { expiredTips: 0, prunedObjects: 0 });
+  t.match(await after(91), { expiredTips: 1, prunedObjects: 0 });
+  t.equal(await has(tip), 'commit', 'its grace begins');
+  t.same(await house.core.housekeeping.expiring(), []);
+  t.same(await later(house, 104).expiring(), []);
+  t.same(await later(house, 106).expiring(), ['ada/app']);
+  const young = await house.commit(repo, 'young');
+
+  t.match(await after(106), { expiredTips: 0, prunedObjects: 1 });
+
+  t.equal(await has(tip), 'gone');
+  t.equal(await has(young), 'commit', 'a younger one that nothing leads to stays');
+  t.equal(await has(live), 'commit');
+  t.equal(await house.git(repo, 'fsck', '--no-dangling'), '');
+  const packs = readdirSync(join(house.core.repos.directory(repo), 'objects/pack'));
+  t.ok(packs.includes('multi-pack-index') && packs.some((name) => name.endsWith('.bitmap')));
+  t.match(await after(121), { prunedObjects: 1 });
+  t.equal(await has(young), 'gone');
+  t.match(await house.core.store.upkeep.tidiness(repo.id), { pruneAt: null });
+  t.match(await after(122), { prunedObjects: 0 });
+});
+
+t.test('an object that a ref came back to stays, whenever that was', async (t) => {
+  const house = await House.open(t);
+  const { repo, tip, has } = await withTip(house, 'app');
+  await later(house, 91).maintain(repo, actor(), { signal });
+  await house.commit(repo, 'young, so that something stays');
+  const release = await house.core.repos.hold(repo, signal);
+  const maintained = later(house, 106).maintain(repo, actor(), { signal });
+  const incoming = join(house.dataDir, 'incoming');
+  const isPrepared = () =>
+    readdirSync(incoming).some((name) =>
+      readdirSync(join(incoming, name)).some((file) => file.endsWith('.idx')),
+    );
+  // All is ready and waits, for the repository is in use.
+  while (!isPrepared()) await new Promise(setImmediate);
+
+  const child = await house.commit(repo, 'on top of what is about to go', tip);
+  await house.git(repo, 'update-ref', 'refs/heads/back', child);
+  release();
+
+  t.match(await maintained, { prunedObjects: 0 });
+  t.equal(await has(tip), 'commit');
+  t.equal(await house.git(repo, 'fsck', '--no-dangling'), '');
+  t.match(await later(house, 140).maintain(repo, actor(), { signal }), { prunedObjects: 1 });
+  t.equal(await has(tip), 'commit');
+});
 
 t.test('S11 maintenance gives way to who wants the repository alone', async (t) => {
   const house = await House.open(t);

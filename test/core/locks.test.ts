@@ -116,6 +116,34 @@ t.test('an abort after the lock was got changes nothing', async (t) => {
   t.ok(locks.tryExclusive('a'));
 });
 
+t.test('who wants it when it is free lets everybody else go first', async (t) => {
+  const locks = new Locks();
+  const order: string[] = [];
+  const noted = (what: string) => (release: () => void) => {
+    order.push(what);
+    return release;
+  };
+  const reader = await locks.shared('a', never);
+  const modest = locks.whenFree('a', never).then(noted('modest'));
+  const gone = new AbortController();
+  const refused = locks.whenFree('a', gone.signal);
+  const second = await locks.shared('a', never).then(noted('reader behind it'));
+  const change = locks.alone('a', never).then(noted('change behind it'));
+
+  gone.abort(new UserError('unavailable', 'no time'));
+  await t.rejects(refused, { message: 'no time' });
+  reader();
+  second();
+  (await change)();
+  const release = await modest;
+
+  t.same(order, ['reader behind it', 'change behind it', 'modest']);
+  t.equal(locks.tryExclusive('a'), undefined, 'it is held');
+  t.equal(locks.waiting, 0);
+  release();
+  (await locks.shared('a', never))();
+});
+
 t.test('a lock is let go of once, however often that is said', async (t) => {
   const locks = new Locks();
   const first = await locks.shared('a', never);

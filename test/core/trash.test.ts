@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
 import t from 'tap';
 import type { Repository } from '../../src/store/repositories.ts';
 import { actor } from '../store/actor.ts';
@@ -108,3 +109,45 @@ t.test(
     t.notOk(existsSync(house.core.repos.directory(app)));
   },
 );
+
+/** A row of anything in each table that tells of repositories by their ids, past all checks. @returns those tables */
+function someOfAll(db: Sqlite.Database, repo: Repository): () => string[] {
+  db.pragma('foreign_keys = OFF');
+  db.pragma('ignore_check_constraints = ON');
+  const names = db.prepare(`SELECT name FROM sqlite_master WHERE type = 'table'`).pluck().all();
+  const where = (names as string[]).flatMap((table) => {
+    const columns = db.pragma(`table_info(${table})`) as { name: string; type: string }[];
+    const key = columns.find(({ name }) => name === 'repo_id' || name === 'on_id')?.name;
+    if (key === undefined) return [];
+    const values = columns.map(({ name, type }) => {
+      if (name === key) return repo.id;
+      return { TEXT: 'x', INTEGER: 1_000_000, BLOB: Buffer.of() }[type];
+    });
+    db.prepare(`INSERT INTO ${table} VALUES (${columns.map(() => '?')})`).run(values);
+    return [{ table, key }];
+  });
+  return () =>
+    where
+      .filter(({ table, key }) =>
+        db.prepare(`SELECT 1 FROM ${table} WHERE ${key} = ?`).get(repo.id),
+      )
+      .map(({ table }) => table)
+      .sort();
+}
+
+t.test('of what was emptied from the trash nothing is left but its history', async (t) => {
+  const house = await House.open(t);
+  const app = await house.create('app');
+  await house.core.trash.delete(app, actor());
+  const [deleted] = await house.core.store.trash.named(app.namespaceId, app.name);
+  if (deleted === undefined) throw new Error('it is not in the trash');
+  const db = new Sqlite(house.core.config.databasePath);
+  t.teardown(() => db.close());
+  const tables = someOfAll(db, app);
+  t.ok(tables().length > 10, 'every table that tells of repositories');
+
+  await house.core.trash.remove(deleted, actor());
+
+  // The journal of a push waits for the next start, which finds that there is nothing to settle.
+  t.strictSame(tables(), ['change', 'push_journal', 'ref_update']);
+});

@@ -31,6 +31,7 @@ const questions = [
   'repo access list R --effective',
   'repo access grant R tmp read',
   'repo access grant R nemo read --json',
+  'repo access grant R server:b read',
   'repo access revoke R red',
   'repo access revoke R nemo',
   'sshkey list --repo R',

@@ -82,6 +82,21 @@ const words: Record<Format, { good: string[]; bad: string[] }> = {
       'x'.repeat(1100),
     ],
   },
+  invitation: {
+    good: [
+      `cpm-invitation,backup,cpm@hq.example.org:2222,SHA256:${'a'.repeat(43)},${'b'.repeat(22)}`,
+      `cpm-invitation,dev,cpm@[::1]:2222,SHA256:${'a'.repeat(43)},${'b'.repeat(22)}`,
+    ],
+    bad: [
+      '',
+      'cpm-invitation',
+      `cpm-invitation,owner,cpm@hq:22,SHA256:${'a'.repeat(43)},${'b'.repeat(22)}`,
+      `cpm-invitation,dev,cpm@-oX:22,SHA256:${'a'.repeat(43)},${'b'.repeat(22)}`,
+      `cpm-invitation,dev,cpm@hq:22,MD5:${'a'.repeat(43)},${'b'.repeat(22)}`,
+      `cpm-invitation,dev,cpm@hq:22,SHA256:${'a'.repeat(43)},${'b'.repeat(21)}`,
+      `cpm-invitation,dev,cpm@hq:22,SHA256:${'a'.repeat(43)},${'b'.repeat(22)},more`,
+    ],
+  },
   server: { good: ['b', 'hq-2', 'x.y'], bad: ['', 'B', 'a/b', 'a..b', 'x'.repeat(64)] },
   'server-url': {
     good: [

@@ -124,6 +124,7 @@ const samples: Record<string, string> = {
   file: '-',
   fingerprint,
   rate: '20M',
+  invitation: `cpm-invitation,dev,cpm@b:22,SHA256:${'a'.repeat(43)},${'b'.repeat(22)}`,
   server: 'b',
   'server-url': 'cpm@b:2222',
   head: `1:${'0'.repeat(64)}`,

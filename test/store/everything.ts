@@ -166,8 +166,9 @@ async function tidy({ upkeep }: Store, app: Repository): Promise<void> {
   await upkeep.recordedRef(app.id, 'refs/heads/main');
   await upkeep.untidy(10);
   await upkeep.tidiness(app.id);
-  await upkeep.tidied(app.id, 1, { repacked: true });
-  await upkeep.tidied(app.id, 1, { repacked: false });
+  await upkeep.tidied(app.id, 1);
+  await upkeep.repacked(app.id, before, before);
+  await upkeep.toPrune(before, 10);
   await upkeep.tipsBefore(app.id, before, 10);
   await upkeep.withTipsBefore(before, { after: '', limit: 10 });
   await upkeep.dropTips(app, [oid(1)], { before, by: actor() });

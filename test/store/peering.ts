@@ -1,19 +1,19 @@
 import type { Repository } from '../../src/store/repositories.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
+import { followLog } from './logs.ts';
 
 const oid = (digit: number) => String(digit).repeat(40);
 
 /** Does once whatever the store can do about other servers. */
 export async function meetServers(store: Store, repo: Repository): Promise<void> {
-  const { servers, serverLinks, syncs, conflicts } = store;
+  const { servers, serverLinks, syncs, conflicts, invitations } = store;
   const key = freshKey();
   const id = await servers.add({ name: 'b', role: 'backup', key }, actor());
   const server = await servers.byId(id);
   if (server === undefined) throw new Error('a server was added and is not there');
   await servers.byName('b');
-  const found = await servers.byKey(key.blob);
-  await servers.byKeyId(found?.key.id ?? '');
+  await servers.byKeyId((await servers.byKey(key.blob))?.key.id ?? '');
   await servers.list();
   await servers.addKey(server, freshKey(), actor());
   await servers.keysOf(id);
@@ -55,6 +55,16 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await conflicts.end(open, 'local', actor());
   await conflicts.decided(pair);
   await conflicts.told(pair, ['refs/heads/main']);
+  await followLog(store, { ...server, role: 'main' }, repo);
+  const invited = freshKey();
+  const expiresAt = new Date(Date.now() + 60_000).toISOString();
+  const wanted = { name: 'c', role: 'dev', blob: invited.blob, expiresAt } as const;
+  const invitation = await invitations.invite(wanted, actor());
+  await invitations.open(invitation);
+  const found = await invitations.byKey(invited.blob);
+  if (found === undefined) throw new Error('a server was invited and is not');
+  await invitations.take(found, { name: 'c', role: 'dev' }, actor());
+
   await serverLinks.unlink(server, repo, actor());
   await servers.remove(server, actor());
 }

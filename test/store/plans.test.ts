@@ -18,9 +18,12 @@ const subjects = [
   'auditSearch',
   'changes',
   'conflicts',
+  'entries',
+  'following',
   'history',
   'deployKeys',
   'imports',
+  'invitations',
   'keys',
   'moves',
   'names',
@@ -38,6 +41,7 @@ const subjects = [
   'upkeep',
   'usage',
   'users',
+  'wishes',
 ] as const satisfies readonly (keyof Store)[];
 
 /**
@@ -119,6 +123,31 @@ const allowed: readonly { readonly in: string; readonly step: string; readonly w
     in: `from "sync_conflict" where "state" = 'open'`,
     step: 'SCAN sync_conflict USING INDEX sync_conflict_server',
     why: 'an index that holds only what is open, all of which is wanted',
+  },
+  {
+    in: 'select "rank" from "log_dirty" limit',
+    step: 'SCAN log_dirty',
+    why: 'stops at the first row: is there any?',
+  },
+  {
+    in: 'select * from "log_dirty" order by "rank", "subject" limit',
+    step: 'SCAN log_dirty',
+    why: 'a page of it, in the order of its key',
+  },
+  {
+    in: 'select "seq", "hash" from "log_entry" order by "seq" desc limit',
+    step: 'SCAN log_entry',
+    why: 'stops at the last row of the key',
+  },
+  {
+    in: 'select * from "log_reader"',
+    step: 'SCAN log_reader',
+    why: 'reads them all, and there are a few',
+  },
+  {
+    in: 'select * from "following"',
+    step: 'SCAN following',
+    why: 'reads them all, and there are one or two',
   },
   {
     in: 'from "push_journal"',

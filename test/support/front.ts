@@ -42,7 +42,7 @@ export class Front {
 
   /** Somebody who comes this way. */
   person(person: Person): Person {
-    return person.at(this.sshd.port, this.sshd.user);
+    return person.at(this.sshd, this.sshd.user);
   }
 }
 

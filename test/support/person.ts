@@ -65,9 +65,9 @@ export class Person {
     return new Person(name, home, await generateKey(join(home, 'key')), { port, user: 'cpm' });
   }
 
-  /** The same person at another door. @param user - the name to sign in with there */
-  at(port: number, user: string): Person {
-    return new Person(this.name, this.home, this.key, { port: () => port, user });
+  /** The same person, at another server. @param user - the name to sign in with there */
+  at(house: { readonly port: number }, user = 'cpm'): Person {
+    return new Person(this.name, this.home, this.key, { port: () => house.port, user });
   }
 
   /** The ssh client's options: this person's key and nothing of the machine's own set-up. */

@@ -12,7 +12,7 @@ import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
-import { changeRefs } from '../ref-change.ts';
+import { changeRefs, notDone } from '../ref-change.ts';
 import { keepConflicts, settleConflicts } from './conflicts.ts';
 import { corrupt, type Received, readInbox } from './inbox.ts';
 import { visibleRefs } from './snapshot.ts';
@@ -62,8 +62,7 @@ export async function admit(core: Core, admission: Admission): Promise<Admitted>
   const pair = { serverId: server.id, repoId: repo.id };
   const received = await readInbox(admission.folder, await core.store.syncs.base(pair));
   const release = await core.repos.hold(repo, signal);
-  const directory = core.repos.directory(repo);
-  const scratch = join(directory, 'objects', `tmp_objdir-sync-${randomUUID()}`);
+  const scratch = join(core.config.dataDir, 'incoming', `sync-objects-${randomUUID()}`);
   try {
     await mkdir(join(scratch, 'pack'), { recursive: true, mode: 0o700 });
     await checkObjects(core, admission, { received, scratch });
@@ -81,9 +80,10 @@ interface Checked {
   readonly scratch: string;
 }
 
-async function checkObjects(
+/** Checks what arrived, objects and tips, before anything of it is the repository's (admission A4, A5). */
+export async function checkObjects(
   core: Core,
-  { repo, signal }: Admission,
+  { repo, signal }: Pick<Admission, 'repo' | 'signal'>,
   { received, scratch }: Checked,
 ): Promise<void> {
   const directory = core.repos.directory(repo);
@@ -91,25 +91,25 @@ async function checkObjects(
   try {
     if (pack !== undefined) {
       await core.room.onDisk();
-      await indexPack(core.git, directory, {
-        pack,
-        scratch,
-        maxBytes: core.config.values['limits.pack_size'],
-        signal,
-      });
+      await indexPack(core.git, directory, { pack, scratch, signal });
     }
     const tips = [...new Set(refs.values())];
     if (tips.length > 0) {
       await checkConnected(core.git, directory, { tips, scratch, signal });
     }
   } catch (cause) {
-    if (cause instanceof UserError || signal.aborted) throw cause;
-    throw corrupt(reason(cause as Error), cause);
+    throw refusedBy(cause, signal);
   }
 }
 
-/** git's last words, without paths of this machine. */
-function reason({ message }: Error): string {
+/** What git did not take, in its own last words without paths of this machine. */
+export function refusedBy(cause: unknown, signal: AbortSignal): unknown {
+  if (cause instanceof UserError || signal.aborted) return cause;
+  return corrupt(lastWords(cause as Error), cause);
+}
+
+/** The last line of a program's words, without paths of this machine. */
+export function lastWords({ message }: Error): string {
   const line = message.split('\n').at(-1) ?? '';
   return line.replaceAll(/\/[^\s'"]*\//g, '').slice(0, 200);
 }
@@ -207,16 +207,25 @@ async function plan(
 /** Moves the refs that no rule refuses. @returns per command, why not; undefined where it was done */
 async function apply(
   core: Core,
-  { repo, principal, by, signal }: Admission,
+  { repo, principal, by, signal, server }: Admission,
   commands: readonly RefCommand[],
 ): Promise<ReadonlyMap<string, string | undefined>> {
-  const judged = await core.rules.judge({ repo, principal, commands });
+  const link = await core.store.serverLinks.of(server.id, repo.id);
+  const decidedThere = server.role === 'main' && link?.bornThere === true;
+  const judged = decidedThere ? [] : await core.rules.judge({ repo, principal, commands });
   const reasons = judged.map(({ refusal }) => refusal?.reason);
-  const taken = commands.filter((_, at) => reasons[at] === undefined);
-  const change = { repo, principal, by, signal, commands: taken, action: 'sync', held: true };
-  const results = taken.length === 0 ? [] : await changeRefs(core, { ...change, held: true });
   const outcome = new Map(commands.map(({ ref }, at) => [ref, reasons[at]]));
-  for (const { command, refused } of results) outcome.set(command.ref, refused);
+  let taken = commands.filter((_, at) => reasons[at] === undefined);
+  const about = { repo, principal, by, signal, decidedThere };
+  const change = { ...about, action: 'sync', held: true } as const;
+  // What the objects of one ref are refused for keeps nobody from the others.
+  while (taken.length > 0) {
+    const results = await changeRefs(core, { ...change, commands: taken });
+    const refused = results.filter((each) => each.refused !== undefined);
+    for (const { command, refused: why } of results) outcome.set(command.ref, why);
+    const others = refused.filter((each) => each.refused === notDone).map(({ command }) => command);
+    taken = refused.length === 0 || others.length === taken.length ? [] : others;
+  }
   return outcome;
 }
 

@@ -1,8 +1,11 @@
 import { UserError } from '../../model/errors.ts';
-import { rsyncVersion, runRsync } from '../../programs/rsync.ts';
+import { runRsync } from '../../programs/rsync.ts';
+import { guardSize } from '../../programs/size.ts';
 import type { Progress } from '../../programs/watched.ts';
 import type { Core } from '../core.ts';
 import type { Remote } from './remote.ts';
+import { slackBytes } from './sessions.ts';
+import { runTar } from './tar.ts';
 
 export type Transport = 'rsync' | 'tar';
 
@@ -32,6 +35,26 @@ interface Files {
   readonly total: number;
 }
 
+/** The version of the rsync that takes part in sync here; undefined without one, or where the operator wants tar. */
+export async function ownRsync({ config, rsync }: Core): Promise<string | undefined> {
+  return config.values['sync.transport'] === 'tar' ? undefined : rsync.version();
+}
+
+/** What carries: what was asked for, else rsync where both sides have it. @throws UserError `unavailable` */
+async function transportOf(
+  core: Core,
+  remote: Remote,
+  wanted: CarryOptions['wanted'],
+): Promise<Transport> {
+  if (wanted === 'tar') return 'tar';
+  const both = (await core.rsync.version()) !== undefined && (await remote.caps()).rsync !== null;
+  if (both) return 'rsync';
+  if (wanted === 'auto') return 'tar';
+  throw new UserError('unavailable', `${remote.server.name}: no rsync on both sides`, {
+    hint: 'install rsync 3.2.7 or newer on both machines, or take --transport tar',
+  });
+}
+
 /**
  * Carries the files of a session to the other side or from it.
  *
@@ -42,35 +65,52 @@ export async function carry(
   remote: Remote,
   { directory, token, direction, total, ...options }: Files & CarryOptions,
 ): Promise<CarriedBy> {
-  const { signal, wanted } = options;
-  const both =
-    (await rsyncVersion()) !== undefined && (await remote.ask('caps', {})).rsync !== null;
-  if (wanted === 'tar') throw new UserError('usage', '--transport tar: not in this version');
-  if (!both) {
-    throw new UserError('unavailable', `${remote.server.name}: no rsync on both sides`, {
-      hint: 'install rsync 3.2.7 or newer on both machines',
-    });
-  }
+  const { wanted } = options;
   const bounds = [options.bandwidth, remote.server.bandwidth, core.config.values['sync.bandwidth']];
-  const bytes = Math.min(...bounds.filter((each) => each !== undefined));
-  const job = {
-    ...{ target: remote.target, directory, token, direction },
-    compress: core.config.values['sync.compress'] === 'true',
-    bandwidthKib: Number.isFinite(bytes) ? Math.max(1, Math.floor(bytes / 1024)) : undefined,
-  };
+  const bytesPerSecond = Math.min(...bounds.filter((each) => each !== undefined));
+  const onProgress = (done: number) =>
+    options.progress?.({ what: `${direction}ing bytes`, done: Math.min(done, total), total });
+  const tooMuch = new AbortController();
+  const signal = AbortSignal.any([options.signal, tooMuch.signal]);
+  // rsync keeps what an earlier run left beside what it makes of it.
+  const limitBytes = 2 * total + slackBytes;
+  const guard = direction === 'pull' ? { directory, limitBytes } : undefined;
+  const release = guard && guardSize(guard, () => tooMuch.abort(tooLong(remote)));
+  const job = { directory, token, direction, signal, onProgress };
   try {
-    const carried = await runRsync(job, {
-      signal,
-      onProgress: (done) =>
-        options.progress?.({ what: `${direction}ing bytes`, done: Math.min(done, total), total }),
+    const transport = await transportOf(core, remote, wanted);
+    if (transport === 'tar') {
+      const carried = await runTar(remote, { ...job, limitBytes, bytesPerSecond });
+      return { transport, ...carried };
+    }
+    const carried = await runRsync({
+      ...job,
+      target: remote.target,
+      houseId: core.store.houseId,
+      compress: core.config.values['sync.compress'] === 'true',
+      bandwidthKib: kibOf(bytesPerSecond),
     });
-    return { transport: 'rsync', ...carried };
+    return { transport, ...carried };
   } catch (cause) {
-    if (signal.aborted) throw cause;
+    if (cause instanceof UserError || options.signal.aborted) throw cause;
     core.log.warn({ err: cause, server: remote.server.name }, 'a transfer broke off');
     throw new UserError('unavailable', `${remote.server.name}: the transfer broke off`, {
       hint: 'run it again: it goes on where it ended',
       cause,
     });
+  } finally {
+    release?.();
   }
+}
+
+/** KiB as rsync counts a bandwidth; undefined without a bound. */
+export function kibOf(bytesPerSecond: number): number | undefined {
+  if (bytesPerSecond === Number.POSITIVE_INFINITY) return undefined;
+  return Math.max(1, Math.floor(bytesPerSecond / 1024));
+}
+
+function tooLong({ server }: Remote): UserError {
+  return new UserError('unavailable', `${server.name}: it sends more than it said`, {
+    hint: 'what came is not taken; look at that server before it is asked again',
+  });
 }

@@ -2,18 +2,28 @@ import { UserError } from '../../model/errors.ts';
 import type { ServerPrincipal } from '../../model/principal.ts';
 import { parseRepoPath } from '../../model/repo.ts';
 import { type RefList, refsDigest } from '../../model/sync-refs.ts';
-import { rsyncVersion } from '../../programs/rsync.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import { measureSpace } from '../space.ts';
-import { admit } from './admit.ts';
+import { type Admitted, admit } from './admit.ts';
+import { admitNew, type Newcomer } from './admit-new.ts';
+import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
-import { deletedSince, namespaceForMirror } from './mirror.ts';
+import { answerLog } from './log-desk.ts';
+import {
+  checkFacts,
+  createEmpty,
+  deletedSince,
+  newcomerFor,
+  notLinked,
+  receiverFor,
+} from './mirror.ts';
 import type { Answers, Questions, RefPair, RepoFacts } from './protocol.ts';
 import type { SyncSession } from './sessions.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
+import { type TarQuestion, tarAnswer } from './tar.ts';
 
 interface Parts {
   readonly core: Core;
@@ -27,6 +37,8 @@ interface Run {
   readonly session: SyncSession;
   readonly startedAt: string;
   readonly created: boolean;
+  /** What is to be made of what comes. */
+  readonly newcomer?: Newcomer;
   /** The refs that were sent along with a snapshot. */
   readonly sent?: RefList;
 }
@@ -37,6 +49,8 @@ export class PeerDesk {
   readonly changed: { repo: string; refs: number }[] = [];
   readonly #parts: Parts;
   readonly #runs = new Map<string, Run>();
+  /** The tokens of runs that tar carries. */
+  readonly #tarred = new Set<string>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -56,10 +70,17 @@ export class PeerDesk {
         return this.#commit(asked as Questions['commit']);
       case 'snapshot':
         return this.#snapshot(asked as Questions['snapshot']);
+      case 'put-tar':
+      case 'get-tar':
+        this.#tarred.add(String(question['token']));
+        return tarAnswer(core, await this.#server(), asked as TarQuestion);
       case 'done':
         return this.#done(asked as Questions['done']);
       default:
-        throw new UserError('usage', 'this question is not in this version');
+        return answerLog(
+          { ...this.#parts, server: await this.#server(), keep: this.#keep },
+          question,
+        );
     }
   }
 
@@ -68,6 +89,11 @@ export class PeerDesk {
     for (const { session } of this.#runs.values())
       await this.#parts.core.syncSessions.leave(session);
   }
+
+  readonly #keep = (session: SyncSession) => {
+    const startedAt = new Date().toISOString();
+    this.#runs.set(session.token, { session, startedAt, created: false });
+  };
 
   async #server(): Promise<Server> {
     const server = await this.#parts.core.store.servers.byId(this.#parts.principal.id);
@@ -82,7 +108,7 @@ export class PeerDesk {
       protocol: 1,
       houseId: core.store.houseId,
       git: core.git.version,
-      rsync: (await rsyncVersion()) ?? null,
+      rsync: (await ownRsync(core)) ?? null,
       freeBytes: (await measureSpace(core.config)).freeBytes,
       at: new Date().toISOString(),
     };
@@ -91,12 +117,11 @@ export class PeerDesk {
   async #offer(asked: Questions['offer']): Promise<Answers['offer']> {
     const { core, principal } = this.#parts;
     const server = await this.#server();
-    const found = await this.#receiver(server, asked.repo);
+    const facts = checkFacts(asked.repo);
+    const repo = await receiverFor(core, server, { offered: facts, by: this.#parts.by });
     await core.room.onDisk();
-    const repo = found ?? (asked.dryRun ? undefined : await this.#create(server, asked.repo));
-    if (repo === undefined) {
-      return { token: null, created: true, digest: refsDigest(new Map()), refs: [], base: null };
-    }
+    const room = await core.room.forPack();
+    if (repo === undefined) return this.#offerNew(server, { ...asked, repo: facts }, room);
     const path = { namespace: repo.namespace, name: repo.name };
     await core.access.authorize(principal, { need: 'repo', path, right: 'write' });
     const refs = await visibleRefs(core.repos.directory(repo));
@@ -106,70 +131,54 @@ export class PeerDesk {
     const equal = digest === asked.digest;
     const by = { ...this.#parts.by, dryRun: asked.dryRun };
     if (equal) await agreeOnAll(core, { server, repo, by }, refs);
-    const created = found === undefined;
     const shown = digest === asked.known || equal ? null : pairs(refs);
-    const about = { created, digest, refs: shown, base: base?.digest ?? null };
+    const about = { created: false, digest, refs: shown, base: base?.digest ?? null };
     if (equal) return { token: null, ...about };
-    const session = await core.syncSessions.open(server.id, repo.id, 'in');
-    const startedAt = new Date().toISOString();
-    this.#runs.set(session.token, { session, startedAt, created });
-    return { token: session.token, ...about };
+    return { token: await this.#begin(pair, { room, created: false }), ...about, room };
   }
 
-  /** The repository here that an offered one goes to: by its link, else where both admins linked the same name. */
-  async #receiver(server: Server, offered: RepoFacts): Promise<Repository | undefined> {
+  /** What is not here yet comes from its main alone, and is made once all of it has arrived. */
+  async #offerNew(
+    server: Server,
+    { repo, digest, dryRun }: Questions['offer'],
+    room: number,
+  ): Promise<Answers['offer']> {
     const { core, by } = this.#parts;
-    const { store } = core;
-    const linked = await store.serverLinks.byRemote(server.id, String(offered.id));
-    if (linked !== undefined) return store.repositories.byId(linked.repoId);
-    const path = parseRepoPath(String(offered.name));
-    const owner = await store.names.find(path.namespace ?? '');
-    const named = owner && (await store.repositories.byName(owner.ownerId, path.name));
-    const link = named && (await store.serverLinks.of(server.id, named.id));
-    if (named === undefined || link?.remoteId !== undefined) return undefined;
-    if (link === undefined) throw notLinked(server, offered.name);
-    await store.serverLinks.link(server, named, { remoteId: offered.id }, { ...by, dryRun: false });
-    return named;
+    if (server.role !== 'main') throw notLinked(server, repo.name);
+    const nothing = refsDigest(new Map());
+    const about = { token: null, created: true, digest: nothing, refs: [], base: null };
+    if (dryRun) return about;
+    const newcomer = await newcomerFor(core, server, { offered: repo, by });
+    if (digest === nothing) {
+      await createEmpty(core, server, { newcomer, by });
+      return about;
+    }
+    const pair = { serverId: server.id, repoId: newcomer.id };
+    const token = await this.#begin(pair, { room, created: true, newcomer });
+    return { ...about, token, room };
   }
 
-  /** A main's repository comes here as its mirror; nobody else makes any. */
-  async #create(server: Server, offered: RepoFacts): Promise<Repository> {
-    const { core, by } = this.#parts;
-    if (server.role !== 'main') throw notLinked(server, offered.name);
-    const namespace = await namespaceForMirror(core, server, { offered, by });
-    const taken = await core.store.repositories.byId(offered.id);
-    const { name } = parseRepoPath(offered.name);
-    const { description, visibility, defaultBranch } = offered;
-    const wanted = { namespace, name, description, visibility, defaultBranch };
-    const id = await core.repos.create(
-      taken === undefined ? { ...wanted, id: offered.id } : wanted,
-      by,
-    );
-    const about = { id, fullName: offered.name };
-    await core.store.serverLinks.link(server, about, { remoteId: offered.id, bornThere: true }, by);
-    const repo = await core.store.repositories.byId(id);
-    if (repo === undefined) throw new Error('a repository was created and is not there');
-    return repo;
+  async #begin(
+    { serverId, repoId }: { serverId: string; repoId: string },
+    { room, ...run }: Pick<Run, 'created' | 'newcomer'> & { room: number },
+  ): Promise<string> {
+    const wanted = { serverId, repoId, direction: 'in', limitBytes: 2 * room } as const;
+    const session = await this.#parts.core.syncSessions.open(wanted);
+    this.#runs.set(session.token, { session, startedAt: new Date().toISOString(), ...run });
+    return session.token;
   }
 
   async #commit(asked: Questions['commit']): Promise<Answers['commit']> {
-    const { core, principal, by, signal } = this.#parts;
+    const { core, by } = this.#parts;
     const server = await this.#server();
     const session = core.syncSessions.find(asked.token, server.id, 'in');
     const run = this.#runs.get(asked.token);
-    const repo = await core.store.repositories.byId(session.repoId);
-    if (repo === undefined || run === undefined) throw new UserError('not_found', 'it is gone');
-    const path = { namespace: repo.namespace, name: repo.name };
-    await core.access.authorize(principal, { need: 'repo', path, right: 'write' });
+    if (run === undefined) throw new UserError('not_found', 'it is gone');
     const bytes = await core.syncSessions.bytes(session);
-    const { held, outcomes, refs } = await admit(core, {
-      ...{ server, repo, principal, by: { ...by, request: session.token }, signal },
-      folder: session.directory,
-      decided: new Map(asked.decided),
-      allowShrink: false,
-    });
+    const { repo, held, outcomes, refs } = await this.#admit(server, run, asked);
     await core.syncSessions.close(session);
     this.#runs.delete(asked.token);
+    const transport = this.#tarred.has(asked.token) ? 'tar' : 'rsync';
     const applied = outcomes.filter(({ outcome }) => outcome === 'applied').map(({ ref }) => ref);
     const conflicts = outcomes
       .filter(({ outcome }) => outcome === 'conflict')
@@ -181,7 +190,7 @@ export class PeerDesk {
     const result = held ? 'held' : run.created ? 'created' : did;
     await core.store.syncs.ended(
       {
-        ...{ serverId: server.id, repoId: repo.id, direction: 'in', transport: 'rsync', result },
+        ...{ serverId: server.id, repoId: repo.id, direction: 'in', transport, result },
         refsUpdated: applied.length,
         refsConflicted: conflicts.length,
         ...{ bytesSent: 0, bytesReceived: bytes, bytesTotal: bytes },
@@ -195,6 +204,26 @@ export class PeerDesk {
       core.sizes.changed(repo, core.repos.directory(repo));
     }
     return { held, applied, conflicts, rejected, digest: refsDigest(refs) };
+  }
+
+  async #admit(
+    server: Server,
+    { session, newcomer }: Run,
+    asked: Questions['commit'],
+  ): Promise<Admitted & { repo: Repository }> {
+    const { core, principal, signal } = this.#parts;
+    const by = { ...this.#parts.by, request: session.token };
+    const about = { server, principal, by, folder: session.directory, signal };
+    if (newcomer !== undefined) {
+      if (server.role !== 'main') throw notLinked(server, newcomer.facts.name);
+      return admitNew(core, { ...about, ...newcomer });
+    }
+    const repo = await core.store.repositories.byId(session.repoId);
+    if (repo === undefined) throw new UserError('not_found', 'it is gone');
+    const path = { namespace: repo.namespace, name: repo.name };
+    await core.access.authorize(principal, { need: 'repo', path, right: 'write' });
+    const decided = new Map(asked.decided);
+    return { repo, ...(await admit(core, { ...about, repo, decided, allowShrink: false })) };
   }
 
   async #snapshot(asked: Questions['snapshot']): Promise<Answers['snapshot']> {
@@ -220,7 +249,8 @@ export class PeerDesk {
       const base = await core.store.syncs.base({ serverId: server.id, repoId: repo.id });
       const had = base?.digest === asked.digest ? base?.refs : undefined;
       if (had === undefined && asked.have === null) return { state: 'have', repo: facts };
-      const session = await core.syncSessions.open(server.id, repo.id, 'out');
+      const wanted = { serverId: server.id, repoId: repo.id, direction: 'out' } as const;
+      const session = await core.syncSessions.open(wanted);
       const startedAt = new Date().toISOString();
       this.#runs.set(session.token, { session, startedAt, created: false, sent: refs });
       const manifest = await writeSnapshot(core.git, directory, {
@@ -264,10 +294,4 @@ export function factsOf(repo: Repository): RepoFacts {
 
 export function pairs(refs: RefList): RefPair[] {
   return [...refs];
-}
-
-function notLinked({ name }: Server, repo: string): UserError {
-  return new UserError('denied', `${repo}: it is not linked with ${name} here`, {
-    hint: `a site admin of this side links it: servers link ${name} ${repo}`,
-  });
 }

@@ -3,7 +3,13 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../../model/errors.ts';
 import { quoted } from '../../model/repo.ts';
-import { type RefList, type RefsFile, readRefsFile, refsDigest } from '../../model/sync-refs.ts';
+import {
+  type RefList,
+  type RefsFile,
+  readRefsFile,
+  refsDigest,
+  UnknownList,
+} from '../../model/sync-refs.ts';
 import { openPlain, sha256Of } from '../../programs/pack.ts';
 import { fileNames, type Manifest } from './snapshot.ts';
 
@@ -62,6 +68,12 @@ function readList(text: string, known: { digest: string; refs: RefList } | undef
   try {
     return readRefsFile(text, known);
   } catch (cause) {
+    if (cause instanceof UnknownList) {
+      throw new UserError('unavailable', 'the two servers agreed on something else meanwhile', {
+        hint: 'run it again',
+        cause,
+      });
+    }
     throw corrupt(`the list of refs is none: ${(cause as Error).message}`, cause);
   }
 }

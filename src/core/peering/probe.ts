@@ -2,10 +2,10 @@ import { connect } from 'node:net';
 import { UserError } from '../../model/errors.ts';
 import type { PeerAddress } from '../../model/peer.ts';
 import { sizeText } from '../../model/units.ts';
-import { rsyncVersion } from '../../programs/rsync.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
+import { ownRsync } from './carry.ts';
 import type { Caps } from './protocol.ts';
 import { Remote } from './remote.ts';
 import { addressOf, targetOf } from './trust.ts';
@@ -63,7 +63,7 @@ export async function probe(
       return 'this server may ask';
     })) &&
     (await take('versions', async () => `git ${(await found()).git}`)) &&
-    (await take('rsync', async () => rsyncText((await found()).rsync))) &&
+    (await take('rsync', async () => rsyncText(await ownRsync(core), (await found()).rsync))) &&
     (await take('clock', async () => clockText((await found()).at))) &&
     (await take('disk', async () => `${sizeText((await found()).freeBytes)} free`));
   await remote?.close();
@@ -107,10 +107,9 @@ async function reach(address: PeerAddress | undefined): Promise<string> {
   }
 }
 
-async function rsyncText(theirs: string | null): Promise<string> {
-  const ours = (await rsyncVersion()) ?? 'none';
-  const both = ours !== 'none' && theirs !== null;
-  return `${ours} here, ${theirs ?? 'none'} there${both ? '' : ': nothing can be carried without one on both sides'}`;
+function rsyncText(ours: string | undefined, theirs: string | null): string {
+  const both = ours !== undefined && theirs !== null;
+  return `${ours ?? 'none'} here, ${theirs ?? 'none'} there${both ? '' : ': tar takes its place'}`;
 }
 
 async function clockText(at: string): Promise<string> {

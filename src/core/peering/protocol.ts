@@ -1,5 +1,10 @@
+import type { LogAnswers, LogQuestions } from './log-protocol.ts';
+
 /** The program that servers ask each other for; questions and answers are JSON, one object a line. */
 export const syncProgram = 'cpm-sync';
+
+/** The words behind the program's name by which an archive passes, from a byte on, in place of questions. */
+export type TarWords = readonly [verb: 'put-tar' | 'get-tar', token: string, offset: string];
 
 /** `[ref, oid]`, as lists of refs pass between servers. */
 export type RefPair = readonly [ref: string, oid: string];
@@ -25,7 +30,7 @@ export interface Caps {
 }
 
 /** The questions of the protocol between servers, by their verb. Digests are of sorted lists of refs. */
-export interface Questions {
+export interface Questions extends LogQuestions {
   readonly caps: Record<string, never>;
   /** May this be sent? `digest`: the sender's refs; `known`: what it knows of the receiver's. */
   readonly offer: {
@@ -44,11 +49,15 @@ export interface Questions {
     readonly known: string | null;
     readonly have: readonly RefPair[] | null;
   };
+  /** By tar: an archive of this content and size is to come. */
+  readonly 'put-tar': { readonly token: string; readonly id: string; readonly bytes: number };
+  /** By tar: which archive is there to fetch? */
+  readonly 'get-tar': { readonly token: string };
   /** The asker has all of a snapshot. `digest`: of its refs now. */
   readonly done: { readonly token: string; readonly digest: string };
 }
 
-export interface Answers {
+export interface Answers extends LogAnswers {
   readonly caps: Caps;
   readonly offer: {
     /** null where the lists are equal, or in a dry run of what does not exist. */
@@ -59,6 +68,8 @@ export interface Answers {
     readonly refs: readonly RefPair[] | null;
     /** The digest of the sender's list that the receiver took last. */
     readonly base: string | null;
+    /** Bytes of the biggest pack that there is room for; undefined where nothing is to come. */
+    readonly room?: number;
   };
   readonly commit: {
     readonly held: boolean;
@@ -75,6 +86,9 @@ export interface Answers {
         readonly token: string;
         readonly bytes: number;
       };
+  /** `offset`: so much of it is there already. */
+  readonly 'put-tar': { readonly offset: number };
+  readonly 'get-tar': { readonly id: string; readonly bytes: number };
   readonly done: Record<string, never>;
 }
 

@@ -3,10 +3,13 @@ import { parseRepoPath } from '../../model/repo.ts';
 import { refsDigest } from '../../model/sync-refs.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Core } from '../core.ts';
-import { admit } from './admit.ts';
+import { isGranted } from '../peer-access.ts';
+import { type Admitted, admit } from './admit.ts';
+import { admitNew } from './admit-new.ts';
 import { carry } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { pairs } from './desk.ts';
+import { checkFacts, createEmpty, newcomerIn } from './mirror.ts';
 import type { Answers, Questions, RepoFacts } from './protocol.ts';
 import type { Remote } from './remote.ts';
 import {
@@ -18,6 +21,7 @@ import {
   type RunOptions,
   type RunReport,
 } from './run.ts';
+import type { SyncSession } from './sessions.ts';
 import { visibleRefs } from './snapshot.ts';
 
 export interface PullOptions extends RunOptions {
@@ -33,7 +37,7 @@ export async function pullRepo(
   remote: Remote,
   { repo, ...options }: { repo: Repository } & PullOptions,
 ): Promise<RunReport> {
-  const about = { remote, repo, direction: 'in', by: options.by } as const;
+  const about = { remote, repo, direction: 'in', options } as const;
   return counted(core, about, () => fetchRepo(core, remote, { repo, ...options }));
 }
 
@@ -48,7 +52,8 @@ async function fetchRepo(
   const refs = await visibleRefs(repos.directory(repo));
   const base = await store.syncs.base(pair);
   const link = await store.serverLinks.of(server.id, repo.id);
-  if (link === undefined && options.only === undefined) {
+  const shared = link !== undefined || (await isGranted(store, server, repo, 'write'));
+  if (!shared && options.only === undefined) {
     throw new UserError('denied', `${repo.fullName}: it is not linked with ${server.name}`, {
       hint: `link the two, which need not be the same: servers link ${server.name} ${repo.fullName}`,
     });
@@ -75,33 +80,51 @@ async function fetchRepo(
   return take(core, remote, { repo, ...options }, answer);
 }
 
+type Sent = Extract<Answers['snapshot'], { state: 'sent' }>;
+
 async function take(
   core: Core,
   remote: Remote,
   { repo, ...options }: { repo: Repository } & PullOptions,
-  answer: Extract<Answers['snapshot'], { state: 'sent' }>,
+  answer: Sent,
 ): Promise<Outcome> {
   const { server } = remote;
-  const { syncSessions, repos } = core;
-  const session = await syncSessions.open(server.id, repo.id, 'in');
-  try {
-    const { token, bytes: total } = answer;
-    const files = { directory: session.directory, token, direction: 'pull', total } as const;
-    const carried = await carry(core, remote, { ...files, ...options });
-    const { held, outcomes, refs } = await admit(core, {
-      ...{ server, repo, principal: asPeer(server), folder: session.directory },
-      by: actorFor(server, options.by, session.token),
+  const to = { repoId: repo.id, answer };
+  return receive(core, remote, { ...options, ...to }, async ({ directory, token }) =>
+    admit(core, {
+      ...{ server, repo, principal: asPeer(server), folder: directory },
+      by: actorFor(server, options.by, token),
       decided: new Map(),
       only: options.only,
       allowShrink: options.allowShrink,
       signal: options.signal,
-    });
-    await remote.ask('done', { token: answer.token, digest: refsDigest(refs) });
+    }),
+  );
+}
+
+/** Fetches what was sent into a session of its own, has it admitted, and tells the other side. */
+async function receive(
+  core: Core,
+  remote: Remote,
+  { repoId, answer, ...options }: PullOptions & { repoId: string; answer: Sent },
+  admitted: (session: SyncSession) => Promise<Admitted>,
+): Promise<Outcome> {
+  const { syncSessions, room, repos, store } = core;
+  const { token, bytes: total } = answer;
+  await room.forSync(total);
+  const wanted = { serverId: remote.server.id, repoId, direction: 'in' } as const;
+  const session = await syncSessions.open(wanted);
+  try {
+    const files = { directory: session.directory, token, direction: 'pull', total } as const;
+    const carried = await carry(core, remote, { ...files, ...options });
+    const { held, outcomes, refs } = await admitted(session);
+    await remote.ask('done', { token, digest: refsDigest(refs) });
     await syncSessions.close(session);
     if (held) return { ...quiet, result: 'held', total, carried };
-    const count = (wanted: string) => outcomes.filter(({ outcome }) => outcome === wanted).length;
+    const count = (what: string) => outcomes.filter(({ outcome }) => outcome === what).length;
     const numbers = { updated: count('applied'), conflicted: count('conflict') };
-    if (numbers.updated > 0) core.sizes.changed(repo, repos.directory(repo));
+    const repo = await store.repositories.byId(repoId);
+    if (numbers.updated > 0 && repo) core.sizes.changed(repo, repos.directory(repo));
     const did = numbers.updated > 0 ? 'updated' : 'up-to-date';
     const result = numbers.conflicted > 0 ? 'conflict' : options.created === true ? 'created' : did;
     const notes = outcomes.flatMap(({ ref, why }) => (why === undefined ? [] : [`${ref}: ${why}`]));
@@ -112,35 +135,41 @@ async function take(
 }
 
 /**
- * Makes the repository that is pulled for the first time. The operator or a site admin asked for it by its name, which
- * is the approval of this side.
+ * Fetches a repository that is not here yet. The operator or a site admin asked for it by its name, which is the
+ * approval of this side.
  *
- * @throws UserError `not_found` where neither side has it
+ * @throws UserError `not_found` where the other side has none of that name
  */
-export async function receiverOf(
+export async function pullNew(
   core: Core,
   remote: Remote,
-  { name, by }: { name: string; by: RunOptions['by'] },
-): Promise<{ repo: Repository; created: boolean }> {
-  const { store, repos } = core;
+  { name, ...options }: { name: string } & RunOptions,
+): Promise<RunReport> {
+  const { store } = core;
+  const { by, signal } = options;
+  const { server } = remote;
+  const nothing = { id: null, name, digest: refsDigest(new Map()), known: null, have: null };
   // Without a word of what is here, the other side only tells of the repository.
-  const question = { id: null, name, digest: null, known: null, have: null };
-  const { repo: facts } = await remote.ask('snapshot', question);
+  const first = await remote.ask('snapshot', { ...nothing, digest: null });
+  const facts = checkFacts(first.repo);
   const namespace = await namespaceFor(core, remote, { facts, by });
-  const { name: bare } = parseRepoPath(facts.name);
-  const held = await store.repositories.byName(namespace.ownerId, bare);
-  if (held !== undefined) return { repo: held, created: false };
+  const newcomer = await newcomerIn(core, namespace, facts);
+  const held = await store.repositories.byName(namespace.ownerId, newcomer.name);
+  if (held !== undefined) return pullRepo(core, remote, { repo: held, ...options });
   if (by.dryRun) throw new UserError('usage', `${facts.name} would be created`);
-  const { description, visibility, defaultBranch } = facts;
-  const wanted = { namespace, name: bare, description, visibility, defaultBranch };
-  const taken = await store.repositories.byId(facts.id);
-  const id = await repos.create(taken === undefined ? { ...wanted, id: facts.id } : wanted, by);
-  const bornThere = remote.server.role === 'main';
-  const about = { id, fullName: facts.name };
-  await store.serverLinks.link(remote.server, about, { remoteId: facts.id, bornThere }, by);
-  const repo = await store.repositories.byId(id);
-  if (repo === undefined) throw new Error('a repository was created and is not there');
-  return { repo, created: true };
+  const repo = { id: newcomer.id, fullName: `${namespace.name}/${newcomer.name}` };
+  return counted(core, { remote, repo, direction: 'in', options }, async () => {
+    const answer = await remote.ask('snapshot', { ...nothing, have: [] });
+    if (answer.state !== 'sent') {
+      await createEmpty(core, server, { newcomer, by });
+      return { ...quiet, result: 'created' };
+    }
+    const to = { repoId: repo.id, answer, created: true };
+    return receive(core, remote, { ...options, ...to }, async ({ directory, token }) => {
+      const about = { server, principal: asPeer(server), folder: directory, signal };
+      return admitNew(core, { ...newcomer, ...about, by: actorFor(server, by, token) });
+    });
+  });
 }
 
 async function namespaceFor(

@@ -2,6 +2,7 @@ import { type RefList, refsDigest } from '../../model/sync-refs.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Base } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
+import { tooBig } from '../room.ts';
 import { carry } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { factsOf } from './desk.ts';
@@ -21,7 +22,7 @@ export async function pushRepo(
   remote: Remote,
   { repo, ...options }: { repo: Repository } & RunOptions,
 ): Promise<RunReport> {
-  const about = { remote, repo, direction: 'out', by: options.by } as const;
+  const about = { remote, repo, direction: 'out', options } as const;
   return counted(core, about, () => send(core, remote, { repo, ...options }));
 }
 
@@ -87,7 +88,9 @@ async function deliver(
 ): Promise<Outcome> {
   const { store, repos, git, syncSessions } = core;
   const token = offer.token ?? '';
-  const session = await syncSessions.open(remote.server.id, repo.id, 'out');
+  const session = await syncSessions.open({
+    ...{ serverId: remote.server.id, repoId: repo.id, direction: 'out' },
+  });
   try {
     const manifest = await writeSnapshot(git, repos.directory(repo), {
       refs,
@@ -98,6 +101,9 @@ async function deliver(
       signal: options.signal,
     });
     const total = manifestBytes(manifest);
+    if (total > (offer.room ?? total)) {
+      throw tooBig(total, offer.room ?? 0, `on ${remote.server.name}`);
+    }
     const files = { directory: session.directory, token, direction: 'push', total } as const;
     const carried = await carry(core, remote, { ...files, ...options });
     const answer = await remote.ask('commit', { token, decided: [...decided] });

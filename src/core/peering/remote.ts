@@ -34,6 +34,7 @@ export class Remote {
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
   #said = '';
+  #caps: Promise<Answers['caps']> | undefined;
 
   private constructor(
     core: Core,
@@ -60,6 +61,12 @@ export class Remote {
   }
 
   readonly #end = () => this.#child.end();
+
+  /** What the other side says of itself, asked once. */
+  caps(): Promise<Answers['caps']> {
+    this.#caps ??= this.ask('caps', {});
+    return this.#caps;
+  }
 
   /** @throws UserError as the other side has it; `unavailable` when the connection broke off */
   async ask<V extends Verb>(verb: V, question: Questions[V]): Promise<Answers[V]> {
@@ -111,7 +118,8 @@ export class Remote {
   }
 }
 
-function readReply(line: string): Reply {
+/** @throws UserError `unavailable` for what is no answer */
+export function readReply(line: string): Reply {
   try {
     return JSON.parse(line) as Reply;
   } catch (cause) {
@@ -121,7 +129,11 @@ function readReply(line: string): Reply {
   }
 }
 
-function remoteError({ name }: Server, error: NonNullable<Reply['error']>): UserError {
+/** What the other side refused, as an error of ours that names it. */
+export function remoteError(
+  { name }: { readonly name: string },
+  error: NonNullable<Reply['error']>,
+): UserError {
   const code = (Object.hasOwn(statuses, error.code) ? error.code : 'internal') as ErrorCode;
   const message = `${name}: ${escapeControls(String(error.message)).slice(0, 1000)}`;
   const { hint } = error;

@@ -58,14 +58,26 @@ export function actorFor(server: Server, by: Actor, request: string): Actor {
   return { ...by, principal: principalText(asPeer(server)), keyId: undefined, request };
 }
 
-/** Counts a run and writes it down, whatever it came to. @throws what `work` throws, once that is written down */
+/**
+ * Counts a run and writes it down, whatever it came to; of two of the same kind the second waits for the first.
+ *
+ * @throws what `work` throws, once that is written down
+ */
 export async function counted(
   core: Core,
-  about: { remote: Remote; repo: Repository; direction: 'out' | 'in'; by: Actor },
+  about: {
+    remote: Remote;
+    repo: Pick<Repository, 'id' | 'fullName'>;
+    direction: 'out' | 'in';
+    options: Pick<RunOptions, 'by' | 'signal'>;
+  },
   work: () => Promise<Outcome>,
 ): Promise<RunReport> {
-  const { remote, repo, by } = about;
+  const { remote, repo, options } = about;
+  const { by, signal } = options;
   const { server } = remote;
+  const turn = [`sync ${about.direction} ${server.id}`];
+  const release = await core.repos.holdRefs(repo.id, turn, signal);
   const startedAt = new Date().toISOString();
   const begun = performance.now();
   const [sent, received] = [remote.sent, remote.received];
@@ -76,6 +88,8 @@ export async function counted(
   } catch (cause) {
     error = cause;
     outcome = { ...quiet, result: 'failed' };
+  } finally {
+    release();
   }
   const { result, carried } = outcome;
   const numbers = {
@@ -97,4 +111,9 @@ export async function counted(
   const durationMs = Math.round(performance.now() - begun);
   const names = { repo: repo.fullName, server: server.name };
   return { ...names, ...numbers, durationMs, notes: outcome.notes };
+}
+
+/** Who makes a mirror: it comes to where its main's other repositories are, though nobody here may put any there. */
+export function mirroring({ role }: Server, by: Actor): Actor {
+  return role === 'main' ? { ...by, isImport: true } : by;
 }

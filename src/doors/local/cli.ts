@@ -80,11 +80,13 @@ export function askerOf(): ((question: string) => Promise<boolean>) | undefined 
  */
 export async function confirmed(
   words: readonly string[],
-  { globals, command }: Invocation,
+  { globals, command, args }: Invocation,
 ): Promise<readonly string[]> {
   const confirm = askerOf();
-  if (!command.asks || globals.yes || globals.dryRun || confirm === undefined) return words;
-  if (await confirm(`${command.words} can't be taken back. Do it?`)) return ['--yes', ...words];
+  const asks = command.asks || command.means !== undefined;
+  if (!asks || globals.yes || globals.dryRun || confirm === undefined) return words;
+  const meaning = command.means?.(args) ?? `${command.words} can't be taken back.`;
+  if (await confirm(`${meaning} Do it?`)) return ['--yes', ...words];
   throw new UserError('usage', 'not confirmed: nothing was done');
 }
 

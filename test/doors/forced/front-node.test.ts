@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { findProgram } from '../../support/program.ts';
@@ -9,6 +9,8 @@ const bundle = findProgram().command.at(-1) ?? '';
 const folder = mkdtempSync(join(dirname(bundle), 'alone-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
 process.env['CPM_TEST_PROGRAM'] = join(folder, 'cpm.cjs');
-copyFileSync(bundle, process.env['CPM_TEST_PROGRAM']);
+for (const file of readdirSync(dirname(bundle)))
+  if (/^(program-.*|cpm)\.(cjs|cache)$/.test(file))
+    copyFileSync(join(dirname(bundle), file), join(folder, file));
 
 await scenarios(t, 'node');
