@@ -1,7 +1,7 @@
-import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { AuditClock } from './core/audit-clock.ts';
 import { type Core, openCore } from './core/core.ts';
+import { stopping } from './core/events.ts';
 import {
   type Asker,
   addFirstAdmin,
@@ -21,16 +21,17 @@ import {
 } from './core/house.ts';
 import { inUse, leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
-import type { OpenDoor } from './core/sessions.ts';
 import { openBeaconOf } from './doors/beacon/open.ts';
 import { Clock } from './doors/clock.ts';
+import { guestsOf } from './doors/forced/guests.ts';
 import { jobs } from './doors/jobs.ts';
-import { addressText } from './doors/local/announce.ts';
-import { type LocalDoor, openLocalDoor } from './doors/local/server.ts';
+import { askToYield } from './doors/local/client.ts';
+import { openLocalDoor } from './doors/local/server.ts';
+import { socketPath } from './doors/local/socket-path.ts';
+import { localSessions, sshSessions } from './doors/sessions.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
 import { createLog, type Log } from './log.ts';
 import { UserError } from './model/errors.ts';
-import { principalText } from './model/principal.ts';
 import type { ListenAddress } from './settings.ts';
 import { createRun } from './shell/run.ts';
 import type { HouseLock } from './store/sqlite.ts';
@@ -63,11 +64,11 @@ export async function startApp(
   const log = createLog(config.values.log_level);
   await checkOwner(config.dataDir);
   await inspectHouse(config.dataDir, config.databasePath);
-  const lock = await takeHouse(config.dataDir, serveWaitMs);
   const { workers } = config.values;
   if (workers !== 'auto' && workers > 1) {
     warn(`workers is ${workers}, and one process serves: several are not in this version`);
   }
+  const lock = await lockHouse(config.dataDir);
   let firstAdmin: FirstAdmin | undefined;
   try {
     firstAdmin = await ensureHouse(config, asker);
@@ -83,6 +84,16 @@ export async function startApp(
 
 /** Long enough for a command of the local program to get out of the way. */
 const serveWaitMs = 2000;
+/** Longer than what a stand-in has running may go on. */
+const standInWaitMs = 60_000;
+
+/** @throws UserError `conflict` when a server has it, or a command that doesn't end */
+async function lockHouse(dataDir: string): Promise<HouseLock> {
+  const lock = await tryHouse(dataDir, serveWaitMs);
+  if (lock !== undefined) return lock;
+  const yields = await askToYield(socketPath(dataDir));
+  return takeHouse(dataDir, yields ? standInWaitMs : 0);
+}
 
 async function ensureHouse(config: Config, asker: Asker): Promise<FirstAdmin | undefined> {
   const { dataDir, databasePath } = config;
@@ -118,7 +129,9 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
   const addresses = await listenAll(ssh, config.values.listen, warn);
   core.setPort(addresses[0]?.port ?? 0);
   const beacon = await openBeaconOf(core, run);
-  const local = await openLocalDoor(socketPath(config.dataDir), run, log);
+  const elsewhere = (user: string) => ssh.connections().filter(({ owner }) => owner?.user === user);
+  const host = { run, guests: guestsOf(core, elsewhere), makeRoom: () => false };
+  const local = await openLocalDoor(socketPath(config.dataDir), host, log);
   const open = [sshSessions(ssh, addresses), localSessions(local)];
   const closed = open.map((each) => core.sessions.register(each));
   return {
@@ -129,9 +142,7 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     firstAdmin,
     close: async () => {
       const graceMs = core.config.values['shutdown.grace'];
-      core.events.stop(
-        new UserError('unavailable', 'the server is stopping', { hint: 'follow again soon' }),
-      );
+      core.events.stop(stopping());
       core.couriers.leave();
       await Promise.all([ssh.close(graceMs), beacon.close(graceMs), local.close(graceMs)]);
       for (const unregister of closed) unregister();
@@ -142,49 +153,6 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
     },
   };
 }
-
-/** The SSH door, as the core sees it. */
-function sshSessions(ssh: SshDoor, addresses: readonly ListenAddress[]): OpenDoor {
-  return {
-    listeners: addresses.map(addressText),
-    connections: () =>
-      ssh.connections().map(({ id, address, startedAt, owner }) => ({
-        ...connection,
-        id,
-        principal: principalText(owner?.principal ?? { kind: 'anonymous' }),
-        address,
-        door: 'ssh',
-        startedAt,
-      })),
-    endWhere: (matches, why) => ssh.endWhere((owner) => matches(owner.principal), why),
-    end: (id, why) => ssh.end(id, why),
-  };
-}
-
-/** The local door likewise: everybody there is the operator. */
-function localSessions(local: LocalDoor): OpenDoor {
-  return {
-    listeners: [],
-    connections: () =>
-      local.connections().map(({ id, startedAt }) => ({
-        ...connection,
-        id,
-        principal: 'operator',
-        address: undefined,
-        door: 'local',
-        startedAt,
-      })),
-    endWhere: () => undefined,
-    end: (id, why) => local.end(id, why),
-  };
-}
-
-const connection = {
-  kind: 'connection',
-  connection: undefined,
-  action: undefined,
-  target: undefined,
-} as const;
 
 async function openSsh(core: Core, log: Log): Promise<SshDoor> {
   // Loaded here alone: a command on this machine needs nothing of it.
@@ -292,8 +260,4 @@ export async function checkHouse(config: Config): Promise<void> {
   throw new UserError('not_found', `no data directory at ${config.dataDir}`, {
     hint: 'name it with --data-dir DIR, or make one with: cpm serve',
   });
-}
-
-export function socketPath(dataDir: string): string {
-  return join(dataDir, 'run', 'cpm.sock');
 }

@@ -14,30 +14,46 @@ import { buildSync } from 'esbuild';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 
-const { outputFiles } = buildSync({
-  absWorkingDir: root,
-  entryPoints: ['src/main.ts'],
-  bundle: true,
-  write: false,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  external: ['better-sqlite3', 'ssh2'],
-  alias: { 'string-width': './src/shell/string-width.ts' },
-  define: { 'import.meta.url': 'bundleUrl' },
-  banner: { js: "const bundleUrl=require('node:url').pathToFileURL(__filename).href;" },
-  logLevel: 'warning',
-});
+/** @param {string} entry - what it begins with @returns its text, and everything that it imports */
+const textOf = (entry) =>
+  buildSync({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    external: ['better-sqlite3', 'ssh2'],
+    alias: { 'string-width': './src/shell/string-width.ts' },
+    define: { 'import.meta.url': 'bundleUrl' },
+    banner: { js: "const bundleUrl=require('node:url').pathToFileURL(__filename).href;" },
+    logLevel: 'warning',
+  }).outputFiles[0]?.text ?? '';
 // The wrapper of a CommonJS module; the launcher below calls it as Node would.
-const text = Module.wrap((outputFiles[0]?.text ?? '').replace(/^#!.*/, ''));
+const text = Module.wrap(textOf('src/main.ts').replace(/^#!.*/, ''));
 const hash = createHash('sha256').update(text).update(process.version).digest('hex').slice(0, 12);
 const name = `program-${hash}`;
+const fast = `program-${hash}-fast.cjs`;
 
 const launcher = `#!/usr/bin/env node
 'use strict';
 const { readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { constants, Script } = require('node:vm');
+const words = process.argv.slice(2);
+// What sshd starts for every connection: where a server runs, the rest is not needed.
+if (words.includes('shell') || words.includes('authorized-keys')) {
+  require('./${fast}').fast(words).then(
+    (status) => {
+      if (status === undefined) load();
+      else process.stdout.write('', () => process.stderr.write('', () => process.exit(status)));
+    },
+    ({ message }) => process.stderr.write('cpm: ' + message + '\\nhint: try again soon\\n', () => process.exit(6)),
+  );
+} else load();
+
+function load() {
 const filename = join(__dirname, '${name}.cjs');
 let cachedData;
 try {
@@ -47,11 +63,13 @@ try {
 const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
 const script = new Script(readFileSync(filename, 'utf8'), { filename, cachedData, importModuleDynamically });
 script.runInThisContext().call(exports, exports, require, module, filename, __dirname);
+}
 `;
 
 mkdirSync(dist, { recursive: true });
 const older = readdirSync(dist).filter((file) => /^program-.*\.(cjs|cache)$/.test(file));
 place(`${name}.cjs`, text);
+place(fast, textOf('src/doors/forced/fast.ts'));
 makeCache(join(dist, `${name}.cjs`), join(dist, `${name}.cache`));
 chmodSync(join(dist, `${name}.cache`), 0o644);
 place('cpm.cjs', launcher);

@@ -1,8 +1,11 @@
 #!/usr/bin/env node
+import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { checkHouse, socketPath, startApp, withHouse } from './app.ts';
+import { checkHouse, startApp, withHouse } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Core } from './core/core.ts';
+import { enter } from './doors/forced/enter.ts';
+import { readForced } from './doors/forced/words.ts';
 import { firstStartLines, listeningLine, reachableHost } from './doors/local/announce.ts';
 import {
   answerOffline,
@@ -18,13 +21,19 @@ import {
 import { askServer } from './doors/local/client.ts';
 import { restoreHere } from './doors/local/restore.ts';
 import { readSecret } from './doors/local/secret.ts';
+import { socketPath } from './doors/local/socket-path.ts';
+import type { ApartSays } from './programs/apart.ts';
+import { toUserError } from './shell/print.ts';
 import { createRun } from './shell/run.ts';
+import { standIn } from './stand-in.ts';
 
 /** @returns the exit status of `cpm WORDS` */
 async function main(words: readonly string[]): Promise<number> {
   const stdio = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.umask(0o077);
+  const forced = readForced(words);
+  if (forced !== undefined) return enter(forced, words);
   try {
     const invocation = await invocationOf(words);
     if (typeof invocation === 'number') return invocation;
@@ -40,6 +49,7 @@ async function main(words: readonly string[]): Promise<number> {
       file: globals.config,
     });
     if (command.words === 'serve') return await serve(config);
+    if (command.words === 'stand-in') return await standInForServer(config);
     if (command.words === 'backup restore') {
       const restored = await untilInterrupted((signal) =>
         restoreHere(config, invocation, { stdio, signal }),
@@ -70,6 +80,20 @@ async function invocationOf(words: readonly string[]): Promise<Invocation | numb
       .catch(() => undefined);
     if (status !== undefined) return status;
     throw fault;
+  }
+}
+
+/** Started by what sshd starts, which waits to hear how that went. */
+async function standInForServer(config: Config): Promise<number> {
+  const abort = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => abort.abort());
+  const say = (words: ApartSays) => process.send?.(words);
+  try {
+    return await standIn(config, { signal: abort.signal, ready: () => say({ ready: true }) });
+  } catch (error) {
+    const { message, hint, status } = toUserError(error, randomUUID());
+    say({ message, ...(hint === undefined ? {} : { hint }) });
+    return status;
   }
 }
 

@@ -65,6 +65,7 @@ export function prepare({ forTests = false, forBench = false } = {}) {
     if (!complete) installPackages(development);
     checkNativeModules();
     buildBundle();
+    buildClient();
     return true;
   } catch (error) {
     if (!(error instanceof Unprepared)) throw error;
@@ -198,6 +199,16 @@ function buildBundle() {
   if (existsSync(bundle) && statSync(bundle).mtimeMs >= Math.max(...sources.map(newest))) return;
   say('cpm: building dist/cpm.cjs');
   run(process.execPath, [join(root, 'src', 'bundle.mjs')]);
+}
+
+/** Where no compiler is, Node does what the client would, only slower. */
+function buildClient() {
+  const [source, client] = [join(root, 'src/doors/forced/client.c'), join(root, 'dist/cpm-forced')];
+  if (existsSync(client) && statSync(client).mtimeMs >= statSync(source).mtimeMs) return;
+  const compiler = ['cc', 'gcc', 'clang'].find(isInstalled);
+  if (compiler === undefined) return;
+  const node = `-DNODE=${JSON.stringify(process.execPath)}`;
+  run(compiler, ['-O2', '-Wall', '-Wextra', node, '-o', client, source]);
 }
 
 /**

@@ -7,6 +7,7 @@ import { configCommands } from './config.ts';
 import { conflictsCommands } from './conflicts.ts';
 import { doctor } from './doctor.ts';
 import { events } from './events.ts';
+import { forcedCommands } from './forced.ts';
 import { createHelp } from './help.ts';
 import { history } from './history.ts';
 import { init } from './init.ts';
@@ -44,11 +45,9 @@ import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
 export const later: readonly string[] = [
-  'authorized-keys',
   'restart',
   'servers promote',
   'service',
-  'shell',
   'sshkey deploy',
   'sshkey fetch',
 ];
@@ -106,5 +105,6 @@ export const commands: readonly Command[] = [
   doctor,
   ...backupCommands,
   ...completion,
+  ...forcedCommands,
   serve,
 ];

@@ -120,9 +120,9 @@ export class Audit {
   }
 
   /** A sign-in by a verified signature. One more that can't be written down is counted alone. */
-  signedIn(principal: Principal, address: string): void {
+  signedIn(principal: Principal, address: string | undefined, door = 'ssh'): void {
     if (this.#queue.length >= mostWaiting) return void this.#makeRoom().catch(() => undefined);
-    const opening = { request: randomUUID(), principal, address, door: 'ssh', action: 'sign-in' };
+    const opening = { request: randomUUID(), principal, address, door, action: 'sign-in' };
     this.#push({ ...openingRow({ ...opening, target: undefined }), phase: 'note', outcome: 'ok' });
   }
 

@@ -138,3 +138,8 @@ function toEvent({ seq, at, type, principal, detail }: LoggedChange, repo?: stri
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
+
+/** What followers are told when the server ends. */
+export function stopping(): UserError {
+  return new UserError('unavailable', 'the server is stopping', { hint: 'follow again soon' });
+}

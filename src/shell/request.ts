@@ -2,7 +2,7 @@ import type { UserError } from '../model/errors.ts';
 import type { Principal } from '../model/principal.ts';
 import type { Stdio } from '../model/stdio.ts';
 
-export type Door = 'ssh' | 'local' | 'clock' | 'git';
+export type Door = 'ssh' | 'local' | 'forced' | 'clock' | 'git';
 
 /** What a terminal at the other end can show; absent where the output is not a terminal. */
 export interface Terminal {

@@ -12,6 +12,8 @@ export interface OpenInvitation {
   /** What the server is to be called and to be here. */
   readonly name: string;
   readonly role: PeerRole;
+  /** Of the key that its code stands for: `SHA256:…` */
+  readonly fingerprint: string;
   /** ISO 8601. */
   readonly expiresAt: string;
   readonly invitedBy: string;
@@ -95,6 +97,6 @@ export class Invitations {
 }
 
 function toOpen(row: Tables['server_invitation']): OpenInvitation {
-  const { id, name, role, expires_at: expiresAt, invited_by: invitedBy } = row;
-  return { id, name, role, expiresAt, invitedBy };
+  const { id, name, role, fingerprint: print, expires_at: expiresAt, invited_by: invitedBy } = row;
+  return { id, name, role, fingerprint: print, expiresAt, invitedBy };
 }

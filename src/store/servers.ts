@@ -99,6 +99,17 @@ export class Servers {
     return server && { server, key: toKey(row) };
   }
 
+  /** @param id - of the key, a UUID */
+  async byKeyId(id: string): Promise<{ server: Server; key: ServerKey } | undefined> {
+    const row = await this.#db
+      .selectFrom('server_key')
+      .selectAll()
+      .where('id', '=', id)
+      .executeTakeFirst();
+    const server = row && (await this.byId(row.server_id));
+    return server && { server, key: toKey(row) };
+  }
+
   async keysOf(serverId: string): Promise<readonly ServerKey[]> {
     const rows = await this.#db
       .selectFrom('server_key')

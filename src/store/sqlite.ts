@@ -95,6 +95,15 @@ export function openDatabase(path: string, seen?: (sql: string) => void): OpenDa
   };
 }
 
+/** Opens a database as it is, for reading alone. @throws Error when it is not there */
+export function openReadOnly(path: string): Pick<OpenDatabase, 'db' | 'close'> {
+  const sqlite = new Sqlite(path, { readonly: true });
+  sqlite.pragma('busy_timeout = 5000');
+  sqlite.pragma('trusted_schema = OFF');
+  const db = new Database({ dialect: new SqliteDialect({ database: sqlite }) });
+  return { db, close: () => db.destroy() };
+}
+
 /** Held by one process at a time for as long as it lives; the kernel lets go of it when the process ends, however it ends. */
 export interface HouseLock {
   release(): void;

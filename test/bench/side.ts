@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { House } from '../support/house.ts';
 import { type KeyPair, type Person, quoteWords } from '../support/person.ts';
 import { must } from '../support/process.ts';
-import { startSshd } from './sshd.ts';
+import { startGitShell } from './sshd.ts';
 
 /** One of the two servers under comparison. */
 export interface Side {
@@ -55,7 +55,7 @@ export async function startSides(
 ): Promise<Sides> {
   const house = await House.open(closing);
   const { admin, folder } = house;
-  const sshd = await startSshd(join(folder, 'sshd'), admin.key, algorithms);
+  const sshd = await startGitShell(join(folder, 'sshd'), admin.key, algorithms);
   closing.teardown(sshd.stop);
   const plain = (repo: string) => join(folder, 'plain', `${repo}.git`);
   const common = (user: string, port: number) => ({ user, port, ...client(admin, user, port) });

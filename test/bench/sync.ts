@@ -9,7 +9,7 @@ import { generatedRepository } from './generate.ts';
 import { cpuMs, settled, spread } from './measure.ts';
 import { type Relay, startRelay } from './relay.ts';
 import { algorithms } from './side.ts';
-import { startSshd } from './sshd.ts';
+import { startGitShell } from './sshd.ts';
 
 type Print = (line?: string) => void;
 type Closing = { teardown(close: () => unknown): void };
@@ -102,7 +102,7 @@ async function startWays(closing: Closing, folder: string, origin: string): Prom
   await hq.operator('org create acme');
   const live = (house: House, name: string) =>
     join(house.dataDir, 'repositories', 'acme', `${name}.git`);
-  const sshd = await startSshd(join(folder, 'sshd'), hq.admin.key, algorithms, '');
+  const sshd = await startGitShell(join(folder, 'sshd'), hq.admin.key, algorithms, '');
   closing.teardown(sshd.stop);
   const cpm: Way = {
     name: 'cpm push',

@@ -259,6 +259,9 @@ t.test('the lines above run every command but those that answer otherwise', asyn
       'events',
       'sessions end',
       'backup restore',
+      'authorized-keys',
+      'shell',
+      'stand-in',
       'serve',
     ],
   );
@@ -373,6 +376,8 @@ t.test('every error as JSON is one object on stderr, with the status of its code
 t.test("what is the operator's alone is denied over SSH, to everybody", async (t) => {
   const lines = [
     'serve',
+    'authorized-keys --user ana --type ssh-ed25519 --key AAAA',
+    'shell --key-id 01890a5d-ac96-774b-bcce-b302099a8057',
     'repo adopt',
     'sshkey generate',
     'neighbors discover --network 10.0.0.0/24',

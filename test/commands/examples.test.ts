@@ -187,6 +187,9 @@ const elsewhere = [
   'servers join',
   'servers follow',
   'backup restore',
+  'authorized-keys',
+  'shell',
+  'stand-in',
 ];
 
 for (const { words, examples, columns } of inOrder.filter(

@@ -13,7 +13,7 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   const server = await servers.byId(id);
   if (server === undefined) throw new Error('a server was added and is not there');
   await servers.byName('b');
-  await servers.byKey(key.blob);
+  await servers.byKeyId((await servers.byKey(key.blob))?.key.id ?? '');
   await servers.list();
   await servers.addKey(server, freshKey(), actor());
   await servers.keysOf(id);

@@ -43,23 +43,31 @@ export class Person {
   readonly home: string;
   readonly key: KeyPair;
   readonly #port: () => number;
+  /** The name that is signed in with. */
+  readonly #user: string;
 
-  private constructor(name: string, home: string, key: KeyPair, port: () => number) {
+  private constructor(
+    name: string,
+    home: string,
+    key: KeyPair,
+    { port, user }: { port: () => number; user: string },
+  ) {
     this.name = name;
     this.home = home;
     this.key = key;
     this.#port = port;
+    this.#user = user;
   }
 
   /** @param port - where the server listens now; asked anew for each connection */
   static async create(name: string, home: string, port: () => number): Promise<Person> {
     mkdirSync(home, { recursive: true });
-    return new Person(name, home, await generateKey(join(home, 'key')), port);
+    return new Person(name, home, await generateKey(join(home, 'key')), { port, user: 'cpm' });
   }
 
-  /** The same person, at another server. */
-  at(house: { readonly port: number }): Person {
-    return new Person(this.name, this.home, this.key, () => house.port);
+  /** The same person, at another server. @param user - the name to sign in with there */
+  at(house: { readonly port: number }, user = 'cpm'): Person {
+    return new Person(this.name, this.home, this.key, { port: () => house.port, user });
   }
 
   /** The ssh client's options: this person's key and nothing of the machine's own set-up. */
@@ -77,14 +85,19 @@ export class Person {
     return ['-F', 'none', '-i', this.key.privatePath, ...settings.flatMap((set) => ['-o', set])];
   }
 
+  /** The ssh client's words up to the command. @param options - more for it */
+  sshWords(options: readonly string[] = []): string[] {
+    const target = ['-p', String(this.#port()), `${this.#user}@127.0.0.1`];
+    return [...this.sshOptions(), ...options, ...target];
+  }
+
   /** Runs a command on the server as this person. @param options - more for the ssh client, `['-v']` */
   ssh(
     words: Words,
     { options = [], ...surroundings }: Surroundings & { options?: readonly string[] } = {},
   ): Promise<Answer> {
-    const target = ['-p', String(this.#port()), 'cpm@127.0.0.1'];
     const command = words.length === 0 ? [] : [quoteWords(words)];
-    const args = [...this.sshOptions(), ...options, ...target, ...command];
+    const args = [...this.sshWords(options), ...command];
     return run('ssh', args, { ...surroundings, env: { HOME: this.home, ...surroundings.env } });
   }
 
@@ -118,7 +131,7 @@ export class Person {
 
   /** Where this person reaches a repository. @param repo - `acme/app` */
   url(repo: string): string {
-    return `ssh://cpm@127.0.0.1:${this.#port()}/${repo}`;
+    return `ssh://${this.#user}@127.0.0.1:${this.#port()}/${repo}`;
   }
 
   /** A new work tree at home with one commit on main. @returns its path */

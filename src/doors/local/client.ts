@@ -16,13 +16,22 @@ import { withSocketPath } from './socket-path.ts';
 export async function askServer(
   path: string,
   request: LocalRequest,
+  streams: { stdio: Stdio; signal: AbortSignal },
+): Promise<number | undefined> {
+  return relay(path, frame('request', JSON.stringify(request)), streams);
+}
+
+/** The same, for any first frame. */
+export async function relay(
+  path: string,
+  first: Buffer,
   { stdio, signal }: { stdio: Stdio; signal: AbortSignal },
 ): Promise<number | undefined> {
   const socket = await reach(path);
   if (socket === undefined) return undefined;
   const interrupt = () => void send(socket, frame('interrupt'));
   signal.addEventListener('abort', interrupt, { once: true });
-  await send(socket, frame('request', JSON.stringify(request)));
+  await send(socket, first);
   void forward(stdio.stdin, socket);
   try {
     for await (const { kind, payload } of readFrames(socket)) {
@@ -36,6 +45,28 @@ export async function askServer(
     socket.destroy();
   }
   throw new Error('the server went away before it answered');
+}
+
+/** Asks whoever listens there to make room for a server that starts. @returns whether it does */
+export async function askToYield(path: string): Promise<boolean> {
+  const socket = await reach(path);
+  if (socket === undefined) return false;
+  try {
+    await send(socket, frame('yield'));
+    for await (const { kind, payload } of readFrames(socket)) {
+      if (kind === 'exit') return Number(String(payload)) === 0;
+    }
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Whether anybody listens there. */
+export async function listens(path: string): Promise<boolean> {
+  const socket = await reach(path);
+  socket?.destroy();
+  return socket !== undefined;
 }
 
 async function reach(path: string): Promise<Socket | undefined> {

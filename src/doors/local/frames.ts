@@ -1,9 +1,19 @@
 /**
  * What passes over the local socket, in both directions: one byte of kind, four of length (big-endian), the payload.
  * The client sends one `request` (JSON), then `stdin` frames, an empty one at the end, and `interrupt`;
- * the server sends `stdout` and `stderr`, and `exit` (the status in decimal) as the last.
+ * the server sends `stdout` and `stderr`, and `exit` (the status in decimal) as the last. In place of `request` there is
+ * `forced` behind sshd (see doors/forced/asked.ts), and `yield` from a server that wants to start where a stand-in is.
  */
-export const kinds = ['request', 'stdin', 'interrupt', 'stdout', 'stderr', 'exit'] as const;
+export const kinds = [
+  'request',
+  'stdin',
+  'interrupt',
+  'stdout',
+  'stderr',
+  'exit',
+  'forced',
+  'yield',
+] as const;
 export type Kind = (typeof kinds)[number];
 
 export interface Frame {

@@ -1,5 +1,10 @@
 import { closeSync, openSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+
+/** Where the server of a data directory listens for this machine's own. */
+export function socketPath(dataDir: string): string {
+  return join(dataDir, 'run', 'cpm.sock');
+}
 
 /** What `sun_path` of unix(7) holds, with a little to spare. */
 const longestBytes = 100;

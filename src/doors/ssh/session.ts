@@ -238,7 +238,8 @@ function columnsOf(told: number): number {
   return told === 0 ? 80 : Math.min(told, 1000);
 }
 
-function decode(line: Buffer): string {
+/** @throws UserError `usage` for what is no UTF-8 */
+export function decode(line: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(line);
   } catch (error) {
@@ -246,7 +247,8 @@ function decode(line: Buffer): string {
   }
 }
 
-function noSubsystem(name: string): UserError {
+/** Why a subsystem is not there. */
+export function noSubsystem(name: string): UserError {
   if (name !== 'sftp') return new UserError('usage', 'subsystems are not offered here');
   return new UserError('usage', 'sftp and scp are not offered here', {
     hint: 'files travel with git clone, git push and git archive',

@@ -178,6 +178,7 @@ export class Watch {
   }
 }
 
-function durationText(ms: number): string {
+/** `10 minutes`, `20 s` */
+export function durationText(ms: number): string {
   return ms >= 60_000 ? `${ms / 60_000} minutes` : `${ms / 1000} s`;
 }
