@@ -45,6 +45,7 @@ CREATE TABLE sync_head (
   head TEXT NOT NULL,
   PRIMARY KEY (server_id, repo_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sync_head_repo ON sync_head (repo_id);
 
 ALTER TABLE sync_conflict ADD COLUMN kept INTEGER NOT NULL DEFAULT 1 CHECK (kept IN (0, 1));
 CREATE INDEX sync_conflict_kept ON sync_conflict (ended_at) WHERE kept = 1 AND ended_at IS NOT NULL;
