@@ -26,7 +26,13 @@ export function startClient(
   // In a group of its own, so that git's ssh goes with git.
   const child = spawn(program, args, { cwd, env: cleanEnv(env), stdio: 'pipe', detached: true });
   const kill = () => {
-    if (child.pid !== undefined && !isOver) process.kill(-child.pid, 'SIGKILL');
+    if (child.pid === undefined || isOver) return;
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch (error) {
+      // It ended by itself, and what it said last is still to be read.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   };
   const said = { stdout: '', stderr: '' };
   const out: Buffer[] = [];
