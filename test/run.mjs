@@ -10,6 +10,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bundle, prepare, root } from '../src/prepare.mjs';
+import { compileAll } from './loader/hooks.mjs';
 
 const total = { passed: 0, failed: 0 };
 
@@ -113,6 +114,7 @@ async function report(lines) {
 const files = process.argv.slice(2);
 if (prepare({ forTests: true })) {
   if (files.length === 0) await Promise.all(['lint', 'types', 'unused'].map(check));
+  await compileAll();
   await test(files);
 } else {
   total.failed += 1;

@@ -18,7 +18,12 @@ import { spawnSync } from 'node:child_process';
 import { bundle, prepare, root } from '../../src/prepare.mjs';
 
 if (prepare({ forTests: true, forBench: true })) {
-  const args = ['--import', 'tsx', 'test/bench/bench.ts', ...process.argv.slice(2)];
+  const args = [
+    '--import',
+    './test/loader/register.mjs',
+    'test/bench/bench.ts',
+    ...process.argv.slice(2),
+  ];
   const env = { ...process.env, CPM_TEST_PROGRAM: bundle };
   process.exitCode =
     spawnSync(process.execPath, args, { cwd: root, env, stdio: 'inherit' }).status ?? 1;

@@ -5,6 +5,7 @@ import Sqlite from 'better-sqlite3';
 import type { Test } from 'tap';
 import { House } from '../support/house.ts';
 import type { Person } from '../support/person.ts';
+import { loader } from '../support/program.ts';
 
 export interface Attack {
   /** Sign-ins that fail. */
@@ -70,7 +71,7 @@ async function startAttackers(
   numbers: readonly number[],
 ): Promise<{ readonly ended: Promise<void> }> {
   const script = join(import.meta.dirname, 'attackers.ts');
-  const words = ['-n', '19', process.execPath, '--import', 'tsx', script];
+  const words = ['-n', '19', process.execPath, '--import', loader, script];
   const child = spawn('nice', [...words, ...[port, ...numbers].map(String)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -10,7 +10,12 @@ import { spawnSync } from 'node:child_process';
 import { bundle, prepare, root } from '../../src/prepare.mjs';
 
 if (prepare({ forTests: true })) {
-  const args = ['--import', 'tsx', 'test/campaigns/campaign.ts', ...process.argv.slice(2)];
+  const args = [
+    '--import',
+    './test/loader/register.mjs',
+    'test/campaigns/campaign.ts',
+    ...process.argv.slice(2),
+  ];
   const env = { ...process.env, CPM_TEST_PROGRAM: bundle, TAP_TIMEOUT: '7200' };
   process.exitCode =
     spawnSync(process.execPath, args, { cwd: root, env, stdio: 'inherit' }).status ?? 1;

@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { lockHouse } from '../../src/store/sqlite.ts';
+import { loader } from '../support/program.ts';
 
 const source = `
   import { lockHouse } from './src/store/sqlite.ts';
@@ -15,7 +16,7 @@ const source = `
 
 /** Another process that tries to take the lock, and keeps it. It has begun to try when this resolves. */
 async function other(t: Test, path: string, waitMs = 0) {
-  const args = ['--import', 'tsx', '--input-type=module', '-e', source, path, String(waitMs)];
+  const args = ['--import', loader, '--input-type=module', '-e', source, path, String(waitMs)];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   t.teardown(() => child.kill('SIGKILL'));
   const said = once(child.stdout, 'data').then(String);

@@ -3,6 +3,9 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '../..');
 
+/** What `node --import` takes to run TypeScript as it stands. */
+export const loader = join(root, 'test/loader/register.mjs');
+
 /** The argv that `cpm` is started with: a program and its first arguments. */
 export interface Program {
   /** As `npm start` does it, with its flags; `serve` and more follow. */
@@ -17,9 +20,7 @@ export interface Program {
  */
 export function findProgram(): Program {
   const bundle = process.env['CPM_TEST_PROGRAM'] ?? freshBundle();
-  const main = bundle
-    ? [bundle]
-    : ['--import', import.meta.resolve('tsx'), join(root, 'src/main.ts')];
+  const main = bundle ? [bundle] : ['--import', loader, join(root, 'src/main.ts')];
   // The runner of the tests loads itself into every Node that a test starts, which takes thrice as long to start then.
   const node = ['/usr/bin/env', '-u', 'NODE_OPTIONS', process.execPath] as const;
   return {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { generateEd25519 } from '../../../src/model/ed25519.ts';
+import { loader } from '../../support/program.ts';
 import { clientFiles, sshOptions } from './house.ts';
 
 // As `npm start` has them.
@@ -13,7 +14,7 @@ t.test('bytes that have passed leave nothing behind: 200 MB each way, twice', as
   const file = fileURLToPath(new URL('lone-door.ts', import.meta.url));
   const env = { ...process.env, MALLOC_ARENA_MAX: '1' };
   const stdio = ['pipe', 'pipe', 'inherit'] as const;
-  const door = spawn(process.execPath, [...flags, '--import', 'tsx', file], {
+  const door = spawn(process.execPath, [...flags, '--import', loader, file], {
     env,
     stdio: [...stdio],
   });
