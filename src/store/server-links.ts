@@ -21,6 +21,12 @@ export interface Link {
 /** `out`: it is only sent there; `in`: only taken from there. */
 export type OneWay = 'out' | 'in';
 
+/** The ways in which a linked repository moves; none without a link. */
+export function waysOf(link: Link | undefined): readonly OneWay[] {
+  if (link === undefined) return [];
+  return link.oneWay === undefined ? ['out', 'in'] : [link.oneWay];
+}
+
 const mainOfRepo = (db: Database) =>
   compiled(db, (repoId: string) =>
     db

@@ -5,9 +5,9 @@ import { House } from '../support/house.ts';
 import { hostKeyOf, introduce, serverKeyOf } from '../support/pair.ts';
 import { quoteWords } from '../support/person.ts';
 import { must } from '../support/process.ts';
+import { type Relay, startRelay } from '../support/relay.ts';
 import { generatedRepository } from './generate.ts';
 import { cpuMs, settled, spread } from './measure.ts';
-import { type Relay, startRelay } from './relay.ts';
 import { algorithms } from './side.ts';
 import { startGitShell } from './sshd.ts';
 

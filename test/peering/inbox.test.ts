@@ -19,6 +19,7 @@ import {
   readBundle,
   receiveBundle,
 } from '../../src/core/peering/bundle.ts';
+import { scanOutbox } from '../../src/core/peering/outbox.ts';
 import { asPeer } from '../../src/core/peering/run.ts';
 import { type Manifest, visibleRefs, writeSnapshot } from '../../src/core/peering/snapshot.ts';
 import { nullOid } from '../../src/model/ref.ts';
@@ -419,4 +420,31 @@ t.test('a token bucket lets through what a second may have', async (t) => {
   for (let sent = 0; sent < 512; sent += 64) await throttle.pass(64 * 1024, signal);
   const ms = performance.now() - begun;
   t.ok(ms > 300, `${ms} ms for half of it`);
+});
+
+t.test('what moves one way alone is marked to be carried that way alone', async (t) => {
+  const { core, target, server, first } = await scene(t);
+  const { serverLinks, syncMarks, pushes } = core.store;
+  const marked = async () => {
+    await scanOutbox(core);
+    const marks = await syncMarks.of(server.id);
+    await syncMarks.drop({ repoId: target.id });
+    return marks.map(({ direction }) => direction).sort();
+  };
+  const push = async (name: string) => {
+    const done = [{ ref: `refs/heads/${name}`, old: nullOid, new: first }];
+    await pushes.settle(target.id, 'push', { done, archived: [] }, actor());
+  };
+  t.strictSame(await marked(), ['in', 'out'], 'it was linked');
+
+  for (const [way, shared, pushed] of [
+    ['in', ['in'], []],
+    ['out', ['out'], ['out']],
+    [undefined, ['in', 'out'], ['out']],
+  ] as const) {
+    await serverLinks.share(server, target, way, actor());
+    t.strictSame(await marked(), shared, `${way}: it was shared`);
+    await push(way ?? 'both');
+    t.strictSame(await marked(), pushed, `${way}: something was pushed`);
+  }
 });

@@ -25,7 +25,7 @@ export async function introduce(house: House, other: House, { name, role }: Side
   const url = `cpm@127.0.0.1:${other.port}`;
   const flags = ['--role', role, '--fingerprint', await hostKeyOf(other), '--key', '-'];
   const stdin = serverKeyOf(other);
-  const answer = await house.operator(['servers', 'add', name, url, ...flags], { stdin });
+  const answer = await house.admin.ssh(['servers', 'add', name, url, ...flags], { stdin });
   if (answer.status !== 0) throw new Error(`servers add ${name}: ${answer.stderr}`);
 }
 

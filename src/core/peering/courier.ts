@@ -1,4 +1,5 @@
 import { UserError } from '../../model/errors.ts';
+import { waysOf } from '../../store/server-links.ts';
 import type { Server } from '../../store/servers.ts';
 import { logMark, type Mark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
@@ -160,6 +161,9 @@ class Delivering {
         : followLog(this.#core, remote, this.#options));
       return undefined;
     }
+    const link = await store.serverLinks.of(server.id, mark.repoId);
+    // Since it was marked a person may have said that it moves the other way alone.
+    if (link !== undefined && !waysOf(link).includes(mark.direction)) return undefined;
     if (mark.direction === 'out') {
       const repo = await store.repositories.byId(mark.repoId);
       if (repo !== undefined) return pushRepo(this.#core, remote, { repo, ...this.#options });
@@ -171,7 +175,6 @@ class Delivering {
       await endMirror(this.#core, { server, remoteId: mark.repoId, by, allowShrink });
       return undefined;
     }
-    const link = await store.serverLinks.of(server.id, mark.repoId);
     const repo = link && (await store.repositories.byId(mark.repoId));
     if (repo !== undefined) return pullRepo(this.#core, remote, { repo, ...this.#options });
     if (link !== undefined || server.role !== 'main') return undefined;

@@ -1,3 +1,4 @@
+import { waysOf } from '../../store/server-links.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Store } from '../../store/store.ts';
 import { type LoggedSubject, logMark, type NewMark } from '../../store/sync-marks.ts';
@@ -83,8 +84,11 @@ async function marksOfOne(
   });
   if (type === 'server-linked') {
     const server = servers.find(({ id }) => id === subjectId);
-    if (server === undefined || detail['made'] !== true || server.role === 'backup') return [];
-    return server.role === 'main' ? [mark(server, 'in')] : [mark(server), mark(server, 'in')];
+    const isNews = detail['made'] === true || detail['one_way'] !== undefined;
+    if (server === undefined || !isNews || server.role === 'backup') return [];
+    if (server.role === 'main') return [mark(server, 'in')];
+    const link = await store.serverLinks.of(server.id, repoId);
+    return waysOf(link).map((way) => mark(server, way));
   }
   if (type === 'conflict-ended') {
     const server = servers.find((each) => each.name === detail['server']);
@@ -104,7 +108,8 @@ async function receiversOf(
   repoId: string,
 ): Promise<readonly Server[]> {
   const links = await store.serverLinks.ofRepo(repoId);
-  const linked = new Set(links.map(({ serverId }) => serverId));
+  const sent = links.filter((link) => waysOf(link).includes('out'));
+  const linked = new Set(sent.map(({ serverId }) => serverId));
   const isMirror = (await store.serverLinks.mainOf(repoId)) !== undefined;
   return servers.filter(({ id, role }) => {
     if (role === 'backup') return !isMirror;

@@ -1,6 +1,7 @@
 import { UserError } from '../../model/errors.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
+import { waysOf } from '../../store/server-links.ts';
 import type { Server } from '../../store/servers.ts';
 import { logMark, type NewMark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
@@ -121,6 +122,7 @@ async function markOf(
     return isNew ? { ...mark, repoId: id, name: facts.name } : undefined;
   }
   if (facts === null) return { ...mark, repoId: id, name: '' };
+  if (!waysOf(link).includes('in')) return undefined;
   const isMirror = server.role === 'main' && link.bornThere;
   const equal = digest === (await store.digests.of(repo.id));
   const hasHead = repo.defaultBranch === facts.defaultBranch;
@@ -159,8 +161,8 @@ async function markMissing(
     const there = theirs.get(link?.remoteId ?? repo.id);
     if (there === (await store.digests.of(repo.id))) continue;
     const mark = { serverId: server.id, repoId: repo.id, seq, name: repo.fullName } as const;
-    marks.push({ ...mark, direction: 'out' });
-    if (server.role !== 'backup') marks.push({ ...mark, direction: 'in' });
+    const ways = server.role === 'backup' ? (['out'] as const) : waysOf(link);
+    marks.push(...ways.map((direction) => ({ ...mark, direction })));
   }
   await store.syncMarks.put(marks);
 }
