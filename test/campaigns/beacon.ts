@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import type { Test } from 'tap';
 import { lookAt } from '../../src/core/neighbors/look.ts';
-import { message } from '../../src/model/hello.ts';
+import { generateEd25519 } from '../../src/model/ed25519.ts';
+import { message, readMessage, signedAnswer } from '../../src/model/hello.ts';
 import { pkt } from '../../src/model/pktline.ts';
+import { readSigner } from '../../src/model/signer.ts';
+import { mostUnconfirmed } from '../../src/store/neighbors.ts';
 import { beaconConfig, beaconPort, tell } from '../support/beacon.ts';
 import { House } from '../support/house.ts';
 import { type Dice, dice } from './dice.ts';
@@ -13,10 +16,12 @@ import { mangled } from './fuzz-parsers.ts';
 export interface BeaconCases {
   readonly streams: number;
   readonly answers: number;
+  /** The prefix of a network in which each address is a server of its own, with a key that was made up for it. */
+  readonly crowd: number;
 }
 
 /** A beacon gets what nobody would send, and who looks around is told what nobody would say: both are as well as before. */
-export async function fuzzBeacon(t: Test, { streams, answers }: BeaconCases): Promise<void> {
+export async function fuzzBeacon(t: Test, { streams, answers, crowd }: BeaconCases): Promise<void> {
   const limits = 'limits: {login_grace: 5s, unauthenticated_per_address: 60}\n';
   const house = await House.open(t, { config: `${beaconConfig}${limits}` });
   const port = beaconPort(house);
@@ -58,6 +63,39 @@ export async function fuzzBeacon(t: Test, { streams, answers }: BeaconCases): Pr
   t.comment(`resident: ${before} KB after a fifth, ${after} KB at the end`);
   if (streams >= 1000) t.ok(after < before * 1.2, 'memory is back within 20 %');
   await readAnswers(t, chance, { answer, count: answers });
+  await meetCrowd(t, house, crowd);
+}
+
+/** Whoever makes up servers by the thousand fills neither the registry nor the memory of one who looks around. */
+async function meetCrowd(t: Test, house: House, prefix: number): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', (bytes: Buffer) => {
+      const nonce = String(readMessage(bytes.subarray(4))?.fields['nonce']);
+      const signer = readSigner(generateEd25519().privateKey);
+      const hello = message('cpm-hello', {
+        ...{ protocol: 1, name: 'alpha', version: '1', ssh_port: 22, status: 'serving', nonce },
+        ...{ public_repositories: 1, key: signer.publicKey.blob.toString('base64') },
+      });
+      socket.end(Buffer.concat(signedAnswer(signer, 'hello', nonce, hello).map(pkt)));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve));
+  const { port } = server.address() as AddressInfo;
+  const hosts = 2 ** (32 - prefix) - 2;
+  const before = residentKilobytes(house.pid);
+  const words = `neighbors discover --network 127.77.0.0/${prefix} --port ${port} --add --json`;
+  const { status, stdout, stderr } = await house.operator(words);
+  server.close();
+  t.equal(status, 0, stderr);
+  t.match(stderr, `${hosts} addresses: ${hosts} cpm servers`);
+  t.match(stderr, `${hosts - mostUnconfirmed} more were not added`);
+  t.equal((JSON.parse(stdout) as unknown[]).length, hosts, 'each is told of');
+  const listed = JSON.parse((await house.operator('neighbors list --json')).stdout) as unknown[];
+  t.equal(listed.length, mostUnconfirmed, 'a few are kept');
+  const grown = residentKilobytes(house.pid) - before;
+  t.comment(`resident: ${grown} KB more after ${hosts} made-up servers`);
+  t.ok(grown < 32 * 1024, 'memory does not grow with them');
 }
 
 /** Answers of a server that nobody signed for this caller: none is taken for a cpm server. */

@@ -38,7 +38,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
   [
     'beacon',
     '10,000 callers and answers on the network',
-    (t) => fuzzBeacon(t, { streams: 7000, answers: 3000 }),
+    (t) => fuzzBeacon(t, { streams: 7000, answers: 3000, crowd: 18 }),
   ],
   ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
   ['soak', '10,000 short connections', (t) => soak(t, { connections: 10_000 })],

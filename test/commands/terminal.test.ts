@@ -1,9 +1,8 @@
 import { join } from 'node:path';
-import { type IPty, spawn } from 'node-pty';
 import t from 'tap';
 import { House } from '../support/house.ts';
-import { cleanEnv } from '../support/process.ts';
 import { findProgram } from '../support/program.ts';
+import { Screen } from '../support/screen.ts';
 import { words } from './scenario.ts';
 
 const house = await House.open(t);
@@ -16,51 +15,6 @@ for (const line of [
 ])
   await house.operator(line);
 
-/** A program on a real terminal. */
-class Screen {
-  shown = '';
-  readonly #pty: IPty;
-  readonly #ended: Promise<number>;
-  #look: () => void = () => undefined;
-
-  constructor(program: string, args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.#pty = spawn(program, [...args], {
-      cols: 120,
-      cwd: house.folder,
-      env: cleanEnv(env),
-      name: env['TERM'] ?? 'xterm-256color',
-    });
-    this.#pty.onData((text) => {
-      this.shown += text;
-      this.#look();
-    });
-    this.#ended = new Promise((resolve) => this.#pty.onExit(({ exitCode }) => resolve(exitCode)));
-  }
-
-  /** Waits until something stands on the screen. @throws when the program ends without it */
-  async until(pattern: RegExp): Promise<void> {
-    const seen = new Promise<'seen'>((resolve) => {
-      this.#look = () => {
-        if (pattern.test(this.shown)) resolve('seen');
-      };
-      this.#look();
-    });
-    if ((await Promise.race([seen, this.#ended])) !== 'seen' && !pattern.test(this.shown)) {
-      throw new Error(`${pattern} never showed:\n${this.shown}`);
-    }
-  }
-
-  type(text: string): void {
-    this.#pty.write(text);
-  }
-
-  /** The exit status, and all that was shown, as lines. */
-  async end(): Promise<{ status: number; lines: string[] }> {
-    const status = await this.#ended;
-    return { status, lines: this.shown.split('\r\n') };
-  }
-}
-
 function locally(line: string, env: Readonly<Record<string, string>> = {}): Screen {
   const [program, ...args] = findProgram().command;
   const home = {
@@ -68,16 +22,18 @@ function locally(line: string, env: Readonly<Record<string, string>> = {}): Scre
     CPM_DATA_DIR: house.dataDir,
     TERM: 'xterm-256color',
   };
-  return new Screen(program, [...args, ...words(line)], { ...home, ...env });
+  return new Screen([program, ...args, ...words(line)], {
+    cwd: house.folder,
+    env: { ...home, ...env },
+  });
 }
 
 function overSsh(line: string, env: Readonly<Record<string, string>> = {}): Screen {
   const target = ['-tt', '-p', String(house.port), 'cpm@127.0.0.1'];
   const command = line === '' ? [] : [line];
-  return new Screen('ssh', [...house.admin.sshOptions(), ...target, ...command], {
-    HOME: ana.home,
-    TERM: 'xterm-256color',
-    ...env,
+  return new Screen(['ssh', ...house.admin.sshOptions(), ...target, ...command], {
+    cwd: house.folder,
+    env: { HOME: ana.home, TERM: 'xterm-256color', ...env },
   });
 }
 

@@ -8,12 +8,20 @@ import { startClient } from '../support/client.ts';
 import { makeMachines, noNetworks } from '../support/networks.ts';
 import { cleanEnv, must, run } from '../support/process.ts';
 import { findProgram } from '../support/program.ts';
+import { Screen } from '../support/screen.ts';
 import { type Serving, serve } from '../support/serve.ts';
 
 const port = 9418;
 const skip = (await noNetworks()) ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'cpm-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+
+const apart = {
+  docker0: '10.77.16.1/24',
+  wg0: '10.77.17.1/24',
+  eth8: '10.77.18.0/31',
+  eth9: '10.128.0.1/12',
+};
 
 interface Found {
   address: string;
@@ -43,6 +51,16 @@ t.test(
     const [, ...exec] = machines.seeker.inside;
     const neighbor = ['ip', 'neigh', 'add', '10.77.1.30', 'lladdr', '02:00:00:00:de:ad', 'nud'];
     await must('ip', [...exec, ...neighbor, 'permanent', 'dev', 'eth1']);
+    // A bridge of containers, a tunnel, a cable to one other machine, a network too large to be walked unasked.
+    for (const [name, address] of Object.entries(apart)) {
+      for (const words of [
+        `link add ${name} type veth peer name end-${name}`,
+        `addr add ${address} dev ${name}`,
+        `link set ${name} up`,
+        `link set end-${name} up`,
+      ])
+        await must('ip', [...exec, 'ip', ...words.split(' ')]);
+    }
     mkdirSync(join(folder, 'git'));
     const beside = (inside: readonly string[], words: readonly string[]) =>
       startClient(t, [...inside, ...words] as [string, ...string[]], { env: { HOME: folder } });
@@ -110,6 +128,13 @@ t.test(
       /76 addresses: 4 cpm servers, 1 plain git daemons, 1 forged a hello, 3 something else, 4 closed, 63 silent/,
     );
     t.match(stderr, /this server itself is not found/);
+    for (const left of [
+      '10.77.16.0/24 (docker0): of containers or virtual machines',
+      '10.77.17.0/24 (wg0): point-to-point',
+      '10.77.18.0/31 (eth8): point-to-point',
+      '10.128.0.0/12 (eth9): more than 65536 hosts',
+    ])
+      t.match(stderr, `left out: ${left}; name it with --network`);
     t.ok(seconds < 9, `${seconds} s for 76 addresses, most of them silent`);
 
     const added = await cpm('neighbors discover --network 10.77.2.0/28 --add --json --timeout 1s');
@@ -121,8 +146,13 @@ t.test(
       const hex = Buffer.from(row.fingerprint.slice(7), 'base64').toString('hex');
       t.match(row, { name: `nb-${hex.slice(0, 12)}`, state: 'unconfirmed' });
     }
+    t.match(await cpm('neighbors discover --network 10.77.18.0/31 --timeout 200ms --json'), {
+      status: 0,
+      stdout: '[]\n',
+      stderr: /2 addresses: /,
+    });
     const [program = '', ...rest] = [...machines.seeker.inside, ...findProgram().command];
-    const words = ['neighbors', 'discover', '--host', '10.77.1.10', '--network', '10.77.0.0/16'];
+    const words = ['neighbors', 'discover', '--host', '10.77.1.10', '--network', '10.128.0.0/16'];
     const child = spawn(program, [...rest, ...words, '--json'], {
       env: cleanEnv({ HOME: folder, CPM_DATA_DIR: seeker }),
     });
@@ -137,6 +167,21 @@ t.test(
     t.strictSame(await once(child, 'close'), [130, null], 'interrupted');
     t.match(JSON.parse(said.stdout), [{ address: '10.77.1.10' }], 'it shows what it has');
     t.match(said.stderr, /\d of 65535 addresses: 1 cpm servers/);
+    const screen = new Screen([program, ...rest, ...words], {
+      cwd: folder,
+      env: { HOME: folder, CPM_DATA_DIR: seeker, TERM: 'xterm-256color' },
+    });
+    await screen.until(/Looking around, 1 found \[[#.]{20}\] \d+% \d+\/65535, \d+\/s, \d+ s left/);
+    screen.type('\x03');
+    const { status: stopped, lines } = await screen.end();
+    t.equal(stopped, 130, 'Ctrl-C on a terminal');
+    t.match(
+      lines.join('\n'),
+      /left.*ADDRESS +NAME +AS +REGISTERED/s,
+      'the bar gives way to a table',
+    );
+    t.match(lines.join('\n'), /^10\.77\.1\.10 +alpha +nb-[0-9a-f]{12} +no /m);
+    t.match(lines.join('\n'), /\d+ of 65535 addresses: 1 cpm servers/);
     t.match(await cpm(`servers list --json`), { stdout: '[]\n' }, 'none of them is a server yet');
   },
 );
