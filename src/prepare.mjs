@@ -24,11 +24,12 @@ const testPrograms = {
   'ssh-keygen': 'openssh-client',
   ip: 'iproute2',
   rsync: 'rsync',
+  sshd: 'openssh-server',
   strace: 'strace',
+  'systemd-analyze': 'systemd',
   zsh: 'zsh',
   fish: 'fish',
 };
-const benchPrograms = { sshd: 'openssh-server' };
 
 /** Why a machine can't run cpm, and what to do about it. */
 class Unprepared extends Error {
@@ -47,18 +48,17 @@ function say(line) {
 /**
  * Installs and builds whatever is missing; takes a fifth of a second where nothing is.
  *
- * @param {{ forTests?: boolean, forBench?: boolean }} [options] - what shall be runnable besides the server
+ * @param {{ forTests?: boolean }} [options] - what shall be runnable besides the server
  * @returns {boolean} false when this machine can't be readied, after saying why and what to do
  */
-export function prepare({ forTests = false, forBench = false } = {}) {
+export function prepare({ forTests = false } = {}) {
   try {
     checkNode();
-    const development = forTests || forBench || existsSync(join(packages, 'tap'));
+    const development = forTests || existsSync(join(packages, 'tap'));
     const complete = areInstalled(development);
     needPrograms({
       ...serverPrograms,
       ...(forTests && testPrograms),
-      ...(forBench && benchPrograms),
       ...(!complete && compilers),
     });
     checkGit();

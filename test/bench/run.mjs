@@ -17,7 +17,7 @@
 import { spawnSync } from 'node:child_process';
 import { bundle, prepare, root } from '../../src/prepare.mjs';
 
-if (prepare({ forTests: true, forBench: true })) {
+if (prepare({ forTests: true })) {
   const args = [
     '--import',
     './test/loader/register.mjs',
