@@ -28,6 +28,7 @@ import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
 import { serversFollow } from './servers-follow.ts';
 import { serversJoinCommands } from './servers-join.ts';
+import { serversPromote } from './servers-promote.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { serversSyncCommands } from './servers-sync.ts';
 import { sessionsCommands } from './sessions.ts';
@@ -44,13 +45,7 @@ import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
-export const later: readonly string[] = [
-  'restart',
-  'servers promote',
-  'service',
-  'sshkey deploy',
-  'sshkey fetch',
-];
+export const later: readonly string[] = ['restart', 'service', 'sshkey deploy', 'sshkey fetch'];
 
 /** Flags of commands that are there already, answered likewise. */
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
@@ -92,6 +87,7 @@ export const commands: readonly Command[] = [
   ...serversStatusCommands,
   ...serversSyncCommands,
   serversFollow,
+  serversPromote,
   ...conflictsCommands,
   neighborsDiscover,
   ...neighborsCommands,

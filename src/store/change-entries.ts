@@ -126,17 +126,6 @@ export class ChangeEntries {
     return rows.filter((row) => all || row.seq < seq).map(({ server_id }) => server_id);
   }
 
-  /** The subjects of the log as they were published last, in their order. @param after - the last of a page */
-  async subjects(after: string, limit: number) {
-    return this.#db
-      .selectFrom('log_subject')
-      .select(['subject', 'body_hash as bodyHash'])
-      .where('subject', '>', after)
-      .orderBy('subject')
-      .limit(limit)
-      .execute();
-  }
-
   /** The database was restored from a copy: the log begins anew, under a number that nobody has seen. */
   async raiseEpoch(to: number): Promise<void> {
     await this.#db.transaction().execute(async (trx) => {

@@ -12,6 +12,7 @@ import { Digests } from './digests.ts';
 import { Following } from './following.ts';
 import { Invitations } from './invitations.ts';
 import { Keys } from './keys.ts';
+import { Likeness } from './likeness.ts';
 import { Moves } from './moves.ts';
 import { Names } from './names.ts';
 import { Neighbors } from './neighbors.ts';
@@ -74,6 +75,7 @@ export interface Store {
   readonly conflicts: Conflicts;
   readonly entries: ChangeEntries;
   readonly following: Following;
+  readonly likeness: Likeness;
   readonly wishes: Wishes;
   /** The data directory's own id, made once; children carry it in their environment. */
   readonly houseId: string;
@@ -127,6 +129,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     conflicts: new Conflicts(db),
     entries: new ChangeEntries(db, houseId),
     following: new Following(db),
+    likeness: new Likeness(db),
     wishes: new Wishes(db),
     houseId,
     copy,

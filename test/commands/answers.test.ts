@@ -248,6 +248,7 @@ t.test('the lines above run every command but those that answer otherwise', asyn
     [
       'servers join',
       'servers follow',
+      'servers promote',
       'conflicts show',
       'conflicts resolve',
       'neighbors show',
@@ -428,6 +429,7 @@ t.test(
         'user offboard',
         'sshkey revoke',
         'servers remove',
+        'servers promote',
         'neighbors remove',
       ],
     );

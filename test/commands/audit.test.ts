@@ -201,6 +201,7 @@ t.test('the table above has each command that changes something', async (t) => {
     'conflicts resolve',
     'servers join',
     'servers follow',
+    'servers promote',
     'backup restore',
   ];
   const changing = commands

@@ -186,6 +186,7 @@ const elsewhere = [
   'conflicts resolve',
   'servers join',
   'servers follow',
+  'servers promote',
   'backup restore',
   'authorized-keys',
   'shell',

@@ -69,7 +69,8 @@ export async function followLog(store: Store, server: Server, repo: Repository):
   const head = await entries.head();
   await entries.after(0, 10);
   await entries.hashAt(1);
-  await entries.subjects('', 10);
+  await store.likeness.page('', 10);
+  await store.likeness.history(repo.id);
   await entries.read(server.id, 0);
   await entries.behind();
 

@@ -1,5 +1,6 @@
 import type { LogPlace } from '../../store/digests.ts';
 import type { After, Repository } from '../../store/repositories.ts';
+import type { Compared, Shown, ShownFrom } from './likeness.ts';
 import type { LogAnswers, LogQuestions } from './log-protocol.ts';
 
 /** The program that servers ask each other for; questions and answers are JSON, one object a line. */
@@ -96,6 +97,10 @@ export interface Questions extends LogQuestions {
   readonly end: { readonly id: string };
   /** What changed since that place in your log? Without one, of everything. */
   readonly changes: LogPlace | Record<string, never>;
+  /** A backup asks what its main is, to be compared with; `from`: where the page begins. */
+  readonly show: { readonly from: ShownFrom };
+  /** A backup is asked in what it is otherwise than a page of its main. */
+  readonly compare: { readonly shown: Shown; readonly isFirst: boolean };
 }
 
 export interface Answers extends LogAnswers {
@@ -147,6 +152,8 @@ export interface Answers extends LogAnswers {
     readonly more: boolean;
     readonly rows: readonly ChangedRepo[];
   };
+  readonly show: Shown;
+  readonly compare: Compared;
 }
 
 export type Verb = keyof Questions;

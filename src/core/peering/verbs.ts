@@ -3,11 +3,14 @@ import { answerCaps } from './caps.ts';
 import { answerChanges } from './changes.ts';
 import { answerEnd } from './endings.ts';
 import { answerList } from './listing.ts';
+import { answerCompare, answerShow } from './rehearse.ts';
 
 /** Questions that take one answer and leave nothing open; the rest are the desk's own. */
 export const verbs: ReadonlyMap<unknown, Answerer> = new Map<unknown, Answerer>([
   ['caps', answerCaps],
   ['changes', answerChanges],
+  ['compare', answerCompare],
   ['end', answerEnd],
   ['list', answerList],
+  ['show', answerShow],
 ]);
