@@ -25,11 +25,13 @@ import { openBeaconOf } from './doors/beacon/open.ts';
 import { Clock } from './doors/clock.ts';
 import { guestsOf } from './doors/forced/guests.ts';
 import { jobs } from './doors/jobs.ts';
+import { faultOf, type Place, placeText } from './doors/listen.ts';
 import { askToYield } from './doors/local/client.ts';
 import { openLocalDoor } from './doors/local/server.ts';
 import { socketPath } from './doors/local/socket-path.ts';
 import { localSessions, sshSessions } from './doors/sessions.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
+import type { PassedSocket } from './doors/systemd/told.ts';
 import { createLog, type Log } from './log.ts';
 import { UserError } from './model/errors.ts';
 import type { ListenAddress } from './settings.ts';
@@ -50,17 +52,22 @@ export interface App {
   close(): Promise<void>;
 }
 
+/** What a server is started with besides its configuration. */
+export interface Starting {
+  readonly asker: Asker;
+  /** Sockets that were opened for its doors before: a door that has one opens none itself. */
+  readonly sockets: readonly PassedSocket[];
+  /** Hears what is amiss and no fault. */
+  warn(text: string): void;
+}
+
 /**
  * Starts a server, making its data directory where there is none.
  *
- * @param warn - hears what is amiss and no fault
  * @throws UserError `conflict` when a server has the data directory already
  */
-export async function startApp(
-  config: Config,
-  asker: Asker,
-  warn: (text: string) => void,
-): Promise<App> {
+export async function startApp(config: Config, starting: Starting): Promise<App> {
+  const { warn } = starting;
   const log = createLog(config.values.log_level);
   await checkOwner(config.dataDir);
   await inspectHouse(config.dataDir, config.databasePath);
@@ -71,9 +78,9 @@ export async function startApp(
   const lock = await lockHouse(config.dataDir);
   let firstAdmin: FirstAdmin | undefined;
   try {
-    firstAdmin = await ensureHouse(config, asker);
+    firstAdmin = await ensureHouse(config, starting.asker);
     const core = await openCore(config, log, { isNew: firstAdmin !== undefined });
-    return await openDoors({ core, lock, firstAdmin, warn });
+    return await openDoors({ core, lock, firstAdmin, starting });
   } catch (error) {
     // Its admin was told nothing: the next start is the first one again.
     if (firstAdmin !== undefined) await markCutOff(config.dataDir);
@@ -113,10 +120,10 @@ interface Opened {
   readonly core: Core;
   readonly lock: HouseLock;
   readonly firstAdmin: FirstAdmin | undefined;
-  warn(text: string): void;
+  readonly starting: Starting;
 }
 
-async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App> {
+async function openDoors({ core, lock, firstAdmin, starting }: Opened): Promise<App> {
   const { config, log } = core;
   const run = createRun(core);
   const auditClock = new AuditClock(core.chain, log, {
@@ -126,9 +133,12 @@ async function openDoors({ core, lock, firstAdmin, warn }: Opened): Promise<App>
   const clock = new Clock(jobs(core), run, log);
   clock.start();
   const ssh = await openSsh(core, log);
-  const addresses = await listenAll(ssh, config.values.listen, warn);
+  const passed = (door: PassedSocket['name']) =>
+    starting.sockets.filter(({ name }) => name === door);
+  const wanted = passed('ssh').length > 0 ? passed('ssh') : config.values.listen;
+  const addresses = await listenAll(ssh, wanted, starting.warn);
   core.setPort(addresses[0]?.port ?? 0);
-  const beacon = await openBeaconOf(core, run);
+  const beacon = await openBeaconOf(core, run, passed('neighbors'));
   const elsewhere = (user: string) => ssh.connections().filter(({ owner }) => owner?.user === user);
   const host = { run, guests: guestsOf(core, elsewhere), makeRoom: () => false };
   const local = await openLocalDoor(socketPath(config.dataDir), host, log);
@@ -183,21 +193,21 @@ async function openSsh(core: Core, log: Log): Promise<SshDoor> {
   });
 }
 
-/** Listens on every address. A family that the machine lacks is a warning, unless nothing is left. */
+/** Listens at every place. A family that the machine lacks is a warning, unless nothing is left. */
 async function listenAll(
   ssh: SshDoor,
-  wanted: readonly ListenAddress[],
+  wanted: readonly Place[],
   warn: (text: string) => void,
 ): Promise<readonly ListenAddress[]> {
   const addresses: ListenAddress[] = [];
-  for (const address of wanted) {
+  for (const place of wanted) {
     try {
-      addresses.push(await ssh.listen(address));
+      addresses.push(await ssh.listen(place));
     } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException;
-      const fault = `can't listen on ${address.host}:${address.port}: ${code}`;
+      const code = faultOf(cause);
+      const fault = `can't listen on ${placeText(place)}: ${code}`;
       const lacking = code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL';
-      if (!lacking || (addresses.length === 0 && address === wanted.at(-1))) {
+      if (!lacking || (addresses.length === 0 && place === wanted.at(-1))) {
         throw new UserError('unavailable', fault, {
           hint: 'is another server there? choose another address with --listen HOST:PORT',
           cause,

@@ -1,15 +1,13 @@
 #!/usr/bin/env node
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { checkHouse, startApp, withHouse } from './app.ts';
+import { checkHouse, withHouse } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Core } from './core/core.ts';
 import { enter } from './doors/forced/enter.ts';
 import { readForced } from './doors/forced/words.ts';
-import { firstStartLines, listeningLine, reachableHost } from './doors/local/announce.ts';
 import {
   answerOffline,
-  askerOf,
   confirmed,
   type Invocation,
   localRequest,
@@ -22,7 +20,9 @@ import { askServer } from './doors/local/client.ts';
 import { restoreHere } from './doors/local/restore.ts';
 import { readSecret } from './doors/local/secret.ts';
 import { socketPath } from './doors/local/socket-path.ts';
+import { takeTold } from './doors/systemd/told.ts';
 import type { ApartSays } from './programs/apart.ts';
+import { serve } from './serve.ts';
 import { toUserError } from './shell/print.ts';
 import { createRun } from './shell/run.ts';
 import { standIn } from './stand-in.ts';
@@ -48,7 +48,7 @@ async function main(words: readonly string[]): Promise<number> {
       },
       file: globals.config,
     });
-    if (command.words === 'serve') return await serve(config);
+    if (command.words === 'serve') return await startServer(config);
     if (command.words === 'stand-in') return await standInForServer(config);
     if (command.words === 'backup restore') {
       const restored = await untilInterrupted((signal) =>
@@ -65,6 +65,11 @@ async function main(words: readonly string[]): Promise<number> {
   } catch (error) {
     return tell(stdio, error, words);
   }
+}
+
+function startServer(config: Config): Promise<number> {
+  const told = takeTold(process.env, process.pid);
+  return serve(config, { told, say: (text) => void process.stdout.write(text) });
 }
 
 /** @returns the exit status of words that are no command */
@@ -134,35 +139,6 @@ async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): P
 
 /** What a shell expects of a program that a signal ended. */
 const interruptedStatus = { SIGINT: 130, SIGTERM: 143 } as const;
-
-async function serve(config: Config): Promise<number> {
-  const confirm = askerOf();
-  const app = await startApp(config, { confirm }, (text) =>
-    process.stderr.write(`warning: ${text}\n`),
-  );
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
-  process.on('SIGHUP', () => {
-    app.core
-      .reconfigure()
-      .catch((error) => app.core.log.error({ err: error }, 'configuration not reloaded'));
-  });
-  const lines = app.addresses.map(listeningLine);
-  lines.push(...app.beacons.map((url) => `listening on ${url}`));
-  const [first] = app.addresses;
-  if (app.firstAdmin !== undefined && first !== undefined) {
-    const { port } = first;
-    const hostKey = app.fingerprints.join(', ');
-    const host = await reachableHost(first);
-    const place = { host, port, hostKey, dataDir: config.dataDir };
-    lines.push(...firstStartLines(app.firstAdmin, place));
-  }
-  process.stdout.write(`${lines.join('\n')}\n`);
-  await stopped;
-  await app.close();
-  return 0;
-}
 
 void main(process.argv.slice(2)).then((status) => {
   // Exit only once what was written has left; a stuck child or socket must not keep a finished program alive.

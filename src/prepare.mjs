@@ -4,7 +4,15 @@
  * All it says goes to stderr; stdout belongs to the server.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -65,7 +73,7 @@ export function prepare({ forTests = false } = {}) {
     if (!complete) installPackages(development);
     checkNativeModules();
     buildBundle();
-    buildClient();
+    buildParts();
     return true;
   } catch (error) {
     if (!(error instanceof Unprepared)) throw error;
@@ -201,14 +209,22 @@ function buildBundle() {
   run(process.execPath, [join(root, 'src', 'bundle.mjs')]);
 }
 
-/** Where no compiler is, Node does what the client would, only slower. */
-function buildClient() {
-  const [source, client] = [join(root, 'src/doors/forced/client.c'), join(root, 'dist/cpm-forced')];
-  if (existsSync(client) && statSync(client).mtimeMs >= statSync(source).mtimeMs) return;
+/** Where no compiler is, Node and other programs do what these would, only slower. */
+function buildParts() {
+  const node = `-DNODE=${JSON.stringify(process.execPath)}`;
+  compile('src/doors/forced/client.c', 'cpm-forced', [node]);
+  compile('src/programs/sockets.c', 'cpm-sockets.node', ['-shared', '-fPIC']);
+}
+
+/** @param {string} from @param {string} to - its name in dist/ @param {readonly string[]} flags */
+function compile(from, to, flags) {
+  const [source, made] = [join(root, from), join(root, 'dist', to)];
+  if (existsSync(made) && statSync(made).mtimeMs >= statSync(source).mtimeMs) return;
   const compiler = ['cc', 'gcc', 'clang'].find(isInstalled);
   if (compiler === undefined) return;
-  const node = `-DNODE=${JSON.stringify(process.execPath)}`;
-  run(compiler, ['-O2', '-Wall', '-Wextra', node, '-o', client, source]);
+  // A server may have the old one loaded: its file stays as it is.
+  run(compiler, ['-O2', '-Wall', '-Wextra', ...flags, '-o', `${made}.new`, source]);
+  renameSync(`${made}.new`, made);
 }
 
 /**

@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Server } from 'node:net';
 import { constants } from 'node:os';
 import { type Answer, cleanEnv } from './process.ts';
 import { findProgram } from './program.ts';
@@ -23,15 +24,18 @@ export interface ServeOptions {
   /** Another program that gets the server's own words behind these. */
   readonly wrapper?: readonly string[];
   readonly cwd?: string;
+  /** Listening sockets that it inherits, as file descriptors from 3 on. */
+  readonly sockets?: readonly Server[];
 }
 
 /** Starts a server, which is ended with the test. */
 export function serve(
   t: { teardown(close: () => unknown): void },
-  { env, args = ['--listen', '127.0.0.1:0'], wrapper = [], cwd }: ServeOptions,
+  { env, args = ['--listen', '127.0.0.1:0'], wrapper = [], cwd, sockets = [] }: ServeOptions,
 ): Serving {
   const [program = '', ...words] = [...wrapper, ...findProgram().server, 'serve', ...args];
-  const child = spawn(program, words, { cwd, env: cleanEnv(env), stdio: 'pipe' });
+  const stdio: StdioOptions = ['pipe', 'pipe', 'pipe', ...sockets.map(fdOf)];
+  const child = spawn(program, words, { cwd, env: cleanEnv(env), stdio });
   let stdout = '';
   let stderr = '';
   const collect = (stream: ChildProcess['stdout'], take: (text: string) => void) =>
@@ -72,4 +76,8 @@ export function serve(
       }
     },
   };
+}
+
+function fdOf(server: Server): number {
+  return (server as unknown as { readonly _handle: { readonly fd: number } })._handle.fd;
 }

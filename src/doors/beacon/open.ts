@@ -3,6 +3,7 @@ import { openReception } from '../../core/neighbors/desk.ts';
 import { UserError } from '../../model/errors.ts';
 import type { ListenAddress } from '../../settings.ts';
 import type { Run } from '../../shell/request.ts';
+import { faultOf, type Place, placeText } from '../listen.ts';
 import { type Beacon, openBeacon } from './server.ts';
 
 /** The beacon of a server that runs. */
@@ -12,9 +13,18 @@ export interface OpenBeacon {
   close(graceMs: number): Promise<void>;
 }
 
-/** Opens the beacon where the configuration wants it. @throws UserError `unavailable` when it can't listen there */
-export async function openBeaconOf(core: Core, run: Run): Promise<OpenBeacon> {
-  const wanted = core.config.values['neighbors.listen'];
+/**
+ * Opens the beacon where the configuration wants it.
+ *
+ * @param passed - sockets that were opened for it; then it opens none itself
+ * @throws UserError `unavailable` when it can't listen there
+ */
+export async function openBeaconOf(
+  core: Core,
+  run: Run,
+  passed: readonly Place[] = [],
+): Promise<OpenBeacon> {
+  const wanted = passed.length > 0 ? passed : core.config.values['neighbors.listen'];
   const beacon = openBeacon({
     run,
     log: core.log,
@@ -31,7 +41,7 @@ export async function openBeaconOf(core: Core, run: Run): Promise<OpenBeacon> {
     },
   });
   const listeners: string[] = [];
-  for (const address of wanted) listeners.push(urlOf(await listen(beacon, address)));
+  for (const place of wanted) listeners.push(urlOf(await listen(beacon, place)));
   if (wanted.length === 0) return { listeners, close: (graceMs) => beacon.close(graceMs) };
   const unregister = core.sessions.register({
     listeners,
@@ -59,12 +69,12 @@ export async function openBeaconOf(core: Core, run: Run): Promise<OpenBeacon> {
   };
 }
 
-async function listen(beacon: Beacon, address: ListenAddress): Promise<ListenAddress> {
+async function listen(beacon: Beacon, place: Place): Promise<ListenAddress> {
   try {
-    return await beacon.listen(address);
+    return await beacon.listen(place);
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const fault = `can't listen on ${urlOf(address)}: ${code}`;
+    const where = 'fd' in place ? placeText(place) : urlOf(place);
+    const fault = `can't listen on ${where}: ${faultOf(cause)}`;
     throw new UserError('unavailable', fault, {
       hint: 'is a git daemon there? choose another address: config set neighbors.listen HOST:PORT',
       cause,

@@ -3,6 +3,7 @@ import { UserError } from '../../model/errors.ts';
 import { pkt } from '../../model/pktline.ts';
 import type { ListenAddress } from '../../settings.ts';
 import { errorText } from '../../shell/print.ts';
+import { listenAt, type Place } from '../listen.ts';
 import { plainAddress } from '../ssh/census.ts';
 import { BeaconConnection, type BeaconHouse } from './connection.ts';
 import { Crowd, type CrowdLimits } from './crowd.ts';
@@ -16,7 +17,7 @@ export interface BeaconOptions extends Omit<BeaconHouse, 'limits'> {
 /** The door on TCP 9418: git clients read public repositories there, other servers say hello. */
 export interface Beacon {
   /** Begins to accept. @returns the address with the real port. @throws Error when it can't be listened on */
-  listen(address: ListenAddress): Promise<ListenAddress>;
+  listen(place: Place): Promise<ListenAddress>;
   connections(): readonly BeaconConnection[];
   /** Ends a connection, or its request, within a second. @returns whether it is here */
   end(id: string, why: UserError): boolean;
@@ -50,11 +51,11 @@ export function openBeacon(options: BeaconOptions): Beacon {
     });
   };
   return {
-    listen: (address) => {
+    listen: (place) => {
       const server = createServer({ allowHalfOpen: true }, accept);
       servers.push(server);
       server.on('error', (error) => options.log.error({ err: error }, 'beacon listener'));
-      return listen(server, address);
+      return listenAt(server, place);
     },
     connections: () => [...open],
     end: (id, why) => {
@@ -75,19 +76,6 @@ export function openBeacon(options: BeaconOptions): Beacon {
       clearTimeout(cut);
     },
   };
-}
-
-async function listen(server: Server, { host, port }: ListenAddress): Promise<ListenAddress> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port, ipv6Only: host.includes(':') }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  const bound = server.address();
-  if (bound === null || typeof bound === 'string') throw new Error('the listener has no address');
-  return { host, port: bound.port };
 }
 
 /** Who is one too many is told so in one packet, and not waited for. */

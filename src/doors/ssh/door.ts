@@ -2,7 +2,9 @@ import type { Log } from '../../log.ts';
 import type { UserError } from '../../model/errors.ts';
 import type { Principal } from '../../model/principal.ts';
 import type { PublicKey } from '../../model/sshkey.ts';
+import type { ListenAddress } from '../../settings.ts';
 import type { Run } from '../../shell/request.ts';
+import type { Place } from '../listen.ts';
 
 /** Whose key it is, as the store knew it when asked. */
 export interface KeyOwner extends PublicKey {
@@ -48,12 +50,6 @@ export interface SshDoorOptions {
   readonly rekeyBytes?: number;
 }
 
-/** An address that is listened on. */
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
 /** A connection, signed in or not. */
 export interface OpenConnection {
   /** A UUID. */
@@ -77,7 +73,7 @@ export interface SshDoor {
   /** `SHA256:…` of each host key, in the order given. */
   readonly fingerprints: readonly string[];
   /** Begins to accept. @returns the address with the real port. @throws Error when it can't be listened on */
-  listen(address: ListenAddress): Promise<ListenAddress>;
+  listen(place: Place): Promise<ListenAddress>;
   /** Ends whatever the matching keys have open, within a second; `why` is told to the clients. */
   endWhere(matches: (owner: KeyOwner) => boolean, why: UserError): void;
   /** Ends one connection, or one request, within a second. @returns whether it is here */

@@ -1,8 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { UserError } from '../../model/errors.ts';
+import { listenAt } from '../listen.ts';
 import { Census, plainAddress } from './census.ts';
 import { Connection } from './connection.ts';
-import type { ListenAddress, SshDoor, SshDoorOptions } from './door.ts';
+import type { SshDoor, SshDoorOptions } from './door.ts';
 import { Handshakes } from './handshakes.ts';
 import { refuseAtOnce } from './refusal.ts';
 import { loadHostIdentity } from './ssh2-internals.ts';
@@ -60,10 +61,12 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
   };
   return {
     fingerprints: identity.fingerprints,
-    listen: async (address) => {
+    listen: async (place) => {
       const server = createServer(accept);
       servers.push(server);
-      return listen(server, address, options);
+      const address = await listenAt(server, place);
+      server.on('error', (error) => options.log.error({ err: error }, 'ssh listener'));
+      return address;
     },
     endWhere: (matches, why) => {
       for (const connection of connections) {
@@ -124,24 +127,6 @@ function takeInTurn(
     begin();
   };
   handshakes.enter({ socket, address, begin: taken, leave });
-}
-
-async function listen(
-  server: Server,
-  { host, port }: ListenAddress,
-  { log }: SshDoorOptions,
-): Promise<ListenAddress> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port, ipv6Only: host.includes(':') }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  server.on('error', (error) => log.error({ err: error }, 'ssh listener'));
-  const bound = server.address();
-  if (bound === null || typeof bound === 'string') throw new Error('the listener has no address');
-  return { host, port: bound.port };
 }
 
 const lastChanceMs = 3000;
