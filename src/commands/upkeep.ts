@@ -57,8 +57,14 @@ const stock = object({ loose_objects: integer, packs: integer, loose_refs: integ
 const maintain = command({
   words: 'repo maintain',
   summary: 'Pack a repository now, and let archived values go whose time is over',
-  examples: ['repo maintain acme/app'],
-  args: { repo },
+  examples: ['repo maintain acme/app', 'repo maintain acme/app --prune-archive'],
+  args: {
+    repo,
+    'prune-archive': {
+      type: 'boolean',
+      description: 'on a mirror too, which keeps archived values else; for its operator',
+    },
+  },
   positions: ['repo'],
   required: ['repo'],
   answer: object({
@@ -71,21 +77,33 @@ const maintain = command({
     duration_ms: integer,
   }),
   changes: true,
-  needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'admin' }),
+  needs: (args) => ({
+    need: 'repo',
+    path: parseRepoPath(args.repo),
+    right: 'admin',
+    operatorAlone: args['prune-archive'] === true,
+  }),
   target: (args) => args.repo,
-  run: async ({ core, by, granted, signal, progress, staySilent }) => {
+  run: async ({ core, by, granted, signal, progress, staySilent, record }, args) => {
     const found = present(granted.repo);
     const begun = performance.now();
     staySilent();
     if (!by.dryRun) await dropOldConflicts(core, found);
-    const done = await core.housekeeping.maintain(found, by, { signal, progress });
+    const pruneArchive = args['prune-archive'] === true;
+    const done = await core.housekeeping.maintain(found, by, { signal, progress, pruneArchive });
+    const { expiredTips, prunedObjects } = done;
+    record({
+      ...(pruneArchive ? { prune_archive: true } : {}),
+      ...(expiredTips > 0 ? { expired_tips: expiredTips } : {}),
+      ...(prunedObjects > 0 ? { pruned_objects: prunedObjects } : {}),
+    });
     return {
       changed: true,
       name: found.fullName,
       before: stockOf(done.before),
       after: stockOf(done.after),
-      expired_tips: done.expiredTips,
-      pruned_objects: done.prunedObjects,
+      expired_tips: expiredTips,
+      pruned_objects: prunedObjects,
       duration_ms: Math.round(performance.now() - begun),
     };
   },

@@ -80,6 +80,7 @@ export class AccessControl {
     if (!asksLittle && !asksForGit) refuseCommand(principal, standing);
     switch (ask.need) {
       case 'repo':
+        if (ask.operatorAlone === true) this.#site(standing, { kind: 'operator' }, 'do this');
         return this.#repo(principal, standing, ask);
       case 'repos':
         return this.#repos(principal, standing, ask);

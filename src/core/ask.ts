@@ -34,6 +34,8 @@ export type Ask =
       readonly right: Right;
       /** Whether it may not be archived, also where no write is asked for. */
       readonly alive?: true;
+      /** Whether it is the operator's alone, whatever right others have. */
+      readonly operatorAlone?: boolean;
       /** A git program asks; a deploy key may ask for nothing else. */
       readonly through?: 'git';
     }

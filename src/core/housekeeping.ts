@@ -1,17 +1,16 @@
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { UserError } from '../model/errors.ts';
-import { nullOid } from '../model/ref.ts';
 import { endPrepared, mayEnd, type Prepared, prepareEnd, setApart } from '../programs/cruft.ts';
 import type { Git } from '../programs/git.ts';
-import { allRefs, readRefsOf } from '../programs/refs.ts';
+import { allRefs } from '../programs/refs.ts';
 import { closeScratch, openScratch } from '../programs/scratch.ts';
 import { isUntidy, type Stock, takeStock, tidy } from '../programs/tidy.ts';
-import { archivePrefix, notReachable, updateRefs } from '../programs/tips.ts';
 import type { Watch } from '../programs/watched.ts';
 import type { Actor } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
+import { expireTips, whenFree } from './expiry.ts';
 import type { Locks } from './locks.ts';
 import type { Repos } from './repos.ts';
 import type { Sizes } from './sizes.ts';
@@ -46,7 +45,6 @@ const idleMs = 5000;
 const manyChanges = 100;
 const tooManyChanges = 1000;
 const mostAtOnce = 200;
-const mostTips = 1000;
 
 /** One that changes is packed anew as a whole so often. */
 const wholeMs = 7 * 24 * 3600 * 1000;
@@ -54,8 +52,7 @@ const wholeMs = 7 * 24 * 3600 * 1000;
 /** So long nothing must have led to an object before it goes; shorter where `archive.keep` is. */
 const graceMs = 14 * 24 * 3600 * 1000;
 
-/** So long archived tips, and objects that are to go, wait for a moment in which nobody uses the repository. */
-const freeForTipsMs = 1000;
+/** So long objects that are to go wait for a moment in which nobody uses the repository. */
 const freeForObjectsMs = 30_000;
 
 /** And after so long it is tried again. */
@@ -79,20 +76,26 @@ export class Housekeeping {
   }
 
   /**
-   * Packs a repository, one at a time on this machine; who wants to move or delete it is given way to.
+   * Packs a repository, one at a time on this machine; who wants to move or delete it is given way to. A mirror keeps all
+   * that its main had, for whatever time it is told to, until it is to let that go too.
    *
+   * @param how - `pruneArchive`: whether a mirror lets go what was kept for long enough, as any other repository
    * @throws UserError `unavailable` when it gave way
    */
-  async maintain(repo: Repository, by: Actor, watching: Watch): Promise<Maintained> {
-    const { store, repos, locks, sizes } = this.#parts;
+  async maintain(
+    repo: Repository,
+    by: Actor,
+    { pruneArchive = false, ...watching }: Watch & { readonly pruneArchive?: boolean },
+  ): Promise<Maintained> {
+    const { repos, locks, sizes } = this.#parts;
     const leave = await locks.alone(packing, watching.signal);
     this.#running = repo.fullName;
     try {
       const before = await this.#pack(repo, by.dryRun, watching);
-      // A backup keeps all that its main had, for whatever time it is told to.
-      const isMirror = (await store.serverLinks.mainOf(repo.id)) !== undefined;
-      const expiredTips = isMirror ? 0 : await this.#expire(repo, by, watching.signal);
-      const prunedObjects = isMirror || by.dryRun ? 0 : await this.#prune(repo, watching);
+      const keeps = !pruneArchive && (await this.#isMirror(repo));
+      const expiredTips = keeps ? 0 : await this.#expire(repo, by, watching.signal);
+      const prunes = !by.dryRun && (!keeps || (await this.#isPruneDue(repo)));
+      const prunedObjects = prunes ? await this.#prune(repo, watching) : 0;
       const directory = repos.directory(repo);
       const after = await takeStock(directory);
       sizes.changed(repo, directory);
@@ -102,6 +105,21 @@ export class Housekeeping {
       this.#running = undefined;
       leave();
     }
+  }
+
+  async #isMirror({ id }: Repository): Promise<boolean> {
+    return (await this.#parts.store.serverLinks.mainOf(id)) !== undefined;
+  }
+
+  /** Whether objects may have come to their end since tips that led to them were let go. */
+  async #isPruneDue({ id }: Repository): Promise<boolean> {
+    const pruneAt = (await this.#parts.store.upkeep.tidiness(id))?.pruneAt;
+    return pruneAt != null && pruneAt <= iso(this.#now());
+  }
+
+  async #expire(repo: Repository, by: Actor, signal: AbortSignal): Promise<number> {
+    const before = this.#expiresBefore();
+    return before === undefined ? 0 : expireTips(this.#parts, repo, { before, by, signal });
   }
 
   /** Works on a repository that others use too, until somebody wants it alone. */
@@ -136,53 +154,6 @@ export class Housekeeping {
     });
   }
 
-  /** @returns the function that lets go of it; undefined when somebody uses the repository all the time */
-  async #whenFree(repo: Repository, signal: AbortSignal, waitMs: number) {
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), waitMs);
-    try {
-      return await this.#parts.repos.holdAlone(repo, AbortSignal.any([signal, patience.signal]));
-    } catch (error) {
-      if (patience.signal.aborted && !signal.aborted) return undefined;
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /**
-   * Lets archived tips go that are older than `archive.keep` and that no ref leads to. Only while nobody else uses the
-   * repository: a push might archive one of them again in between.
-   *
-   * @returns how many; 0 when somebody uses it
-   */
-  async #expire(repo: Repository, by: Actor, signal: AbortSignal): Promise<number> {
-    const { store, repos, git } = this.#parts;
-    const before = this.#expiresBefore();
-    if (before === undefined) return 0;
-    const oids = await store.upkeep.tipsBefore(repo.id, before, mostTips);
-    if (oids.length === 0) return 0;
-    const release = await this.#whenFree(repo, signal, freeForTipsMs);
-    if (release === undefined) return 0;
-    try {
-      const directory = repos.directory(repo);
-      const live = (await allRefs(directory)).filter(({ name }) => !name.startsWith(archivePrefix));
-      const news = live.map(({ oid }) => oid);
-      const lost = await notReachable(git, directory, { olds: oids, news });
-      if (by.dryRun || lost.length === 0) return lost.length;
-      const refs = lost.map((oid) => `${archivePrefix}${oid}`);
-      const there = await readRefsOf(directory, refs);
-      const commands = [...there].flatMap(([ref, { oid }]) =>
-        oid === undefined ? [] : [{ ref, old: oid, new: nullOid }],
-      );
-      await updateRefs(git, directory, commands);
-      await store.upkeep.dropTips(repo, lost, { before, by });
-      return lost.length;
-    } finally {
-      release();
-    }
-  }
-
   /**
    * Gives back the space of objects that nothing has led to for long enough. They are set apart while the repository is
    * in use, which takes long; that they still may go is found out, and they go, in a moment in which nobody uses it: a
@@ -193,9 +164,9 @@ export class Housekeeping {
   async #prune(repo: Repository, watching: Watch): Promise<number> {
     const { store, repos, git, dataDir } = this.#parts;
     const now = this.#now();
-    const { repackedAt, pruneAt } = (await store.upkeep.tidiness(repo.id)) ?? {};
-    const isDue = pruneAt != null && pruneAt <= iso(now);
-    if (!isDue && repackedAt != null && repackedAt > iso(now - wholeMs)) return 0;
+    const { repackedAt } = (await store.upkeep.tidiness(repo.id)) ?? {};
+    const isYoung = repackedAt != null && repackedAt > iso(now - wholeMs);
+    if (isYoung && !(await this.#isPruneDue(repo))) return 0;
     const directory = repos.directory(repo);
     const { signal } = watching;
     const scratch = await openScratch(join(dataDir, 'incoming'), { directory, signal });
@@ -228,7 +199,7 @@ export class Housekeeping {
     { known, signal }: { known: readonly { readonly oid: string }[]; signal: AbortSignal },
   ): Promise<boolean> {
     const { repos, git } = this.#parts;
-    const release = await this.#whenFree(repo, signal, freeForObjectsMs);
+    const release = await whenFree(repos, repo, { signal, waitMs: freeForObjectsMs });
     if (release === undefined) return false;
     try {
       const directory = repos.directory(repo);
@@ -273,18 +244,11 @@ export class Housekeeping {
   async expiring(): Promise<readonly string[]> {
     const { store } = this.#parts;
     const before = this.#expiresBefore();
-    const ids =
-      before === undefined
-        ? []
-        : await store.upkeep.withTipsBefore(before, { after: '', limit: mostTips });
+    const ids = before === undefined ? [] : await store.upkeep.withTipsBefore(before, mostAtOnce);
     const repos = await Promise.all(ids.map((id) => store.repositories.byId(id)));
     const toPrune = await store.upkeep.toPrune(iso(this.#now()), mostAtOnce);
-    const names = new Set<string>();
-    for (const repo of [...repos, ...toPrune]) {
-      if (repo === undefined || (await store.serverLinks.mainOf(repo.id)) !== undefined) continue;
-      names.add(repo.fullName);
-    }
-    return [...names];
+    const due = [...repos, ...toPrune].flatMap((repo) => repo?.fullName ?? []);
+    return [...new Set(due)];
   }
 }
 

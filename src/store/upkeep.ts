@@ -130,45 +130,75 @@ export class Upkeep {
     return rows.map(({ oid }) => oid);
   }
 
-  /** Ids of repositories that have archived tips from before a moment, in the order of their ids. */
-  async withTipsBefore(
-    before: string,
-    { after, limit }: { after: string; limit: number },
-  ): Promise<readonly string[]> {
+  /** Ids of repositories that have archived tips from before a moment; mirrors, which keep them, are not among them. */
+  async withTipsBefore(before: string, limit: number): Promise<readonly string[]> {
     const rows = await this.#db
       .selectFrom('archived_tip')
       .select('repo_id')
       .distinct()
       .where('archived_at', '<', before)
-      .where('repo_id', '>', after)
+      .where(({ not, exists, selectFrom }) =>
+        not(
+          exists(
+            selectFrom('server_link')
+              .innerJoin('server', 'server.id', 'server_link.server_id')
+              .select('server.id')
+              .whereRef('server_link.repo_id', '=', 'archived_tip.repo_id')
+              .where('server_link.born_there', '=', sql.lit(1))
+              .where('server.role', '=', 'main'),
+          ),
+        ),
+      )
       .orderBy('repo_id')
       .limit(limit)
       .execute();
     return rows.map((row) => row.repo_id);
   }
 
-  /** Ends the archiving of tips, if they are still as old as they were found to be. */
-  async dropTips(
+  /**
+   * Ends the archiving of tips, if they are still as old as they were found to be.
+   *
+   * @param how - `awaited`: those whose time begins anew; `prune`: whether there are objects now that nothing leads to
+   */
+  async expire(
     repo: Repository,
-    oids: readonly string[],
+    {
+      over,
+      awaited,
+      prune,
+    }: { over: readonly string[]; awaited: readonly string[]; prune: boolean },
     { before, by }: { before: string; by: Actor },
   ): Promise<void> {
     await write(this.#db, by, async (w) => {
-      await inBatches(oids, (batch) =>
+      await inBatches(over, (batch) =>
         w.trx
           .deleteFrom('archived_tip')
           .where('repo_id', '=', repo.id)
-          .where('oid', 'in', sql<string>`(select value from json_each(${JSON.stringify(batch)}))`)
+          .where('oid', 'in', oneOf(batch))
           .where('archived_at', '<', before)
           .execute(),
       );
-      await w.trx
-        .updateTable('repository')
-        .set((eb) => ({ prune_at: eb.fn.coalesce('prune_at', eb.val(w.now)) }))
-        .where('id', '=', repo.id)
-        .execute();
-      const detail = { name: repo.fullName, tips: oids.length };
-      await w.log({ type: 'archive-expired', repoId: repo.id, detail });
+      await inBatches(awaited, (batch) =>
+        w.trx
+          .updateTable('archived_tip')
+          .set({ archived_at: w.now })
+          .where('repo_id', '=', repo.id)
+          .where('oid', 'in', oneOf(batch))
+          .execute(),
+      );
+      if (prune) {
+        await w.trx
+          .updateTable('repository')
+          .set((eb) => ({ prune_at: eb.fn.coalesce('prune_at', eb.val(w.now)) }))
+          .where('id', '=', repo.id)
+          .execute();
+      }
+      const detail = { name: repo.fullName, tips: over.length };
+      if (over.length > 0) await w.log({ type: 'archive-expired', repoId: repo.id, detail });
     });
   }
+}
+
+function oneOf(oids: readonly string[]) {
+  return sql<string>`(select value from json_each(${JSON.stringify(oids)}))`;
 }

@@ -116,6 +116,7 @@ const done: Row[] = [
   ['ada', 'user offboard gus --yes', 0, 'user offboard', 'gus', 'ok'],
   ['ana', 'init acme/old', 0, 'init', 'acme/old', 'ok'],
   ['ana', 'repo maintain acme/old', 0, 'repo maintain', 'acme/old', 'ok'],
+  ['operator', 'repo maintain acme/old --prune-archive', 0, 'repo maintain', 'acme/old', 'ok'],
   ['operator', 'repo adopt', 0, 'repo adopt', null, 'ok'],
   ['ana', 'D trash acme/old --yes', 0, 'repo delete', 'acme/old', 'ok'],
   ['ana', 'repo restore acme/old', 0, 'repo restore', 'acme/old', 'ok'],

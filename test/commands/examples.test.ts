@@ -77,7 +77,7 @@ const anas = [
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
 const isLocal = (line: string) =>
-  /^(serve|backup|doctor|neighbors discover|repo adopt|user import \.|sshkey generate|config (path|validate|set|unset))/.test(
+  /^(serve|backup|doctor|neighbors discover|repo adopt|repo maintain .*--prune|user import \.|sshkey generate|config (path|validate|set|unset))/.test(
     line,
   );
 

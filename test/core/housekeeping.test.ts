@@ -79,42 +79,41 @@ t.test('a repository is due once enough has changed and it is at rest', async (t
   t.same(await house.core.housekeeping.due(), []);
 });
 
-t.test(
-  'archived tips go when their time is over and nothing leads to them, not before',
-  async (t) => {
-    const house = await House.open(t);
-    const app = await house.create('app');
-    const [old = '', young = '', held = ''] = await fill(house, app, 3);
-    await house.git(app, 'update-ref', '-d', 'refs/heads/branch-0');
-    await house.git(app, 'update-ref', '-d', 'refs/heads/branch-1');
-    for (const oid of [old, young, held])
-      await house.git(app, 'update-ref', `${archivePrefix}${oid}`, oid);
-    const archived = [old, young, held].map((oid) => ({ oid, ref: 'refs/heads/x' }));
-    await house.core.store.pushes.settle(app.id, action, { done: [], archived }, actor());
-    const tips = async () =>
-      (await house.git(app, 'for-each-ref', '--format=%(objectname)', archivePrefix))
-        .split('\n')
-        .sort();
-    const maintain = () => house.core.housekeeping.maintain(app, actor(), { signal });
+t.test('archived tips go when their time is over, not before', async (t) => {
+  const house = await House.open(t);
+  const app = await house.create('app');
+  const [old = '', young = '', held = ''] = await fill(house, app, 3);
+  await house.git(app, 'update-ref', '-d', 'refs/heads/branch-0');
+  await house.git(app, 'update-ref', '-d', 'refs/heads/branch-1');
+  for (const oid of [old, young, held])
+    await house.git(app, 'update-ref', `${archivePrefix}${oid}`, oid);
+  const archived = [old, young, held].map((oid) => ({ oid, ref: 'refs/heads/x' }));
+  await house.core.store.pushes.settle(app.id, action, { done: [], archived }, actor());
+  const tips = async () =>
+    (await house.git(app, 'for-each-ref', '--format=%(objectname)', archivePrefix))
+      .split('\n')
+      .sort();
+  const maintain = () => house.core.housekeeping.maintain(app, actor(), { signal });
 
-    t.match(await maintain(), { expiredTips: 0 });
-    t.same(await house.core.housekeeping.expiring(), []);
-    age(house, `UPDATE archived_tip SET archived_at = '2020-01-01' WHERE oid <> '${young}'`);
-    t.same(await house.core.housekeeping.expiring(), ['ada/app']);
-    const release = await house.core.repos.hold(app, signal);
-    t.match(await maintain(), { expiredTips: 0 }, 'somebody uses the repository');
-    release();
-    t.match(await house.core.housekeeping.maintain(app, actor({ dryRun: true }), { signal }), {
-      expiredTips: 1,
-    });
-    t.same(await tips(), [old, young, held].sort());
+  t.match(await maintain(), { expiredTips: 0 });
+  t.same(await house.core.housekeeping.expiring(), []);
+  age(house, `UPDATE archived_tip SET archived_at = '2020-01-01' WHERE oid <> '${young}'`);
+  t.same(await house.core.housekeeping.expiring(), ['ada/app']);
+  const release = await house.core.repos.hold(app, signal);
+  t.match(await maintain(), { expiredTips: 0 }, 'somebody uses the repository');
+  release();
+  t.match(await house.core.housekeeping.maintain(app, actor({ dryRun: true }), { signal }), {
+    expiredTips: 2,
+  });
+  t.same(await tips(), [old, young, held].sort());
 
-    t.match(await maintain(), { expiredTips: 1 });
+  t.match(await maintain(), { expiredTips: 2 });
 
-    t.same(await tips(), [young, held].sort(), 'one is younger, to the other a branch leads');
-    t.match(await maintain(), { expiredTips: 0 });
-  },
-);
+  t.same(await tips(), [young], 'it is younger');
+  t.equal(await house.git(app, 'rev-parse', 'branch-2'), held, 'a branch keeps this one');
+  t.match(await maintain(), { expiredTips: 0 });
+  t.same(await house.core.housekeeping.expiring(), [], 'and it is not looked at all the time');
+});
 
 /** The housekeeping of a house in which so many days have passed. */
 function later({ core, dataDir }: House, days: number): Housekeeping {
@@ -183,6 +182,19 @@ t.test('a mirror keeps what its main had, whatever its own time is', async (t) =
   t.equal(await has(tip), 'commit');
   await serverLinks.unlink(server, repo, actor());
   t.same(await later(house, 106).expiring(), ['ada/app']);
+  await serverLinks.link(server, repo, { bornThere: true }, actor());
+
+  const prune = (by = actor()) =>
+    later(house, 106).maintain(repo, by, { signal, pruneArchive: true });
+  t.match(await prune(actor({ dryRun: true })), { expiredTips: 1, prunedObjects: 0 });
+  t.equal(await house.git(repo, 'for-each-ref', '--format=%(objectname)', archivePrefix), tip);
+  t.match(await prune(), { expiredTips: 1, prunedObjects: 0 });
+  t.equal(await house.git(repo, 'for-each-ref', archivePrefix), '');
+  t.equal(await has(tip), 'commit', 'its grace begins');
+  t.same(await later(house, 119).expiring(), []);
+  t.same(await later(house, 121).expiring(), ['ada/app'], 'what was let go is let go to its end');
+  t.match(await later(house, 121).maintain(repo, actor(), { signal }), { prunedObjects: 1 });
+  t.equal(await has(tip), 'gone');
 });
 
 t.test('an object that a ref came back to stays, whenever that was', async (t) => {

@@ -7,7 +7,7 @@ import type { Person } from '../support/person.ts';
 import { must } from '../support/process.ts';
 import { schemaFaults } from '../support/schema.ts';
 
-const { hq, b } = await openPair(t, { here: 'main', there: 'backup' });
+const { hq, b } = await openPair(t, { here: 'main', there: 'backup' }, { config: '' });
 const ada = hq.admin;
 const work = await ada.worktree();
 const git = (words: string) => ada.git(words, { cwd: work });
@@ -105,6 +105,32 @@ t.test(
     t.match(held.stdout, replaced.oid);
   },
 );
+
+t.test('a backup keeps what was set aside until its operator lets it go', async (t) => {
+  const held = async () =>
+    (await must('git', ['-C', dir(b), 'for-each-ref', 'refs/cpm/archive'])).stdout;
+  const asOperator = async (words: string) => {
+    const { stdout, stderr } = await b.operator(words);
+    t.not(stdout, '', stderr);
+    return JSON.parse(stdout);
+  };
+  await b.operator('config set archive.keep 1s');
+  const prune = 'repo maintain acme/app --prune-archive --json';
+
+  t.match(await json(b.admin, 'repo maintain acme/app'), { expired_tips: 0 });
+  t.match(await b.admin.ssh(prune), { status: 4, stderr: /only the operator/ });
+  t.match(await asOperator(`${prune} --dry-run`), { expired_tips: 1 });
+  t.not(await held(), '');
+  t.match(await asOperator(prune), { expired_tips: 1 });
+
+  t.equal(await held(), '');
+  t.match(await json(b.admin, 'audit list --action "repo maintain" --limit 1'), [
+    { principal: 'operator', target: 'acme/app', detail: { prune_archive: true, expired_tips: 1 } },
+  ]);
+  await b.operator('config unset archive.keep');
+  t.match(await follow(), { changed: false }, 'and it does not come back');
+  t.equal(await held(), '');
+});
 
 t.test('rights, names and visibility that change on the main change on the backup', async (t) => {
   await ada.ssh('org team remove acme devs bo');

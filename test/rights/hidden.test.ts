@@ -58,6 +58,7 @@ const questions = [
   'repo verify R',
   'repo maintain R',
   'repo maintain R --json',
+  'repo maintain R --prune-archive',
   'repo adopt R',
   'repo trash list R --json',
   'servers link b R',

@@ -210,6 +210,7 @@ show acme/bin                               3  3  3  3  3  3  3  3  3  3  3  3  
 repo verify acme/private                    0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
 repo verify acme/internal                   0  0  4  0  0  4  4  4  4  0  4  4  4  3  4  4  4  4  4
 repo maintain acme/private                  0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4
+repo maintain acme/private --prune-archive  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 list --discover                             -  -  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 repo adopt                                  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 # What is not there

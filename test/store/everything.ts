@@ -180,8 +180,9 @@ async function tidy({ upkeep }: Store, app: Repository): Promise<void> {
   await upkeep.repacked(app.id, before, before);
   await upkeep.toPrune(before, 10);
   await upkeep.tipsBefore(app.id, before, 10);
-  await upkeep.withTipsBefore(before, { after: '', limit: 10 });
-  await upkeep.dropTips(app, [oid(1)], { before, by: actor() });
+  await upkeep.withTipsBefore(before, 10);
+  const ended = { over: [oid(1)], awaited: [oid(2)], prune: true };
+  await upkeep.expire(app, ended, { before, by: actor() });
 }
 
 async function discard({ repositories, trash }: Store, app: Repository, userId: string) {
