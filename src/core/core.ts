@@ -4,6 +4,7 @@ import { type Config, publicUrl, type Reread, takeOver } from '../config.ts';
 import type { Log } from '../log.ts';
 import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
+import { RefAnswers } from '../programs/ref-answers.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
 import { Audit } from './audit.ts';
@@ -39,6 +40,7 @@ export interface Core extends Life, Carriage {
   readonly repos: Repos;
   readonly renames: Renames;
   readonly git: Git;
+  readonly refAnswers: RefAnswers;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
   readonly sizes: Sizes;
@@ -108,6 +110,7 @@ export async function openCore(
     renames,
     ...life,
     git,
+    refAnswers: new RefAnswers(git),
     sessions: new Sessions(),
     signIns,
     sizes,

@@ -196,7 +196,8 @@ async function push(
 
 function talkOf(core: Core, request: Request, directory: string): Talk {
   const { gitProtocol: protocol, stdio, signal } = request;
-  return { git: core.git, directory, protocol, stdio, signal };
+  const { git, refAnswers } = core;
+  return { git, refAnswers, directory, protocol, stdio, signal };
 }
 
 /** Runs a talk to its end. What it throws is told on stderr: stdout is in the middle of git's protocol by then. */

@@ -16,24 +16,36 @@ export async function pass(talk: Talk, args: readonly string[], first?: Buffer):
   const { git, directory, protocol, signal, stdio } = talk;
   if (signal.aborted) throw endReason(signal);
   const child = git.start(args, { cwd: directory, protocol });
-  return statusOf(await passStreams(child, { stdio, signal, directory }, first));
+  const how = first === undefined ? {} : { input: only(first) };
+  return statusOf(await passStreams(child, { stdio, signal, directory }, how));
 }
 
 /** What of a talk the passing of streams needs. */
 export type Streams = Pick<Talk, 'stdio' | 'signal' | 'directory'>;
 
+/** What is passed otherwise than as it comes. */
+export interface Passed {
+  /** What the program is told; what the client sends unless told. */
+  readonly input?: Pick<ClientInput, 'chunk'> | undefined;
+  /** What the client gets of each piece that the program writes. */
+  readonly output?: ((chunk: Buffer) => Buffer) | undefined;
+}
+
 /** @see pass */
-export async function passStreams(child: Program, streams: Streams, first?: Buffer): Promise<Exit> {
+export async function passStreams(
+  child: Program,
+  streams: Streams,
+  { input = clientInput(streams.stdio.stdin, streams.signal), output }: Passed = {},
+): Promise<Exit> {
   const { stdio, signal } = streams;
   const onAbort = (): void => child.end();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     const ended = Promise.all([
       child.exited,
-      copy(child, stdio.stdout, streams),
+      copy(child, stdio.stdout, { ...streams, output }),
       copyErrors(child, stdio.stderr, streams),
     ]);
-    const input = first === undefined ? clientInput(stdio.stdin, signal) : only(first);
     // Not awaited: a client may keep its side open long after the program has said all.
     void feed(child, input).catch(() => child.end());
     const [exit] = await ended;
@@ -65,10 +77,14 @@ function only(bytes: Buffer): Pick<ClientInput, 'chunk'> {
 }
 
 /** A program whose output nobody takes any more is ended: it would work for nothing. */
-async function copy(child: Program, to: Writable, { signal }: Streams): Promise<void> {
+async function copy(
+  child: Program,
+  to: Writable,
+  { signal, output = (chunk) => chunk }: Streams & Pick<Passed, 'output'>,
+): Promise<void> {
   try {
     for await (const chunk of child.stdout) {
-      await writeTo(to, chunk, signal);
+      await writeTo(to, output(chunk), signal);
       if (!to.writable) child.end();
     }
   } catch {

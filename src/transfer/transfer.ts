@@ -4,6 +4,7 @@ import type { Invitee, ServerPrincipal } from '../model/principal.ts';
 import type { RepoPath } from '../model/repo.ts';
 import type { Stdio } from '../model/stdio.ts';
 import type { Git } from '../programs/git.ts';
+import type { RefAnswers } from '../programs/ref-answers.ts';
 import type { Actor } from '../store/changes.ts';
 
 /** The repository a transfer was allowed to reach. */
@@ -17,6 +18,7 @@ export interface Target {
 /** Everything a transfer's talk may touch. */
 export interface Talk extends Target {
   readonly git: Git;
+  readonly refAnswers: RefAnswers;
   readonly stdio: Stdio;
   readonly signal: AbortSignal;
 }

@@ -7,6 +7,7 @@ import type { Test } from 'tap';
 import { flushPkt, type Pkt, pkt, readPkt } from '../../src/model/pktline.ts';
 import { nullOid } from '../../src/model/ref.ts';
 import { environmentOf, listProcesses } from '../../src/programs/processes.ts';
+import { RefAnswers } from '../../src/programs/ref-answers.ts';
 import { receivePack } from '../../src/transfer/receive-pack/plan.ts';
 import { clientEnvironment, type House } from './hub.ts';
 
@@ -61,6 +62,7 @@ export function rawPush(house: House, directory = house.repo): RawPush {
   if (plan.right !== 'write') throw new Error('a push writes');
   const talk = {
     git: house.git,
+    refAnswers: new RefAnswers(house.git),
     directory,
     protocol: undefined,
     signal: abort.signal,

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import t from 'tap';
 import { flushPkt, pkt } from '../../src/model/pktline.ts';
+import { RefAnswers } from '../../src/programs/ref-answers.ts';
 import { archiveTips } from '../../src/programs/tips.ts';
 import { uploadArchive } from '../../src/transfer/upload-archive.ts';
 import { type House, makeHouse, openHub, remote } from './hub.ts';
@@ -34,8 +35,16 @@ async function askBytes(house: House, bytes: Buffer): Promise<{ end: unknown; ou
   stdin.end(bytes);
   const { git, repo: directory } = house;
   const signal = new AbortController().signal;
+  const refAnswers = new RefAnswers(git);
   const end = await plan
-    .talk({ git, directory, protocol: undefined, signal, stdio: { stdin, stdout, stderr } })
+    .talk({
+      git,
+      refAnswers,
+      directory,
+      protocol: undefined,
+      signal,
+      stdio: { stdin, stdout, stderr },
+    })
     .catch((error: unknown) => error);
   stdout.end();
   await once(stdout, 'close');

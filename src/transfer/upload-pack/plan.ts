@@ -1,6 +1,6 @@
-import { planned } from './arguments.ts';
-import { pass } from './pass.ts';
-import type { Transfer } from './transfer.ts';
+import { planned } from '../arguments.ts';
+import type { Transfer } from '../transfer.ts';
+import { uploadPackTalk } from './talk.ts';
 
 /** Clone, fetch, ls-remote: protocol v0, v1 or v2, whichever the client asks for. */
 export const uploadPack: Transfer = {
@@ -8,6 +8,6 @@ export const uploadPack: Transfer = {
   plan: (words) => ({
     ...planned('git-upload-pack', words),
     right: 'read',
-    talk: (talk) => pass(talk, ['upload-pack', '--strict', '.']),
+    talk: uploadPackTalk,
   }),
 };
