@@ -15,8 +15,10 @@ export interface Deed {
 /** A way to change refs: a push, or another that must be ruled alike. */
 export interface Way {
   readonly name: string;
-  /** Whether it can do this at all. */
-  takes(deed: Deed): boolean;
+  /** Whether this can be done by it at all. */
+  takes(one: Case): boolean;
+  /** What it answers by the table. */
+  expects(one: Case): string;
   /** Tries all of it. @returns by ref why not; undefined where it was done */
   try(who: Person, repo: string, deeds: readonly Deed[]): Promise<Map<string, string | undefined>>;
 }
@@ -67,44 +69,59 @@ export class Stage {
     const all = ['push', '-q', this.house.admin.url(repo), ...own, ...refs];
     const { status, stderr } = await this.house.admin.git([...new Set(all)], { cwd: this.work });
     if (status !== 0) throw new Error(stderr);
-    await this.#forceFirst(repo, cases);
+    await this.#actFirst(repo, cases);
     const inPlace = (rule: string) => rule.replaceAll('team:acme/', `team:${place}/`);
     for (const rule of org) await must(this.house, `org rules add ${place} ${inPlace(rule)}`);
     for (const rule of rules) await must(this.house, `repo rules add ${repo} ${inPlace(rule)}`);
     return repo;
   }
 
-  /** While nothing forbids it, everybody overwrites what they are to undo later: with write, one undoes one's own alone. */
-  async #forceFirst(repo: string, cases: readonly Case[]): Promise<void> {
+  /**
+   * While nothing forbids it, everybody does what they are to undo later: overwrites, or creates and deletes. With write,
+   * one undoes one's own alone; what was only created is an admin's to undo.
+   */
+  async #actFirst(repo: string, cases: readonly Case[]): Promise<void> {
     for (const who of Object.keys(people) as Who[]) {
-      const own = cases.filter((one) => one.who === who && one.act === 'update');
-      const refspecs = own.map(({ ref }) => `+other:${full(ref)}`);
-      if (refspecs.length === 0) continue;
-      const words = ['push', '-q', this.cast[who].url(repo), ...refspecs];
-      const { status, stderr } = await this.cast[who].git(words, { cwd: this.work });
-      if (status !== 0) throw new Error(stderr);
+      const own = cases.filter((one) => one.who === who);
+      const refs = (...acts: RefAct[]) =>
+        own.filter(({ act }) => acts.includes(act)).map(({ ref }) => full(ref));
+      const moved = refs('update', 'force').map((ref) => `+other:${ref}`);
+      await this.#push(who, repo, [...moved, ...refs('create').map((ref) => `second:${ref}`)]);
+      await this.#push(
+        who,
+        repo,
+        refs('create').map((ref) => `:${ref}`),
+      );
     }
+  }
+
+  async #push(who: Who, repo: string, refspecs: readonly string[]): Promise<void> {
+    if (refspecs.length === 0) return;
+    const words = ['push', '-q', this.cast[who].url(repo), ...refspecs];
+    const { status, stderr } = await this.cast[who].git(words, { cwd: this.work });
+    if (status !== 0) throw new Error(stderr);
   }
 
   /** Puts all refs of a scene back to where they began, past the server, so that the next way finds them so. */
   async reset({ cases }: Scene, repo: string): Promise<void> {
     const cwd = join(this.house.dataDir, 'repositories', `${repo}.git`);
     const oid = (await mustRun('git', ['rev-parse', 'second'], { cwd: this.work })).stdout.trim();
-    const there = cases.filter(({ act }) => act !== 'create').map(({ ref }) => full(ref));
-    const stdin = there.map((ref) => `update ${ref} ${oid}\n`).join('');
-    await mustRun('git', ['update-ref', '--stdin'], { cwd, stdin });
+    const lines = cases.map(({ act, ref }) =>
+      act === 'create' ? `delete ${full(ref)}\n` : `update ${full(ref)} ${oid}\n`,
+    );
+    await mustRun('git', ['update-ref', '--stdin'], { cwd, stdin: lines.join('') });
   }
 
   /** Plays a scene by one way in its repository. @returns how each case that differs from the table came out */
   async play(way: Way, { cases }: Scene, repo: string): Promise<readonly string[]> {
     const surprises: string[] = [];
     for (const who of Object.keys(people) as Who[]) {
-      const some = cases.filter((one) => one.who === who && way.takes(deedOf(one)));
+      const some = cases.filter((one) => one.who === who && way.takes(one));
       if (some.length === 0) continue;
       const results = await way.try(this.cast[who], repo, some.map(deedOf));
       for (const one of some) {
         const came = answerOf(results, full(one.ref), repo);
-        if (came !== one.answer) surprises.push(`${caseText(one)}: ${came}`);
+        if (came !== way.expects(one)) surprises.push(`${caseText(one)}: ${came}`);
       }
     }
     return surprises;
@@ -116,6 +133,7 @@ export class Stage {
     return {
       name: 'push',
       takes: () => true,
+      expects: ({ answer }) => answer,
       try: async (who, repo, deeds) => {
         const refspecs = deeds.map(({ act, ref }) => `+${to[act]}:${ref}`);
         const words = ['push', '--porcelain', who.url(repo), ...refspecs];
@@ -129,12 +147,15 @@ export class Stage {
   merges(): Way {
     return {
       name: 'merge',
-      takes: ({ act, ref }) => act === 'update' && ref.startsWith('refs/heads/'),
+      takes: isUpdateOfBranch,
+      expects: ({ answer }) => answer,
       try: async (who, repo, deeds) => {
         const results = new Map<string, string | undefined>();
         for (const { ref } of deeds) {
           const into = ref.slice('refs/heads/'.length);
-          const { status, stderr } = await who.ssh(['merge', repo, 'source', '--into', into]);
+          const { status, stderr } = await who.ssh(['merge', repo, 'source', '--into', into], {
+            options: sharing(who),
+          });
           results.set(ref, status === 0 ? undefined : stderr);
         }
         return results;
@@ -142,18 +163,17 @@ export class Stage {
     };
   }
 
-  /**
-   * What an update brings, brought by taking back one's own forced push, which is decided as an update. A tag that moves
-   * is forced by a push, and is not by an undo.
-   */
+  /** Taking back one's own last change, or as an admin the creation by another. */
   undos(): Way {
     return {
       name: 'undo',
-      takes: ({ act, ref }) => act === 'update' && !ref.startsWith('refs/tags/'),
+      takes: ({ act, who }) => act !== 'delete' || who === 'ow' || who === 'ad',
+      expects: ({ undo }) => undo,
       try: async (who, repo, deeds) => {
         const results = new Map<string, string | undefined>();
         for (const { ref } of deeds) {
-          const { status, stderr } = await who.ssh(['repo', 'undo', repo, ref, '--yes']);
+          const words = ['repo', 'undo', repo, ref, '--yes'];
+          const { status, stderr } = await who.ssh(words, { options: sharing(who) });
           results.set(ref, status === 0 ? undefined : stderr);
         }
         return results;
@@ -165,7 +185,8 @@ export class Stage {
   options(): Way {
     return {
       name: 'push option',
-      takes: ({ act, ref }) => act === 'update' && ref.startsWith('refs/heads/'),
+      takes: isUpdateOfBranch,
+      expects: ({ answer }) => answer,
       try: async (who, repo, deeds) => {
         const results = new Map<string, string | undefined>();
         for (const { ref } of deeds) {
@@ -180,6 +201,16 @@ export class Stage {
       },
     };
   }
+}
+
+/** One connection for all questions of a person, each of which is a session of its own. */
+function sharing({ home }: Person): string[] {
+  const settings = ['ControlMaster=auto', `ControlPath=${join(home, 'cm')}`, 'ControlPersist=60'];
+  return settings.flatMap((setting) => ['-o', setting]);
+}
+
+function isUpdateOfBranch({ act, ref }: Case): boolean {
+  return act === 'update' && full(ref).startsWith('refs/heads/');
 }
 
 function deedOf({ act, ref }: Case): Deed {

@@ -18,6 +18,8 @@ export interface Case {
   readonly ref: string;
   /** `ok`; else `r2` for the repository's second rule, `o1` for the organization's first, `default` for its own. */
   readonly answer: string;
+  /** The answer to an undo that does this to the ref, which is decided as an update: where it is another. */
+  readonly undo: string;
 }
 
 /** Rules, and what may be done under them. */
@@ -38,13 +40,16 @@ function scene(
     .trim()
     .split('\n')
     .map((line) => {
-      const [who, act, ref = '', answer = ''] = line.trim().split(/\s+/);
-      return { who: who as Who, act: act as RefAct, ref, answer };
+      const [who, act, ref = '', answer = '', undo = answer] = line.trim().split(/\s+/);
+      return { who: who as Who, act: act as RefAct, ref, answer, undo };
     });
   return { name, org: rules.org ?? [], repo: rules.repo ?? [], cases };
 }
 
-/** Written by hand from contract section 5; every ref is asked about once, so that the order says nothing. */
+/**
+ * Written by hand from contract section 5; every ref is asked about once, so that the order says nothing. The
+ * last column is for an undo, where its answer is another.
+ */
 export const scenes: readonly Scene[] = [
   scene(
     'protected',
@@ -52,7 +57,7 @@ export const scenes: readonly Scene[] = [
     `
     wr create keep/new            ok
     wr update keep/update         ok
-    wr force  keep/force          r1
+    wr force  keep/force          r1      ok
     wr delete keep/delete         r1
     wr force  free                ok
     wr delete free-too            ok
@@ -63,9 +68,9 @@ export const scenes: readonly Scene[] = [
     wr delete refs/tags/keep/tag  ok
     wr delete main                default
     ow update keep/by-owner       ok
-    ow force  keep/owner-forces   r1
-    ow delete keep/owner-deletes  r1
-    te force  keep/team-forces    r1
+    ow force  keep/owner-forces   r1      ok
+    ow delete keep/owner-deletes  r1      ok
+    te force  keep/team-forces    r1      ok
     `,
   ),
   scene(
@@ -75,16 +80,16 @@ export const scenes: readonly Scene[] = [
     wr delete a                   r1
     wr delete x/y/z               r1
     wr force  x/w                 ok
-    wr create deep/a              r2
-    wr create deep/a/b            r2
+    wr create deep/one            r2      ok
+    wr create deep/a/b            r2      ok
     wr create deeper              ok
     wr update deep/update         ok
     wr force  deep/force          ok
-    wr create locked              r3
+    wr create locked              r3      ok
     wr create refs/tags/locked    ok
     wr delete refs/tags/tag       ok
-    ow create deep/owner          r2
-    ow delete owner               r1
+    ow create deep/owner          r2      ok
+    ow delete owner               r1      ok
     `,
   ),
   scene(
@@ -96,12 +101,12 @@ export const scenes: readonly Scene[] = [
       ],
     },
     `
-    wr create refs/tags/v9        r2
-    ow create refs/tags/owner     r2
+    wr create refs/tags/v9        r2      ok
+    ow create refs/tags/owner     r2      ok
     te create refs/tags/v8        ok
     te create refs/tags/a/b       ok
-    te update refs/tags/v1        r1
-    te force  refs/tags/v2        r1
+    te update refs/tags/v1        r1      ok
+    te force  refs/tags/v2        r1      ok
     te delete refs/tags/v3        r1
     wr update refs/tags/x1        ok
     wr force  refs/tags/x2        ok
@@ -174,15 +179,15 @@ export const scenes: readonly Scene[] = [
     wr delete multi/b             ok
     wr delete multi/a/x           r2
     te delete multi/a/y           r1
-    te force  multi/a/z           r3
+    te force  multi/a/z           r3      ok
     wr update multi/a/u           ok
     wr force  multi/c             ok
-    wr create fix/new             ok
+    wr create fix/new             ok      r4
     wr update fix/update          r4
     wr force  fix/force           r4
     wr delete fix/delete          ok
     wr update refs/notes/update   ok
-    wr force  refs/notes/force    r5
+    wr force  refs/notes/force    r5      ok
     wr delete refs/notes/delete   ok
     `,
   ),
@@ -193,18 +198,18 @@ export const scenes: readonly Scene[] = [
       repo: ['rel/** --deny delete', 'rel/closed/* --allow wr', 'rel/** --deny force --allow wr'],
     },
     `
-    wr force  rel/force           o1
-    ow force  rel/owner-force     o1
+    wr force  rel/force           o1      ok
+    ow force  rel/owner-force     o1      ok
     wr delete rel/delete          r1
-    wr create rel/new             o2
+    wr create rel/new             o2      ok
     ow create rel/owner-new       ok
     ow create rel/closed/new      r2
-    wr create rel/closed/wr-new   o2
+    wr create rel/closed/wr-new   o2      ok
     wr update rel/closed/update   ok
     ow update rel/closed/owner    r2
     wr force  free                ok
     wr delete refs/tags/tag       o3
-    ow delete refs/tags/owner     o3
+    ow delete refs/tags/owner     o3      ok
     `,
   ),
 ];
