@@ -62,12 +62,18 @@ const restore = command({
   required: ['repo'],
   answer: object({ changed: boolean, id: string, name: string, clone_url: string }),
   changes: true,
-  needs: (args) => ({ need: 'trashed', path: parseRepoPath(args.repo), id: args.id }),
+  needs: (args) => ({
+    need: 'trashed',
+    path: parseRepoPath(args.repo),
+    id: args.id,
+    restores: true,
+  }),
   target: (args) => args.repo,
   run: async ({ core, by, granted }) => {
     const [found] = present(granted.trashed);
     const { id: foundId, fullName } = present(found);
-    await core.trash.restore(present(found), by).catch((error) => {
+    const { retakes } = granted;
+    await core.trash.restore(present(found), by, { retakes }).catch((error) => {
       throw error instanceof UserError && error.code === 'conflict'
         ? inTheWay(fullName, error)
         : error;

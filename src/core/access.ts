@@ -18,7 +18,7 @@ import type { User } from '../store/users.ts';
 import type { Ask, Granted } from './ask.ts';
 import { authorizeKey, faultOf, keyFault, refuseCommand } from './key-access.ts';
 import type { Lookup } from './lookup.ts';
-import { authorizeName } from './name-access.ts';
+import { authorizeName, retakesOf } from './name-access.ts';
 import { calledOtherwise } from './namespaces.ts';
 import { authorizeOrg } from './org-access.ts';
 import { authorizeCarry, peerStanding } from './peer-access.ts';
@@ -91,12 +91,20 @@ export class AccessControl {
         const parts = { store: this.#store, lookup: this.#lookup, access: this };
         return authorizeName(parts, { principal, standing }, ask);
       }
-      case 'trashed':
+      case 'trashed': {
+        const asker = { principal, standing };
+        const lookup = this.#lookup;
+        const parts = { store: this.#store, lookup, access: this };
         return authorizeTrashed(
-          { lookup: this.#lookup, rightOn: (repo) => this.rightOn(principal, standing, repo) },
-          { principal, standing },
+          {
+            lookup,
+            rightOn: (repo) => this.rightOn(principal, standing, repo),
+            retakes: (repo) => retakesOf(parts, asker, repo),
+          },
+          asker,
           ask,
         );
+      }
       case 'carry':
         return authorizeCarry({ store: this.#store, access: this }, { principal, standing }, ask);
       case 'grant':

@@ -66,6 +66,8 @@ export type Ask =
       readonly need: 'trashed';
       readonly path: RepoPath;
       readonly id: string | undefined;
+      /** Whether the last deleted one is to have its name back. */
+      readonly restores?: true;
     }
   | { readonly need: 'org'; readonly org: string; readonly role: Role | undefined }
   | {

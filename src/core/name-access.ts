@@ -80,6 +80,15 @@ async function noNamespace(store: Store, name: string, repo: string): Promise<Us
   });
 }
 
+/** What the name of a repository in the trash leads to, where it is to have it back. @throws UserError `conflict` (S6) */
+export async function retakesOf(
+  parts: Parts,
+  asker: Asker,
+  { namespaceId, name, fullName: text }: Repository,
+): Promise<readonly string[]> {
+  return retakesAt(parts, asker, { namespaceId, name, text });
+}
+
 /**
  * The ids of the repositories that a path leads to, which cease to be reached by it when it gets another meaning: that
  * takes admin on each of them.

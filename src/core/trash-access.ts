@@ -9,20 +9,26 @@ import type { Lookup } from './lookup.ts';
 interface Parts {
   readonly lookup: Lookup;
   rightOn(repo: Repository): Promise<Decision>;
+  /** What a repository's name leads to and may cease to. @throws UserError `conflict` */
+  retakes(repo: Repository): Promise<readonly string[]>;
 }
 
 /** What is in the trash is its owner's alone; who could read it before is told so, and nobody else of anything. */
 export async function authorizeTrashed(
-  { lookup, rightOn }: Parts,
+  { lookup, rightOn, retakes }: Parts,
   { principal, standing }: { principal: Principal; standing: Standing },
-  { path, id }: Extract<Ask, { need: 'trashed' }>,
+  { path, id, restores }: Extract<Ask, { need: 'trashed' }>,
 ): Promise<Granted> {
   const found = await lookup.findTrashed(principal, path);
   const meant = found.filter((repo) => id === undefined || repo.id === id);
   const decisions = await Promise.all(meant.map(rightOn));
   const trashed = meant.filter((_, at) => owns(decisions[at]));
   const decision = decisions.find(owns);
-  if (decision !== undefined) return { standing, decision, trashed };
+  const [last] = trashed;
+  if (decision !== undefined && last !== undefined) {
+    const granted = { standing, decision, trashed };
+    return restores === undefined ? granted : { ...granted, retakes: await retakes(last) };
+  }
   const seen = decisions.findIndex((each) => reaches(each.right, 'read'));
   const repo = meant[seen];
   if (repo === undefined) {

@@ -68,7 +68,11 @@ export class TrashCan {
   }
 
   /** @throws UserError `conflict` when its name was taken meanwhile, `unavailable` when its directory is missing */
-  async restore({ id, fullName }: TrashedRepository, by: Actor): Promise<void> {
+  async restore(
+    { id, fullName }: TrashedRepository,
+    by: Actor,
+    { retakes = [] }: { readonly retakes?: readonly string[] | undefined } = {},
+  ): Promise<void> {
     const { store, repos, locks, room, sizes } = this.#parts;
     const found = await store.trash.byId(id);
     if (found === undefined) throw gone(fullName);
@@ -94,7 +98,7 @@ export class TrashCan {
           await refuseInTheWay(to, repo);
           await move();
         };
-        await store.trash.restore(repo, by, { limit, place });
+        await store.trash.restore(repo, by, { limit, retakes, place });
       });
       if (!by.dryRun) sizes.changed(repo, to);
     } finally {

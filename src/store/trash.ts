@@ -105,20 +105,26 @@ export class Trash {
   /**
    * Takes a repository out again; `place` moves its directory back in the same transaction.
    *
-   * @param limit - how many repositories its namespace may have with it
+   * @param how - `limit`: how many repositories its namespace may have with it; `retakes`: the ids of those that its name
+   *   may cease to lead to
    * @throws UserError `conflict` when its name was taken meanwhile or leads to another one, `unavailable` over `limit`
    */
   async restore(
     repo: TrashedRepository,
     by: Actor,
-    { limit, place }: { limit: number | undefined; place: () => Promise<void> },
+    {
+      limit,
+      retakes,
+      place,
+    }: { limit: number | undefined; retakes: readonly string[]; place: () => Promise<void> },
   ): Promise<void> {
     await write(this.#db, by, async (w) => {
       await refuseTaken(w, repo);
       const { namespace, namespaceId, namespaceKind } = repo;
       const owner = { name: namespace, kind: namespaceKind, ownerId: namespaceId };
       await refuseOver(w, owner, limit);
-      await retake(w, { namespaceId, name: repo.name, text: repo.fullName }, [repo.id]);
+      const path = { namespaceId, name: repo.name, text: repo.fullName };
+      await retake(w, path, [repo.id, ...retakes]);
       const { numUpdatedRows } = await w.trx
         .updateTable('repository')
         .set({ deleted_at: null, deleted_by: null, updated_at: w.now })

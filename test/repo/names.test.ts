@@ -155,6 +155,8 @@ t.test(
 t.test('S6 / test 10: a stranger takes the old name of a repository by no verb', async (t) => {
   await make('acme/mine');
   await bo.ssh('init bo/left');
+  await bo.ssh('repo delete bo/left --yes');
+  await bo.ssh('init bo/left');
   await bo.ssh('repo rename bo/left acme/left');
   await bo.ssh('repo rename acme/mine yours');
   await house.operator('org member add acme eve --role admin');
@@ -178,13 +180,22 @@ t.test('S6 / test 10: a stranger takes the old name of a repository by no verb',
   // The namespace is bo's own, but what its old name leads to isn't any more.
   await house.operator('org member add acme ana --role owner');
   await ana.ssh('org member remove acme bo');
-  for (const line of ['init left', 'init bo/left --dry-run', 'repo alias add bo/left bo/tool']) {
+  for (const line of [
+    'init left',
+    'init bo/left --dry-run',
+    'repo alias add bo/left bo/tool',
+    'repo restore bo/left',
+    'repo restore bo/left --dry-run',
+  ]) {
     t.match(await bo.ssh(line), refused(5, free), line);
   }
   t.match(await bo.ssh('repo rename bo/tool left'), refused(5, free));
   const push = await bo.git(['push', bo.url('left'), 'main'], { cwd: work });
   t.match(push, { status: 128, stderr: /no such repository, or not yours to see/ });
-  t.match(await house.admin.ssh('init bo/left'), done, 'an admin of what it leads to may');
+  t.match(await house.admin.ssh('repo restore bo/left'), done, 'an admin of what it leads to may');
+  t.match(await asJson(bo, 'show bo/left'), { name: 'bo/left' });
+  await house.operator('repo delete bo/left --yes');
+  t.match(await house.admin.ssh('init bo/left'), done);
   await house.operator('repo delete bo/left --yes');
   await house.operator('org member add acme bo --role owner');
   await house.operator('org member remove acme ana');

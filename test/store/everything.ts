@@ -192,7 +192,7 @@ async function discard({ repositories, trash }: Store, app: Repository, userId: 
   for (const viewer of [{ kind: 'all' }, { kind: 'user', id: userId }] as const) {
     await trash.page(viewer, { after: { deletedAt: '', id: '' }, limit: 10 });
   }
-  await trash.restore(deleted, actor(), { limit: 9, place: nothing });
+  await trash.restore(deleted, actor(), { limit: 9, retakes: [], place: nothing });
   await trash.add(app, actor(), nothing);
   await trash.byId(app.id);
   await trash.remove(deleted, actor(), nothing);
