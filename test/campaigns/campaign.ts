@@ -9,6 +9,7 @@ import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
 import { soak } from './soak.ts';
+import { syncs } from './sync.ts';
 
 /** By name, each with how it is run at length. */
 const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>])[] = [
@@ -41,6 +42,11 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     (t) => fuzzBeacon(t, { streams: 7000, answers: 3000, crowd: 18 }),
   ],
   ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
+  [
+    'sync',
+    '1,000 runs between two servers, 400 deaths',
+    (t) => syncs(t, { runs: 1000, kills: 400 }),
+  ],
   ['soak', '10,000 short connections', (t) => soak(t, { connections: 10_000 })],
   [
     'attack',

@@ -75,11 +75,16 @@ export async function remains(dataDir: string): Promise<string[]> {
   ];
 }
 
-/** Waits until a server has nothing to do any more. @returns what is left all the same */
-export async function quiet(dataDir: string): Promise<string[]> {
+/**
+ * Waits until a server has nothing to do any more.
+ *
+ * @param stays - what may be left
+ * @returns what is left all the same
+ */
+export async function quiet(dataDir: string, stays?: RegExp): Promise<string[]> {
   const begun = Date.now();
   for (;;) {
-    const left = await remains(dataDir);
+    const left = (await remains(dataDir)).filter((each) => stays?.test(each) !== true);
     if (left.length === 0 || Date.now() - begun > patienceMs) return left;
     await wait(lookMs);
   }
