@@ -18,6 +18,8 @@ export interface RefState {
   readonly deletedHere: string | undefined;
   /** They decided, knowing our value, that theirs is to stay. */
   readonly decidedThere: boolean;
+  /** They found that both values can't stand, which only they could see: what they have is no news here. */
+  readonly conflictThere: boolean;
   /** The repository was born there: it is theirs to change. */
   readonly mirror: boolean;
 }
@@ -44,7 +46,8 @@ export function planRef(state: RefState, relation: () => Relation): RefStep {
   if (theirs === mine) return nothing;
   if (theirs === undefined) return planAbsent(state, mine ?? nullOid);
   if (mine === undefined) return planUnknown(state, theirs);
-  if (met && theirs === base && !state.decidedThere) return nothing;
+  const isKnown = met && theirs === base && !state.conflictThere;
+  if (isKnown && !state.decidedThere) return nothing;
   if (state.mirror || state.decidedThere) return { step: 'take', forced: relation() !== 'ahead' };
   if (state.ref.startsWith('refs/tags/')) return { step: 'conflict', kind: 'tag_moved' };
   const lies = relation();
@@ -55,6 +58,8 @@ export function planRef(state: RefState, relation: () => Relation): RefStep {
 
 /** They do not have it. */
 function planAbsent(state: RefState, mine: string): RefStep {
+  if (state.decidedThere) return { step: 'delete' };
+  if (state.conflictThere) return { step: 'conflict', kind: 'modify_delete' };
   if (!state.deletedThere) return nothing;
   if (state.mirror || (state.met && mine === state.base)) return { step: 'delete' };
   // What they deleted was agreed to have another value: somebody moved it here meanwhile.
@@ -64,7 +69,8 @@ function planAbsent(state: RefState, mine: string): RefStep {
 
 /** We do not have it. */
 function planUnknown(state: RefState, theirs: string): RefStep {
-  if (state.mirror) return { step: 'take', forced: false };
+  if (state.mirror || state.decidedThere) return { step: 'take', forced: false };
+  if (state.conflictThere) return { step: 'conflict', kind: 'delete_modify' };
   if (state.met && theirs === state.base) return nothing;
   // A value that was deleted here is not brought back by one who has not heard of it.
   if (state.deletedHere === theirs) return nothing;

@@ -63,6 +63,15 @@ export class Conflicts {
         .where('state', '=', sql.lit('open'))
         .executeTakeFirst();
       if (numUpdatedRows > 0n) return;
+      // What was decided on it before was decided over another value.
+      await w.trx
+        .updateTable('sync_conflict')
+        .set({ state: 'closed' })
+        .where('repo_id', '=', repoId)
+        .where('server_id', '=', serverId)
+        .where('ref', '=', ref)
+        .where('state', '=', sql.lit('resolved'))
+        .execute();
       await w.trx
         .insertInto('sync_conflict')
         .values({

@@ -1,5 +1,6 @@
 import { PeerDesk } from '../core/peering/desk.ts';
 import { syncProgram } from '../core/peering/protocol.ts';
+import { readQuestion } from '../core/peering/question.ts';
 import { UserError } from '../model/errors.ts';
 import { clientInput, writeTo } from './client.ts';
 import { passTar, readTarWords } from './tar.ts';
@@ -46,7 +47,7 @@ async function converse({ core, principal, by, stdio, signal }: PeerTalk) {
 
 async function answered(desk: PeerDesk, core: PeerTalk['core'], line: string): Promise<unknown> {
   try {
-    return { ok: await desk.answer(JSON.parse(line)) };
+    return { ok: await desk.answer(readQuestion(line)) };
   } catch (error) {
     if (error instanceof UserError) {
       const { code, message, hint } = error;

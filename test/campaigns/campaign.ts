@@ -5,6 +5,7 @@ import { anythingAtOnce, oneBranch, pushesAndClones, slowDisk } from './concurre
 import { inPushes } from './crash.ts';
 import { inCommands, inFirstStarts } from './crash-commands.ts';
 import { fuzzParsers, fuzzPort } from './fuzz.ts';
+import { fuzzPeer } from './fuzz-peer.ts';
 import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
@@ -36,6 +37,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     '8,000 cases at the port',
     (t) => fuzzPort(t, { streams: 6000, messages: 1000, commands: 1000 }),
   ],
+  ['fuzz', '5,000 questions of another server', (t) => fuzzPeer(t, { cases: 5000 })],
   [
     'beacon',
     '10,000 callers and answers on the network',

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdirSync, watch } from 'node:fs';
+import { watch } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { House } from '../support/house.ts';
@@ -84,19 +84,18 @@ async function write({ dice, ...scene }: Scene, side: Side): Promise<void> {
   if (pushed.status === 0) acknowledged.add(oid);
 }
 
-/** Waits until a folder has an entry that is meant and was not there before. @returns false when `over` came first */
-async function appears(
+/** Waits until something happens to an entry that is meant. @returns its name; undefined when `over` came first */
+async function happens(
   folder: string,
   isMeant: (name: string) => boolean,
   over: AbortSignal,
 ): Promise<string | undefined> {
-  const before = new Set(readdirSync(folder));
   const watcher = watch(folder);
   try {
     for (;;) {
-      const found = readdirSync(folder).find((name) => isMeant(name) && !before.has(name));
-      if (found !== undefined) return found;
-      await once(watcher, 'change', { signal: over });
+      // What comes and goes at once is seen too.
+      const [, name] = await once(watcher, 'change', { signal: over });
+      if (typeof name === 'string' && isMeant(name)) return name;
     }
   } catch {
     // The run is over, or the folder is gone with what was in it.
@@ -117,11 +116,11 @@ async function reaches(
   const incoming = (side: Side) => join(side.house.dataDir, 'incoming');
   const directory = bare(receiver.house.dataDir, app);
   const seen = async (folder: string, isMeant: (name: string) => boolean) =>
-    (await appears(folder, isMeant, over)) !== undefined;
+    (await happens(folder, isMeant, over)) !== undefined;
   if (phase === 'snapshot') return seen(incoming(sender), (name) => name.startsWith('sync-out-'));
   if (phase === 'transfer') {
     const into = (name: string) => name.startsWith('sync-in-');
-    const session = await appears(incoming(receiver), into, over);
+    const session = await happens(incoming(receiver), into, over);
     return session !== undefined && seen(join(incoming(receiver), session), () => true);
   }
   if (phase === 'index-pack')
@@ -224,20 +223,30 @@ async function settle(scene: Scene): Promise<void> {
   }
 }
 
+/** Somebody decides each conflict, on one of the servers that list it. @returns the refs */
+async function decideAll({ t, dice, sides }: Scene): Promise<string[]> {
+  const [here, there] = [await conflictsOf(sides[0]), await conflictsOf(sides[1])];
+  const refs = [...new Set([...here, ...there])].sort();
+  for (const ref of refs) {
+    const [side = sides[0], other = side] = [
+      ...(here.includes(ref) ? [sides[0]] : []),
+      ...(there.includes(ref) ? [sides[1]] : []),
+    ];
+    const keep = dice.pick(['local', 'remote'] as const);
+    const { writer } = dice.pick([side, other]);
+    const words = ['conflicts', 'resolve', app, ref, '--keep', keep];
+    const { status, stderr } = await writer.ssh(words);
+    if (status !== 0) t.fail(`${words.join(' ')}: ${stderr}`);
+  }
+  return refs;
+}
+
 /** Nobody writes any more: what differs is a conflict on both sides, and once those are decided all is equal. */
 async function checkEnd(scene: Scene): Promise<void> {
-  const { t, dice, sides } = scene;
-  const [hq, b] = sides;
+  const { t, sides } = scene;
   await settle(scene);
   const apart = await differing(sides);
-  t.same(await conflictsOf(hq), apart, 'hq lists every conflict, and no other');
-  t.same(await conflictsOf(b), apart, 'so does b');
-  for (const ref of apart) {
-    const keep = dice.pick(['local', 'remote'] as const);
-    const side = dice.pick([hq, b]);
-    const resolved = await side.writer.ssh(['conflicts', 'resolve', app, ref, '--keep', keep]);
-    t.match(resolved, { status: 0 }, `${ref}: ${resolved.stderr}`);
-  }
+  t.same(await decideAll(scene), apart, 'every conflict is listed, and nothing else');
   await settle(scene);
   await settle(scene);
   t.same(await differing(sides), [], 'both are equal');
@@ -261,6 +270,7 @@ export async function syncs(t: Test, { runs, kills }: { runs: number; kills: num
   for (let run = 0; run < runs; run += 1) {
     const [sender, receiver] = scene.dice.below(2) === 0 ? scene.sides : scene.sides.toReversed();
     const phase = run % every === 0 ? phases[(run / every) % phases.length] : undefined;
+    if (scene.dice.below(4) === 0) await decideAll(scene);
     await round(scene, { sender: sender as Side, receiver: receiver as Side, phase });
     if (run % 100 === 99) t.comment(`${run + 1} runs`);
   }

@@ -27,7 +27,7 @@ export interface Admission {
   readonly folder: string;
   /** Refs on whose value a person decided over there, with our value that was decided over. */
   readonly decided: RefList;
-  /** Only these refs; all of them, without. */
+  /** Only these refs, which the other server found in conflict; all of them, without. */
   readonly only?: ReadonlySet<string> | undefined;
   readonly allowShrink: boolean;
   readonly signal: AbortSignal;
@@ -186,6 +186,7 @@ async function plan(
       deletedThere: deleted.has(ref),
       deletedHere: deletedHere.get(ref),
       decidedThere: decided.has(ref) && decided.get(ref) === (own ?? nullOid),
+      conflictThere: only?.has(ref) === true,
       mirror: server.role === 'main' && link?.bornThere === true,
     };
     steps.set(

@@ -100,8 +100,18 @@ export async function agreeOnAll(
   const pair = { serverId: server.id, repoId: repo.id };
   const base = await store.syncs.base(pair);
   if (base?.digest !== refsDigest(refs)) await store.syncs.agree(pair, refs);
+  await endConflicts({ store }, { server, repo, by }, () => true);
+}
+
+/** Ends the conflicts with a server over refs that both have alike now. */
+export async function endConflicts(
+  { store }: Pick<Core, 'store'>,
+  { server, repo, by }: Pick<Admission, 'server' | 'repo' | 'by'>,
+  isAlike: (ref: string) => boolean,
+): Promise<void> {
   const open = await store.conflicts.open(repo.id);
-  for (const conflict of open.filter((each) => each.serverId === server.id)) {
+  for (const conflict of open) {
+    if (conflict.serverId !== server.id || !isAlike(conflict.ref)) continue;
     await store.conflicts.end(conflict, undefined, by);
   }
 }

@@ -1,10 +1,11 @@
+import { nullOid } from '../../model/ref.ts';
 import { type RefList, refsDigest } from '../../model/sync-refs.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Base } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import { tooBig } from '../room.ts';
 import { carry } from './carry.ts';
-import { agreeOnAll } from './conflicts.ts';
+import { agreeOnAll, endConflicts } from './conflicts.ts';
 import { marked } from './marked.ts';
 import { deletedSince } from './mirror.ts';
 import { type Answers, factsOf } from './protocol.ts';
@@ -134,9 +135,16 @@ async function deliver(
     if (answer.held) return { ...quiet, result: 'held', total, carried };
     const pair = { serverId: remote.server.id, repoId: repo.id };
     await store.syncs.agree(pair, agreedAfter({ refs, theirs, base }, answer));
+    const { server } = remote;
+    const isAlike = (ref: string) =>
+      answer.applied.includes(ref) || refs.get(ref) === theirs.get(ref);
+    await endConflicts(core, { server, repo, by: options.by }, isAlike);
+    // A decision over a value that is not theirs any more decides nothing.
+    const isOver = ([ref, over]: readonly [string, string]) =>
+      answer.applied.includes(ref) || (theirs.get(ref) ?? nullOid) !== over;
     await store.conflicts.told(
       pair,
-      answer.applied.filter((ref) => decided.has(ref)),
+      [...decided].filter(isOver).map(([ref]) => ref),
     );
     const numbers = { updated: answer.applied.length, conflicted: answer.conflicts.length };
     if (numbers.conflicted > 0) await fetchConflicts(core, remote, { repo, ...options }, answer);
