@@ -27,11 +27,13 @@ async function begun(): Promise<void> {
 t.test(
   'class, processes of git that outlive who asked: their group ends with the channel',
   async (t) => {
-    const clients = [
-      startSsh(t, ana, { port: house.port, command: "git-upload-pack 'ana/app'" }),
-      startSsh(t, ana, { port: house.port, command: "git-receive-pack 'ana/app'" }),
-    ];
+    const reader = startSsh(t, ana, { port: house.port, command: "git-upload-pack 'ana/app'" });
+    const writer = startSsh(t, ana, { port: house.port, command: "git-receive-pack 'ana/app'" });
+    const clients = [reader, writer];
     await Promise.all(clients.map((client) => client.says('refs/heads/main')));
+    // Which refs there are may be told without a git; objects are its alone.
+    const { stdout: oid } = await must('git', ['-C', work, 'rev-parse', 'main']);
+    reader.send(Buffer.from(`0032want ${oid.trim()}\n0000`));
     await begun();
 
     for (const client of clients) client.kill();

@@ -146,7 +146,7 @@ t.test(
       const hex = Buffer.from(row.fingerprint.slice(7), 'base64').toString('hex');
       t.match(row, { name: `nb-${hex.slice(0, 12)}`, state: 'unconfirmed' });
     }
-    t.match(await cpm('neighbors discover --network 10.77.18.0/31 --timeout 200ms --json'), {
+    t.match(await cpm('neighbors discover --network 10.77.18.0/31 --timeout 1s --json'), {
       status: 0,
       stdout: '[]\n',
       stderr: /2 addresses: /,
