@@ -89,7 +89,8 @@ function shellWord(word: string): string {
 export async function runRsync(job: RsyncJob): Promise<Carried> {
   const log = `${job.directory}.log`;
   const argv = rsyncArgv(job, log);
-  const child = start({ argv, cwd: '/', env: { ...environment, [houseVariable]: job.houseId } });
+  const env = { ...environment, [houseVariable]: job.houseId };
+  const child = start({ argv, cwd: '/', env, hasHeirs: true });
   try {
     await watch(child, job.signal, job.onProgress);
     const text = await readFile(log, 'utf8').catch(() => '');
@@ -173,5 +174,6 @@ export function startRsyncServer(
     '.',
     './',
   ];
-  return start({ argv, cwd: directory, env: { ...environment, [houseVariable]: houseId } });
+  const env = { ...environment, [houseVariable]: houseId };
+  return start({ argv, cwd: directory, env, hasHeirs: true });
 }

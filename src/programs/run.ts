@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 import { execa } from 'execa';
 
 /** How a child process ended: exactly one of the two is set. */
@@ -14,6 +15,11 @@ export interface Start {
   readonly env: Readonly<Record<string, string>>;
   /** Opens two pipes more, the child's file descriptors 3 and 4, which its own children inherit. */
   readonly talks?: boolean | undefined;
+  /**
+   * It is gone when its whole group is, which has five seconds more than itself to end: for a program whose own
+   * children hold what must not be lost, as the one of rsync that writes. The rest of any other's group is killed.
+   */
+  readonly hasHeirs?: boolean | undefined;
 }
 
 /** The two pipes: what the child says on 3, and hears on 4. */
@@ -46,7 +52,7 @@ const killAfterMs = 5000;
  *
  * @throws Error when the program or the directory is missing, or no process can be made
  */
-export function start({ argv, cwd, env, talks = false }: Start): Program {
+export function start({ argv, cwd, env, talks = false, hasHeirs = false }: Start): Program {
   const [file, ...args] = argv;
   const child = execa(file, args, {
     cwd,
@@ -66,7 +72,8 @@ export function start({ argv, cwd, env, talks = false }: Start): Program {
   if (pid === undefined) throw new Error(`${file} can't be started in ${cwd}`);
   const exited = new Promise<Exit>((resolve) => {
     child.once('exit', (status, signal) => {
-      resolve({ status: status ?? undefined, signal: signal ?? undefined });
+      const exit = { status: status ?? undefined, signal: signal ?? undefined };
+      resolve(hasHeirs ? groupEnd(pid).then(() => exit) : exit);
     });
   });
   // A child that closes its input early is no fault of ours: EPIPE arrives here, the exit status tells the story.
@@ -111,11 +118,24 @@ function ender(pid: number, exited: Promise<Exit>): () => void {
   };
 }
 
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
+/** Waits for what is left of a group whose leader is gone; kills what is still there after five seconds. */
+async function groupEnd(pid: number): Promise<void> {
+  const deadline = performance.now() + killAfterMs;
+  while (signalGroup(pid, 0)) {
+    if (performance.now() > deadline) {
+      signalGroup(pid, 'SIGKILL');
+      return;
+    }
+    await wait(10);
+  }
+}
+
+/** @returns false when the whole group is gone already */
+function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    process.kill(-pid, signal);
+    return process.kill(-pid, signal);
   } catch {
-    // ESRCH: the whole group is gone already.
+    return false;
   }
 }
 

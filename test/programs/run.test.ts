@@ -96,6 +96,32 @@ t.test('ending a child ends its whole group, and a second time does nothing', as
   t.ok(await isGone(inner));
 });
 
+t.test('what a child leaves to its own child is waited for where that was asked', async (t) => {
+  const heir = `process.on('SIGTERM', () => setTimeout(() => { console.log('kept'); process.exit(); }, 300));
+    console.log('up'); setInterval(() => {}, 1000)`;
+  const argv = script(`require('node:child_process')
+    .spawn(process.execPath, ['-e', ${JSON.stringify(heir)}], { stdio: 'inherit' });
+    setInterval(() => {}, 1000)`);
+  for (const [hasHeirs, said] of [
+    [true, 'up\nkept\n'],
+    [false, 'up\n'],
+  ] as const) {
+    const child = start({ argv, cwd, env, hasHeirs });
+    let heard = '';
+    child.stdout.on('data', (chunk) => {
+      heard += chunk;
+    });
+    const closed = once(child.stdout, 'close');
+    await once(child.stdout, 'data');
+
+    child.end();
+
+    t.match(await child.exited, { signal: 'SIGTERM' });
+    await closed;
+    t.equal(heard, said);
+  }
+});
+
 t.test('a child that ignores SIGTERM is killed after five seconds', async (t) => {
   const child = start({
     argv: script(`process.on('SIGTERM', () => {}); console.log('up'); setInterval(() => {}, 1000)`),
