@@ -50,12 +50,13 @@ const purgeObject = command({
   answer: object({ changed: boolean, oid: string, values: array(string), commits: integer }),
   changes: true,
   asks: true,
+  check: ({ ref }) => {
+    if (ref === undefined) return;
+    throw new UserError('usage', 'an object is purged from the whole repository: leave REF out');
+  },
   needs: (args) => ({ need: 'repo', path: parseRepoPath(args.repo), right: 'owner' }),
   target: (args) => args.repo,
   run: async ({ core, granted, by, principal, record }, args) => {
-    if (args.ref !== undefined) {
-      throw new UserError('usage', 'an object is purged from the whole repository: leave REF out');
-    }
     const repo = present(granted.repo);
     const release = await core.repos.holdAlone(repo);
     try {

@@ -58,6 +58,7 @@ export function parse(words: readonly string[], tree: Tree, remote: boolean): Pa
   const later = tree.laterFlags[named.words] ?? [];
   const args = bind(named, { given: together(given, flags), rest, remote, later });
   const command = named.instead?.(args) ?? named;
+  if (command !== named) command.check?.(args);
   if (globals.dryRun && !command.changes) {
     throw new UserError('usage', `${command.words} changes nothing: --dry-run makes no sense`);
   }

@@ -132,6 +132,11 @@ t.test('what is not there, or kept by somebody, is told', async (t) => {
     await admin.ssh(`repo history ${repo} main --purge ${leak} --yes`),
     refused(2, /leave REF/),
   );
+  // Words come before rights: nobody is told of a repository by them.
+  t.match(
+    await admin.ssh(`repo history ana/nosuch main --purge ${leak} --yes`),
+    refused(2, /leave REF/),
+  );
   writeFileSync(join(directory, 'objects/pack/pack-1.keep'), 'mine\n');
   t.match(await admin.ssh(`repo history ${repo} --purge ${leak} --yes`), refused(5, /to be kept/));
   t.ok(await has(directory, leak));
