@@ -56,10 +56,11 @@ function say(line) {
 /**
  * Installs and builds whatever is missing; takes a fifth of a second where nothing is.
  *
- * @param {{ forTests?: boolean }} [options] - what shall be runnable besides the server
+ * @param {{ forTests?: boolean, more?: Readonly<Record<string, string>> }} [options] - what shall be runnable besides the
+ *   server; `more`: programs, with their Debian packages
  * @returns {boolean} false when this machine can't be readied, after saying why and what to do
  */
-export function prepare({ forTests = false } = {}) {
+export function prepare({ forTests = false, more = {} } = {}) {
   try {
     checkNode();
     const development = forTests || existsSync(join(packages, 'tap'));
@@ -67,6 +68,7 @@ export function prepare({ forTests = false } = {}) {
     needPrograms({
       ...serverPrograms,
       ...(forTests && testPrograms),
+      ...more,
       ...(!complete && compilers),
     });
     checkGit();

@@ -9,11 +9,14 @@ import { measure, residentMb, type Sample, spread } from './measure.ts';
 import { people } from './people.ts';
 import { algorithms, type Side, type Sides, startSides } from './side.ts';
 import { sync } from './sync.ts';
+import { used } from './used.ts';
 
 const { values } = parseArgs({
   options: {
     repo: { type: 'string' },
     only: { type: 'string' },
+    against: { type: 'string' },
+    pushes: { type: 'string' },
     rounds: { type: 'string' },
     small: { type: 'boolean', default: false },
   },
@@ -24,14 +27,14 @@ function print(line = ''): void {
 }
 
 /** What one server took for a case, a sample a round. */
-type Pair = Readonly<Record<Side['name'], Sample>>;
+type Pair = Readonly<Record<'cpm' | 'other', Sample>>;
 
 /** Both in turns: who goes first changes from round to round. @throws when their refs differ after a round */
 async function pairs(sides: Sides, task: Case, rounds: number): Promise<Pair[]> {
   const taken: Pair[] = [];
   // Round 0 warms caches and just-in-time code, and is thrown away.
   for (let round = 0; round <= rounds; round += 1) {
-    const order = round % 2 === 0 ? [sides.cpm, sides.sshd] : [sides.sshd, sides.cpm];
+    const order = round % 2 === 0 ? [sides.cpm, sides.other] : [sides.other, sides.cpm];
     const samples = new Map<Side, Sample>();
     for (const side of order) {
       await task.before?.(side, round);
@@ -39,15 +42,15 @@ async function pairs(sides: Sides, task: Case, rounds: number): Promise<Pair[]> 
       await task.after?.(side, round);
     }
     await refuseUnequalRefs(sides, task.repo(round));
-    const [cpm, sshd] = [samples.get(sides.cpm), samples.get(sides.sshd)];
-    if (round > 0 && cpm && sshd) taken.push({ cpm, sshd });
+    const [cpm, other] = [samples.get(sides.cpm), samples.get(sides.other)];
+    if (round > 0 && cpm && other) taken.push({ cpm, other });
   }
   return taken;
 }
 
-async function refuseUnequalRefs({ cpm, sshd }: Sides, repo: string): Promise<void> {
+async function refuseUnequalRefs({ cpm, other }: Sides, repo: string): Promise<void> {
   const [ours, theirs] = await Promise.all(
-    [cpm, sshd].map((side) => side.git(['ls-remote', '-q', side.url(repo)])),
+    [cpm, other].map((side) => side.git(['ls-remote', '-q', side.url(repo)])),
   );
   if (ours === theirs && ours !== '') return;
   throw new Error(`${repo}: the two servers hold different refs: nothing to compare`);
@@ -64,22 +67,23 @@ async function negotiated(side: Side): Promise<string> {
   throw new Error(`${side.name} negotiated ${kex}, ${cipher}, not ${Object.values(algorithms)}`);
 }
 
-function show(task: Case, taken: readonly Pair[]): void {
+function show({ cpm, other }: Sides, task: Case, taken: readonly Pair[]): void {
   print(
     `${task.name}: ${taken.length} pairs${task.times > 1 ? `, times for one of ${task.times}` : ''}`,
   );
-  for (const name of ['cpm', 'sshd'] as const) {
-    const wall = spread(taken.map((pair) => pair[name].wallMs / task.times));
-    const cpu = spread(taken.map((pair) => pair[name].cpuMs / task.times));
-    const peak = spread(taken.map((pair) => pair[name].peakMb));
+  for (const [which, { name }] of Object.entries({ cpm, other })) {
+    const samples = taken.map((pair) => pair[which as keyof Pair]);
+    const wall = spread(samples.map(({ wallMs }) => wallMs / task.times));
+    const cpu = spread(samples.map(({ cpuMs }) => cpuMs / task.times));
+    const peak = spread(samples.map(({ peakMb }) => peakMb));
     const figures = [wall.min, wall.median, wall.max, cpu.median];
     const shown = figures.map((ms) => ms.toFixed(1).padStart(9)).join('');
-    print(`  ${name.padEnd(6)}${shown}${peak.max.toFixed(0).padStart(9)}`);
+    print(`  ${name.padEnd(8)}${shown}${peak.max.toFixed(0).padStart(9)}`);
   }
-  const wall = spread(taken.map(({ cpm, sshd }) => cpm.wallMs / sshd.wallMs));
-  const cpu = spread(taken.map(({ cpm, sshd }) => cpm.cpuMs / sshd.cpuMs));
+  const wall = spread(taken.map((pair) => pair.cpm.wallMs / pair.other.wallMs));
+  const cpu = spread(taken.map((pair) => pair.cpm.cpuMs / pair.other.cpuMs));
   const ratios = [wall.min, wall.median, wall.max, cpu.median].map((ratio) => ratio.toFixed(2));
-  print(`  ratio ${ratios.map((ratio) => ratio.padStart(9)).join('')}`);
+  print(`  ratio   ${ratios.map((ratio) => ratio.padStart(9)).join('')}`);
 }
 
 /** The bare repository that everything is pushed from: a copy, for the bench adds commits to it. */
@@ -99,10 +103,11 @@ async function bench(closing: (() => unknown)[]): Promise<void> {
   closing.push(() => rmSync(folder, { recursive: true, force: true }));
   print('preparing the repository');
   const { source, branch } = await sourceRepository(folder);
-  const sides = await startSides({ teardown: (close) => closing.push(close) }, branch);
-  const both = [sides.cpm, sides.sshd];
+  const against = values.against === 'gitolite' ? 'gitolite' : 'sshd';
+  const sides = await startSides({ teardown: (close) => closing.push(close) }, { branch, against });
+  const both = [sides.cpm, sides.other];
   print(`key exchange and cipher, alike for both: ${await negotiated(sides.cpm)}`);
-  await negotiated(sides.sshd);
+  await negotiated(sides.other);
   for (const side of both) {
     print(`${side.name} idle: ${residentMb(side.pid, side.process).toFixed(1)} MB resident`);
     await side.create(big);
@@ -112,14 +117,14 @@ async function bench(closing: (() => unknown)[]): Promise<void> {
   print(
     'cpm checks what is pushed and syncs it to disk before it answers; sshd runs git as installed',
   );
-  print(`\n  ${''.padEnd(6)}${'  min ms   median      max  cpu ms  peak MB'.padStart(45)}`);
+  print(`\n  ${''.padEnd(8)}${'  min ms   median      max  cpu ms  peak MB'.padStart(45)}`);
   const wanted = cases(sides, source, branch).filter(({ name }) =>
     name.includes(values.only ?? ''),
   );
   if (wanted.length === 0) throw new Error(`no case is called ${values.only}`);
   for (const task of wanted) {
     const rounds = Number(values.rounds ?? (values.small ? 3 : task.rounds));
-    show(task, await pairs(sides, task, rounds));
+    show(sides, task, await pairs(sides, task, rounds));
   }
   print();
   for (const side of both) {
@@ -136,6 +141,9 @@ try {
   } else if (values.only === 'sync') {
     const rounds = Number(values.rounds ?? (values.small ? 3 : 7));
     await sync(print, values.small ? [500] : [500, 7000], rounds);
+  } else if (values.only === 'used') {
+    const pushes = Number(values.pushes ?? (values.small ? 100 : 1000));
+    await used(print, pushes, Number(values.rounds ?? (values.small ? 3 : 9)));
   } else await bench(closing);
 } catch (error) {
   print(`\n${error instanceof Error ? error.message : error}`);

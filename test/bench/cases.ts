@@ -30,7 +30,7 @@ export async function pushAll(side: Side, source: string, repo: string): Promise
 }
 
 /** @param source - a bare repository, the one that both sides hold as `big` */
-export function cases({ folder, key }: Sides, source: string, branch: string): Case[] {
+export function cases({ folder, key, rules }: Sides, source: string, branch: string): Case[] {
   const lsRemote = async (side: Side) => {
     await side.git(['ls-remote', '-q', side.url(big)]);
   };
@@ -73,8 +73,7 @@ export function cases({ folder, key }: Sides, source: string, branch: string): C
         await side.git(['push', '-q', side.url(big), `${oid}:refs/heads/bench`], source);
       },
     },
-    ruledPush('forward', { source, branch, key }),
-    ruledPush('signed', { source, branch, key }),
+    ...rules.map((what) => ruledPush(what, { source, branch, key })),
     {
       name: 'clone of everything',
       rounds: 5,

@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { House } from '../support/house.ts';
 import { type KeyPair, type Person, quoteWords } from '../support/person.ts';
 import { must } from '../support/process.ts';
+import type { Sshd } from '../support/sshd.ts';
+import { startGitolite } from './gitolite.ts';
 import { startGitShell } from './sshd.ts';
 
 /** One of the two servers under comparison. */
 export interface Side {
-  readonly name: 'cpm' | 'sshd';
+  readonly name: 'cpm' | Against;
   readonly pid: number;
   /** What /proc calls its processes. */
   readonly process: string;
@@ -16,7 +18,7 @@ export interface Side {
   /** Makes an empty repository. @param repo - a name */
   create(repo: string): Promise<void>;
   /**
-   * Rules the branch `bench`. Where git-shell serves, by an update hook that says the same.
+   * Rules the branch `bench`: by a hook that says the same where git-shell serves, by a refex where gitolite does.
    *
    * @param what - it only moves forward, or takes signed commits alone
    */
@@ -30,6 +32,9 @@ export interface Side {
 
 export type Ruled = 'forward' | 'signed';
 
+/** What cpm is compared with: sshd with git-shell, or with gitolite. */
+export type Against = 'sshd' | 'gitolite';
+
 const flags = { forward: ['--deny', 'force,delete'], signed: ['--require', 'signed'] };
 
 export const algorithms = { kex: 'curve25519-sha256', cipher: 'aes128-gcm@openssh.com' };
@@ -37,7 +42,9 @@ export const algorithms = { kex: 'curve25519-sha256', cipher: 'aes128-gcm@openss
 /** Where both servers live, and who ends them. */
 export interface Sides {
   readonly cpm: Side;
-  readonly sshd: Side;
+  readonly other: Side;
+  /** The rules that both can have. */
+  readonly rules: readonly Ruled[];
   readonly folder: string;
   /** Of the one person who asks. */
   readonly key: KeyPair;
@@ -47,17 +54,14 @@ export interface Sides {
  * Starts both servers, each for the same person with the same key.
  *
  * @param closing - takes what ends them again
- * @param branch - the default branch of repositories that `create` makes
+ * @param how - `branch`: the default branch of repositories that `create` makes
  */
 export async function startSides(
   closing: { teardown(close: () => unknown): void },
-  branch: string,
+  { branch, against }: { branch: string; against: Against },
 ): Promise<Sides> {
   const house = await House.open(closing);
   const { admin, folder } = house;
-  const sshd = await startGitShell(join(folder, 'sshd'), admin.key, algorithms);
-  closing.teardown(sshd.stop);
-  const plain = (repo: string) => join(folder, 'plain', `${repo}.git`);
   const common = (user: string, port: number) => ({ user, port, ...client(admin, user, port) });
   return {
     folder,
@@ -79,11 +83,27 @@ export async function startSides(
         if (answer.status !== 0) throw new Error(answer.stderr);
       },
     },
-    sshd: {
+    other: await start[against](closing, { folder, person: admin, branch }),
+    rules: against === 'sshd' ? ['forward', 'signed'] : ['forward'],
+  };
+}
+
+interface Place {
+  readonly folder: string;
+  readonly person: Person;
+  readonly branch: string;
+}
+
+type Start = (closing: { teardown(close: () => unknown): void }, place: Place) => Promise<Side>;
+
+const start: Readonly<Record<Against, Start>> = {
+  sshd: async (closing, { folder, person, branch }) => {
+    const sshd = await startGitShell(join(folder, 'sshd'), person.key, algorithms);
+    closing.teardown(sshd.stop);
+    const plain = (repo: string) => join(folder, 'plain', `${repo}.git`);
+    return {
       name: 'sshd',
-      pid: sshd.pid,
-      process: 'sshd',
-      ...common(sshd.user, sshd.port),
+      ...served(sshd, person),
       url: (repo) => `ssh://${sshd.user}@127.0.0.1:${sshd.port}${plain(repo)}`,
       create: async (repo) => {
         await must('git', ['init', '-q', '--bare', '-b', branch, plain(repo)]);
@@ -92,14 +112,29 @@ export async function startSides(
       },
       rule: async (repo, what) => {
         const signers = join(folder, 'signers');
-        writeFileSync(signers, `bench@example.org ${admin.key.line}\n`);
+        writeFileSync(signers, `bench@example.org ${person.key.line}\n`);
         await must('git', ['-C', plain(repo), 'config', 'gpg.ssh.allowedSignersFile', signers]);
         const hook = join(plain(repo), 'hooks', 'update');
         writeFileSync(hook, `#!/bin/sh\n[ "$1" = refs/heads/bench ] || exit 0\n${hooks[what]}\n`);
         chmodSync(hook, 0o755);
       },
-    },
-  };
+    };
+  },
+  gitolite: async (closing, { folder, person, branch }) => {
+    const gitolite = await startGitolite(join(folder, 'gitolite'), person.key, algorithms);
+    closing.teardown(gitolite.stop);
+    return {
+      name: 'gitolite',
+      ...served(gitolite, person),
+      url: (repo) => `ssh://${gitolite.user}@127.0.0.1:${gitolite.port}/${repo}`,
+      create: (repo) => gitolite.create(repo, branch),
+      rule: (repo) => gitolite.rule(repo, 'bench'),
+    };
+  },
+};
+
+function served({ pid, port, user }: Sshd, person: Person) {
+  return { pid, process: 'sshd', user, port, ...client(person, user, port) };
 }
 
 /** What an operator of git-shell would write: `$2` and `$3` are the old and the new value. */
