@@ -17,6 +17,7 @@ import {
   terminalOf,
 } from './doors/local/cli.ts';
 import { askServer } from './doors/local/client.ts';
+import { installHere } from './doors/local/install.ts';
 import { restoreHere } from './doors/local/restore.ts';
 import { readSecret } from './doors/local/secret.ts';
 import { socketPath } from './doors/local/socket-path.ts';
@@ -49,6 +50,9 @@ async function main(words: readonly string[]): Promise<number> {
       file: globals.config,
     });
     if (command.words === 'serve') return await startServer(config);
+    if (command.words === 'service install') {
+      return await installHere(config, invocation, stdio);
+    }
     if (command.words === 'stand-in') return await standInForServer(config);
     if (command.words === 'backup restore') {
       const restored = await untilInterrupted((signal) =>

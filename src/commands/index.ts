@@ -31,6 +31,7 @@ import { serversJoinCommands } from './servers-join.ts';
 import { serversPromote } from './servers-promote.ts';
 import { serversStatusCommands } from './servers-status.ts';
 import { serversSyncCommands } from './servers-sync.ts';
+import { serviceCommands } from './service.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
@@ -45,7 +46,7 @@ import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
-export const later: readonly string[] = ['restart', 'service', 'sshkey deploy', 'sshkey fetch'];
+export const later: readonly string[] = ['restart', 'sshkey deploy', 'sshkey fetch'];
 
 /** Flags of commands that are there already, answered likewise. */
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
@@ -102,5 +103,6 @@ export const commands: readonly Command[] = [
   ...backupCommands,
   ...completion,
   ...forcedCommands,
+  ...serviceCommands,
   serve,
 ];

@@ -21,14 +21,24 @@ export interface Globals {
 /** Flags that name files of the server's machine: the local door's alone (S8). */
 const localFlags = ['config', 'data-dir', 'out', 'identity'];
 
-export function optionsOf(commands: readonly Command[]): Readonly<Record<string, ArgSchema>> {
+/** Every flag there is. @param own - the command that is meant, whose flags may be other commands' names for something else */
+export function optionsOf(
+  commands: readonly Command[],
+  own: Command | undefined,
+): Readonly<Record<string, ArgSchema>> {
   const flags: Record<string, ArgSchema> = { ...globalFlags };
-  for (const command of commands) {
+  for (const command of own === undefined ? commands : [own, ...commands]) {
     for (const [name, schema] of Object.entries(command.args)) {
       if (!command.positions.includes(name)) flags[name] ??= schema;
     }
   }
   return flags;
+}
+
+/** Words without flags, as far as can be told before it is known which flags have a value. */
+export function bareWords(words: readonly string[]): readonly string[] {
+  const valued = ['--config', '--data-dir'];
+  return words.filter((word, at) => !word.startsWith('-') && !valued.includes(words[at - 1] ?? ''));
 }
 
 export function flagName(word: string): string | undefined {

@@ -5,6 +5,7 @@ import { UserError } from '../model/errors.ts';
 import { guessed, nearest } from '../model/nearest.ts';
 import { quoted } from '../model/repo.ts';
 import {
+  bareWords,
   type Globals,
   globalsOf,
   notYet,
@@ -43,7 +44,7 @@ export interface Tree {
 export function parse(words: readonly string[], tree: Tree, remote: boolean): Parsed {
   if (remote) refuseLocalFlags(words);
   const { given, positional } = readFlags(words, {
-    taken: optionsOf(tree.commands),
+    taken: optionsOf(tree.commands, findCommand(respell(bareWords(words)).words, tree)?.command),
     later: Object.values(tree.laterFlags).flat(),
   });
   const globals = globalsOf(given);

@@ -12,6 +12,7 @@ const nouns: ReadonlyMap<string, string> = new Map([
   ['neighbor', 'neighbors'],
   ['conflict', 'conflicts'],
   ['event', 'events'],
+  ['services', 'service'],
   ['session', 'sessions'],
 ]);
 const nounsBelow: ReadonlyMap<string, string> = new Map([

@@ -9,6 +9,7 @@ import { fuzzPeer } from './fuzz-peer.ts';
 import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
+import { sandbox } from './sandbox.ts';
 import { soak } from './soak.ts';
 import { syncs } from './sync.ts';
 
@@ -48,6 +49,11 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     'sync',
     '1,000 runs between two servers, 400 deaths',
     (t) => syncs(t, { runs: 1000, kills: 400 }),
+  ],
+  [
+    'sandbox',
+    'twenty restarts of the service, shut in by a real systemd',
+    (t) => sandbox(t, { restarts: 20 }),
   ],
   ['soak', '10,000 short connections', (t) => soak(t, { connections: 10_000 })],
   [

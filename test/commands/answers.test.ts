@@ -207,6 +207,8 @@ const lines: [keyof typeof doors, string][] = [
   ['operator', 'doctor'],
   ['operator', 'backup create ./backup'],
   ['operator', 'backup verify ./backup'],
+  ['operator', 'service install --user --dry-run'],
+  ['operator', 'service installed cpm.service'],
   ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
   ['ana', 'completion words -- repo'],
@@ -385,6 +387,8 @@ t.test("what is the operator's alone is denied over SSH, to everybody", async (t
     'neighbors discover --host 10.0.0.1 --add',
     'config set limits.idle 5m',
     'config unset limits.idle',
+    'service install',
+    'service installed cpm.service',
   ];
   for (const line of lines)
     t.match(

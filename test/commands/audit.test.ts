@@ -126,6 +126,7 @@ const done: Row[] = [
   ['operator', 'backup create ./backup', 0, 'backup create', './backup', 'ok'],
   ['operator', 'config set limits.channels 9', 0, 'config set', 'limits.channels', 'ok'],
   ['operator', 'config unset limits.channels', 0, 'config unset', 'limits.channels', 'ok'],
+  ['operator', 'service installed cpm.service', 0, 'service installed', 'cpm.service', 'ok'],
 ];
 
 const others: Row[] = [
@@ -194,7 +195,7 @@ function stdinOf(line: string): string {
 }
 
 t.test('the table above has each command that changes something', async (t) => {
-  // What these end begins in tests of their own: test/record/sessions.test.ts, test/peering.
+  // What these end begins in tests of their own: test/record/sessions.test.ts, test/peering, test/service.
   const paired = ['add', 'remove', 'share', 'sync'].map((word) => `neighbors ${word}`);
   const elsewhere = [
     ...paired,
@@ -204,6 +205,7 @@ t.test('the table above has each command that changes something', async (t) => {
     'servers follow',
     'servers promote',
     'backup restore',
+    'service install',
   ];
   const changing = commands
     .filter((command) => command.changes && !elsewhere.includes(command.words))

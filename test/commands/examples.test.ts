@@ -22,6 +22,7 @@ const newKeys = [
 ];
 const [{ fingerprint: replaced } = laptop] = newKeys;
 const keydir = join(house.folder, 'keydir');
+writeFileSync(join(house.folder, 'ana.pub'), ana.key.line);
 mkdirSync(join(keydir, 'team'), { recursive: true });
 writeFileSync(join(keydir, 'team/dan@laptop.pub'), (await generateKey(join(keydir, 'dan'))).line);
 
@@ -77,7 +78,7 @@ const anas = [
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
 const isLocal = (line: string) =>
-  /^(serve|backup|doctor|neighbors discover|repo adopt|repo maintain .*--prune|user import \.|sshkey generate|config (path|validate|set|unset))/.test(
+  /^(serve|backup|doctor|neighbors discover|repo adopt|repo maintain .*--prune|user import \.|service|sshkey generate|config (path|validate|set|unset))/.test(
     line,
   );
 
@@ -178,7 +179,8 @@ async function fillApp(): Promise<void> {
   await must('git', push.slice(0, -1), { cwd: work, env: admin.gitEnv() });
 }
 
-/** These need two servers, or a place without one: test/peering, test/neighbors and test/repo/backup.test.ts type them. */
+/** These need two servers, or a place without one: test/peering, test/neighbors,
+ * test/repo/backup.test.ts and test/service type them. */
 const paired = ['add', 'remove', 'share', 'show', 'sync'].map((word) => `neighbors ${word}`);
 const elsewhere = [
   ...paired,
@@ -188,6 +190,7 @@ const elsewhere = [
   'servers follow',
   'servers promote',
   'backup restore',
+  'service install',
   'authorized-keys',
   'shell',
   'stand-in',

@@ -10,18 +10,22 @@ export interface Side {
 }
 
 /** The fingerprint of a server's host key, as ssh-keygen reads it on its machine. */
-export async function hostKeyOf(house: House): Promise<string> {
+export async function hostKeyOf(house: Pick<House, 'dataDir'>): Promise<string> {
   const path = join(house.dataDir, 'keys', 'host_ed25519.pub');
   return (await must('ssh-keygen', ['-lf', path])).stdout.split(' ')[1] ?? '';
 }
 
 /** The public half of the key that a server signs in with elsewhere. */
-export function serverKeyOf(house: House): string {
+export function serverKeyOf(house: Pick<House, 'dataDir'>): string {
   return readFileSync(join(house.dataDir, 'keys', 'server_ed25519.pub'), 'utf8');
 }
 
 /** Makes `other` known to `house`. */
-export async function introduce(house: House, other: House, { name, role }: Side): Promise<void> {
+export async function introduce(
+  house: Pick<House, 'admin'>,
+  other: Pick<House, 'port' | 'dataDir'>,
+  { name, role }: Side,
+): Promise<void> {
   const url = `cpm@127.0.0.1:${other.port}`;
   const flags = ['--role', role, '--fingerprint', await hostKeyOf(other), '--key', '-'];
   const stdin = serverKeyOf(other);
