@@ -10,7 +10,11 @@ import { wordList } from './word-list.ts';
  *   server: cpm-pair {"step":"reveal","nonce":"64 hex digits","signature":"SSHSIG"}
  *
  * `from` is what each wants to be trusted with: name, SSH port, the blobs of its signing key, host key and sign-in key,
- * its beacon's port (0 for none). A commitment is the SHA-256 of role, nonce and `from`: whoever stands between the two
+ * its beacon's port (0 for none), and the newest protocol of hello.ts that it speaks. The exchange itself is of the
+ * protocol that the hello settled on; this is protocol 1. Since the words are made of both newest ones, too, nobody
+ * between two newer servers can make them speak an older protocol unnoticed, and a newer protocol may change all below
+ * the first commitments. Fields of `from` and of a step that one side does not know are left alone by it, and no part
+ * of the words. A commitment is the SHA-256 of role, nonce and `from`: whoever stands between the two
  * has to choose nonces before seeing either, so that each attempt succeeds once in 2^66 (S21). Both then show six words
  * made of all of it, for people to compare; each signs the whole under its own role, so that nobody else can take its
  * part, nor turn its words back at it.
@@ -23,6 +27,8 @@ export type PairingRole = 'caller' | 'server';
 
 /** What a server wants to be trusted with; texts and numbers are its own claims. */
 export interface Introduction {
+  /** The newest that it speaks. */
+  readonly protocol: number;
   readonly name: string;
   readonly sshPort: number;
   /** Of its beacon; 0 where it has none. */
@@ -41,23 +47,26 @@ export interface PairingPart {
   readonly nonce: string;
 }
 
+type Fields = Readonly<Record<string, unknown>>;
+
 /** @returns undefined where something lacks or is not what it should be */
 export function readIntroduction(value: unknown): Introduction | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { name, sshPort, port, signKey, hostKey, signInKey } = value as Record<string, unknown>;
+  const { protocol, name, sshPort, port, signKey, hostKey, signInKey } = value as Fields;
   const keys = [signKey, hostKey, signInKey];
   const ports = [sshPort, port];
+  if (!Number.isSafeInteger(protocol) || Number(protocol) < 1) return undefined;
   if (typeof name !== 'string' || name.length > 63) return undefined;
   if (!keys.every((each) => typeof each === 'string' && each.length < 3000)) return undefined;
   if (!ports.every((each) => Number.isInteger(each) && Number(each) >= 0 && Number(each) < 65536)) {
     return undefined;
   }
-  return { name, sshPort, port, signKey, hostKey, signInKey } as Introduction;
+  return { protocol, name, sshPort, port, signKey, hostKey, signInKey } as Introduction;
 }
 
 function introductionText(from: Introduction): string {
-  const { name, sshPort, port, signKey, hostKey, signInKey } = from;
-  return JSON.stringify([name, sshPort, port, signKey, hostKey, signInKey]);
+  const { protocol, name, sshPort, port, signKey, hostKey, signInKey } = from;
+  return JSON.stringify([protocol, name, sshPort, port, signKey, hostKey, signInKey]);
 }
 
 /** What one side says before it sees the other's nonce. */

@@ -6,6 +6,7 @@ import { must, run } from '../support/process.ts';
 import { big, type Case, cases, pushAll } from './cases.ts';
 import { full, generatedRepository, small } from './generate.ts';
 import { measure, residentMb, type Sample, spread } from './measure.ts';
+import { neighbors } from './neighbors.ts';
 import { people } from './people.ts';
 import { algorithms, type Side, type Sides, startSides } from './side.ts';
 import { sync } from './sync.ts';
@@ -144,6 +145,9 @@ try {
   } else if (values.only === 'used') {
     const pushes = Number(values.pushes ?? (values.small ? 100 : 1000));
     await used(print, pushes, Number(values.rounds ?? (values.small ? 3 : 9)));
+  } else if (values.only === 'neighbors') {
+    const rounds = Number(values.rounds ?? (values.small ? 3 : 9));
+    await neighbors(print, { teardown: (close) => closing.push(close) }, rounds);
   } else await bench(closing);
 } catch (error) {
   print(`\n${error instanceof Error ? error.message : error}`);

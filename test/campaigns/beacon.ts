@@ -37,6 +37,17 @@ export async function fuzzBeacon(t: Test, { streams, answers, crowd }: BeaconCas
     Buffer.concat([hello, pkt(message('cpm-names', { key: 'AAAA', signature: 'x' }))]),
     pkt('git-upload-pack /ada/app.git\0host=localhost\0\0version=2\0'),
     Buffer.concat([
+      pkt('git-upload-pack /ada/app.git\0host=localhost\0\0version=2\0'),
+      ...['command=ls-refs\n', 'agent=git/2.39.5', 'object-format=sha1'].map((line) => pkt(line)),
+      Buffer.from('0001'),
+      ...['peel\n', 'symrefs\n', 'ref-prefix refs/heads/\n'].map((line) => pkt(line)),
+      Buffer.from('00000000'),
+    ]),
+    Buffer.concat([
+      pkt('git-upload-pack /ada/app.git\0host=localhost\0\0version=1\0'),
+      Buffer.from(`0032want ${'ab'.repeat(20)}\n00000009done\n`),
+    ]),
+    Buffer.concat([
       pkt('git-upload-archive /ada/app\0'),
       pkt('argument HEAD\n'),
       Buffer.from('0000'),

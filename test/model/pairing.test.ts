@@ -11,6 +11,7 @@ import { wordList } from '../../src/model/word-list.ts';
 
 const blob = () => generateEd25519().publicKey.blob.toString('base64');
 const introduce = (name: string): Introduction => ({
+  protocol: 1,
   ...{ name, sshPort: 2222, port: 9418 },
   ...{ signKey: blob(), hostKey: blob(), signInKey: blob() },
 });
@@ -42,6 +43,7 @@ t.test('both sides make the same six words of an exchange, and others of any oth
     { signInKey: blob() },
     { sshPort: 22 },
     { name: 'c' },
+    { protocol: 2 },
   ]) {
     const changed = { caller, server: part('server', { ...b, ...change }, '02') };
     t.not(pairingWords(changed), words, Object.keys(change).join());

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import t, { type Test } from 'tap';
+import { call } from '../../src/core/neighbors/greet.ts';
 import { localNetworks } from '../../src/core/neighbors/interfaces.ts';
 import { lookAt, type Sighting } from '../../src/core/neighbors/look.ts';
 import { scan } from '../../src/core/neighbors/scan.ts';
@@ -168,6 +169,26 @@ t.test('who never ends, or never says all, costs a little time and a little memo
     t.ok(performance.now() - begun < 5000, name);
     // What the system's own buffers hold; nobody reads on.
     t.ok(taken < 16 * 1024 * 1024, `${name}: ${taken} bytes`);
+  }
+});
+
+t.test('a server of another protocol is told from what is none, and how to go on', async (t) => {
+  const says = (fields: object) =>
+    strange(
+      t,
+      (socket) => void socket.end(pkt(message('cpm-error', { code: 'usage', ...fields }))),
+    );
+  const where = { host: '127.0.0.1', timeoutMs: 2000, signal };
+  const port = await says({ message: 'protocol 2 is spoken here', protocols: [2, 3] });
+  t.match(await lookAt({ ...where, port }), { kind: 'other-protocol' });
+  await t.rejects(call({ ...where, port }), {
+    code: 'unavailable',
+    message: `127.0.0.1:${port} speaks protocol 2, 3 of neighbors, and this server 1`,
+    hint: 'update the older one of the two',
+  });
+  for (const protocols of [[], ['2'], '2', [1, 2], [2.5], null]) {
+    const other = await says({ protocols });
+    t.match(await lookAt({ ...where, port: other }), { kind: 'odd' }, JSON.stringify(protocols));
   }
 });
 

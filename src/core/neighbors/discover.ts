@@ -97,13 +97,17 @@ class Tally {
   text(total: number): string {
     const words: readonly [Kind, string][] = [
       ['cpm', 'cpm servers'],
+      ['other-protocol', 'cpm servers of another protocol'],
       ['git-daemon', 'plain git daemons'],
       ['forged', 'forged a hello'],
       ['odd', 'something else'],
       ['closed', 'closed'],
       ['silent', 'silent'],
     ];
-    const counts = words.map(([kind, text]) => `${this.#counts.get(kind) ?? 0} ${text}`);
+    const counts = words.flatMap(([kind, text]) => {
+      const count = this.#counts.get(kind) ?? 0;
+      return kind === 'other-protocol' && count === 0 ? [] : [`${count} ${text}`];
+    });
     const whole = this.all === total ? `${total} addresses` : `${this.all} of ${total} addresses`;
     return `${whole}: ${counts.join(', ')}`;
   }

@@ -77,6 +77,15 @@ export class NoHello extends Error {
     super('that is no cpm server');
     this.said = said;
   }
+
+  /** Where it is one that speaks none of our protocols: those that it does, in words. */
+  get protocols(): string | undefined {
+    const read = readMessage(Buffer.from(this.said ?? ''));
+    const protocols: unknown = read?.word === 'cpm-error' ? read.fields['protocols'] : undefined;
+    if (!Array.isArray(protocols) || protocols.length === 0) return undefined;
+    if (!protocols.every((each) => Number.isSafeInteger(each))) return undefined;
+    return protocols.includes(protocol) ? undefined : protocols.slice(0, 10).join(', ');
+  }
 }
 
 /** A talk with another server that has proven its key. */
@@ -192,12 +201,15 @@ export async function call(where: Call): Promise<Conversation> {
     return await Conversation.begin(line, where.timeoutMs);
   } catch (cause) {
     line.socket.destroy();
+    const place = `${where.host}:${where.port}`;
+    const protocols = cause instanceof NoHello ? cause.protocols : undefined;
+    if (protocols === undefined) {
+      throw new UserError('unavailable', `${place} answers, and is no cpm server`, { cause });
+    }
     throw new UserError(
       'unavailable',
-      `${where.host}:${where.port} answers, and is no cpm server`,
-      {
-        cause,
-      },
+      `${place} speaks protocol ${protocols} of neighbors, and this server ${protocol}`,
+      { hint: 'update the older one of the two', cause },
     );
   }
 }

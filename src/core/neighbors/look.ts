@@ -3,8 +3,8 @@ import { pkt } from '../../model/pktline.ts';
 import { type Call, Conversation, dial, NoHello, within } from './greet.ts';
 import { Packets } from './packets.ts';
 
-/** What answers somewhere. `forged`: a hello that its key did not sign; `odd`: anything else that speaks, or does not. */
-export type Kind = 'cpm' | 'git-daemon' | 'forged' | 'odd' | 'closed' | 'silent';
+/** What answers somewhere. `other-protocol`: a cpm server that speaks none of ours; `forged`: a hello that its key did not sign; `odd`: anything else that speaks, or does not. */
+export type Kind = 'cpm' | 'other-protocol' | 'git-daemon' | 'forged' | 'odd' | 'closed' | 'silent';
 
 export type Sighting =
   | { readonly kind: 'cpm'; readonly hello: Hello; readonly latencyMs: number }
@@ -29,6 +29,8 @@ async function hello(where: Call): Promise<Sighting> {
     return { kind: 'cpm', hello: conversation.hello, latencyMs: conversation.latencyMs };
   } catch (error) {
     const said = error instanceof NoHello ? error.said : undefined;
+    if (error instanceof NoHello && error.protocols !== undefined)
+      return { kind: 'other-protocol' };
     if (said === 'forged') return { kind: 'forged' };
     if (said?.startsWith('ERR ')) return { kind: 'git-daemon' };
     // git's own daemon hangs up on what is no request of git.

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { UserError } from '../../model/errors.ts';
+import { protocol } from '../../model/hello.ts';
 import type { Introduction } from '../../model/pairing.ts';
 import { nameFault } from '../../model/repo.ts';
 import { parsePublicKey } from '../../model/sshkey.ts';
@@ -25,6 +26,7 @@ export async function introduction(core: Core): Promise<Introduction> {
   const beacon = core.sessions.listeners.find((url) => url.startsWith('git://'));
   const signer = await core.chain.signer();
   return {
+    protocol,
     name: ownName(core),
     sshPort: core.sshPort(),
     port: Number(/\d+$/.exec(beacon ?? '0')?.[0]),

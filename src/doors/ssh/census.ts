@@ -93,6 +93,7 @@ export function plainAddress(address: string): string {
 
 /** Who is counted together: one IPv4 address, or a /64 of IPv6, which is what one customer is given. */
 export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
   const [bare = ''] = address.split('%');
   if (!isIPv6(bare)) return address;
   const [head = '', tail] = bare.split('::');

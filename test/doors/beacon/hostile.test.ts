@@ -9,6 +9,12 @@ import {
   readMessage,
   signedQuestion,
 } from '../../../src/model/hello.ts';
+import {
+  commitment,
+  type PairingPart,
+  pairingNamespace,
+  pairingText,
+} from '../../../src/model/pairing.ts';
 import { pkt, readPkt } from '../../../src/model/pktline.ts';
 import { readSigner } from '../../../src/model/signer.ts';
 import { beaconConfig, beaconPort, tell } from '../../support/beacon.ts';
@@ -122,7 +128,7 @@ t.test('a pairing out of turn, twice, or reflected is given up', async (t) => {
   const keys = { signKey: key, hostKey: key, signInKey: key };
   const commit = pair({
     step: 'commit',
-    from: { name: 'm', sshPort: 1, port: 1, ...keys },
+    from: { protocol: 1, name: 'm', sshPort: 1, port: 1, ...keys },
     commit: nonce,
   });
   const reveal = pair({ step: 'reveal', nonce, signature: 'x' });
@@ -134,6 +140,38 @@ t.test('a pairing out of turn, twice, or reflected is given up', async (t) => {
     'nothing is kept of it',
   );
 });
+
+t.test(
+  'a newer peer pairs in the protocol that both speak, and its more is left alone',
+  async (t) => {
+    const signer = readSigner(generateEd25519().privateKey);
+    const key = signer.publicKey.blob.toString('base64');
+    const from = {
+      ...{ protocol: 9, name: 'newer', sshPort: 1, port: 1 },
+      ...{ signKey: key, hostKey: key, signInKey: key },
+    };
+    const commit = commitment('caller', nonce, from);
+    const pair = (fields: object) => pkt(message('cpm-pair', { ...fields, more: [1] }));
+    const socket = connect({ port, host: '127.0.0.1' });
+    t.teardown(() => socket.destroy());
+    const next = async (asked: Buffer) => {
+      socket.write(asked);
+      return messagesOf(((await once(socket, 'data')) as [Buffer])[0]);
+    };
+    t.match(await next(hello({ protocol: 9, more: 1 })), [{ fields: { protocol: 1 } }, {}]);
+    const [said] = await next(pair({ step: 'commit', from: { ...from, more: {} }, commit }));
+    const server = { ...(said?.fields as unknown as PairingPart), nonce: '' };
+    t.equal(server.from.protocol, 1, 'each tells the newest that it speaks');
+    const caller = { from, commit, nonce };
+    const signature = signer.sign(pairingNamespace, pairingText('caller', { caller, server }));
+    t.match(await next(pair({ step: 'reveal', nonce, signature })), [
+      { word: 'cpm-pair', fields: { step: 'reveal', nonce: /^[0-9a-f]{64}$/ } },
+    ]);
+    t.match(JSON.parse((await house.operator('neighbors list --json')).stdout), [
+      { state: 'asking', told_name: 'newer' },
+    ]);
+  },
+);
 
 t.test('who is slow, endless or of another world costs a second and some bytes', async (t) => {
   for (const [name, bytes] of Object.entries({
