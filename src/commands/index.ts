@@ -35,6 +35,7 @@ import { serviceCommands } from './service.ts';
 import { sessionsCommands } from './sessions.ts';
 import { show } from './show.ts';
 import { sshkeyCommands } from './sshkey.ts';
+import { sshkeyElsewhereCommands } from './sshkey-elsewhere.ts';
 import { status } from './status.ts';
 import { teamCommands } from './team.ts';
 import { trashCommands } from './trash.ts';
@@ -46,7 +47,7 @@ import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
-export const later: readonly string[] = ['restart', 'sshkey deploy', 'sshkey fetch'];
+export const later: readonly string[] = ['restart'];
 
 /** Flags of commands that are there already, answered likewise. */
 export const laterFlags: Readonly<Record<string, readonly string[]>> = {
@@ -82,6 +83,7 @@ export const commands: readonly Command[] = [
   ...ownerNameCommands,
   offboard,
   ...sshkeyCommands,
+  ...sshkeyElsewhereCommands,
   ...carryCommands,
   ...serversCommands,
   ...serversJoinCommands,

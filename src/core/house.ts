@@ -69,6 +69,11 @@ export async function ensureScratch(dataDir: string): Promise<string> {
   const emptyHome = join(dataDir, 'run', 'home');
   await mkdir(emptyHome, { recursive: true, mode: 0o700 });
   await mkdir(join(dataDir, 'hooks.d'), { recursive: true, mode: 0o700 });
+  // What a crash left of a visit to another server, a code's private key in it.
+  for (const name of await readdir(join(dataDir, 'run'))) {
+    if (!/^(join|visit)-/.test(name)) continue;
+    await rm(join(dataDir, 'run', name), { recursive: true, force: true });
+  }
   return emptyHome;
 }
 

@@ -1,14 +1,14 @@
-import type { PeerAddress } from '../model/peer.ts';
+import type { AccountAddress } from '../model/peer.ts';
 import { fingerprint, parsePublicKey } from '../model/sshkey.ts';
 import { collect, type Program, start } from './run.ts';
 
 /** A server to reach with the OpenSSH client. */
-export interface SshTarget extends PeerAddress {
-  /** The file with the one host key that is taken, under the name of `alias`. */
+export interface SshTarget extends AccountAddress {
+  /** The file with the host keys that are taken, under the name of `alias`. */
   readonly knownHosts: string;
-  /** The name that the host key has in that file. */
+  /** The name that they have in that file. */
   readonly alias: string;
-  /** The private key that this server signs in with. */
+  /** The private key to sign in with. */
   readonly identity: string;
 }
 
@@ -29,7 +29,13 @@ const algorithms = [
  * account's settings (S25).
  */
 export function sshWords(target: SshTarget): [string, ...string[]] {
-  const { user, port, knownHosts, alias, identity } = target;
+  const { user, port } = target;
+  const words = ['-F', 'none', '-T', '-a', '-x', '-l', user, '-p', String(port)];
+  return ['ssh', ...words, ...settingWords(target)];
+}
+
+/** The settings alone, with the key: sftp takes them too. */
+export function settingWords({ knownHosts, alias, identity }: SshTarget): string[] {
   const settings = [
     'IdentitiesOnly=yes',
     'IdentityAgent=none',
@@ -51,8 +57,7 @@ export function sshWords(target: SshTarget): [string, ...string[]] {
     'ServerAliveInterval=15',
     'ServerAliveCountMax=3',
   ];
-  const words = ['-F', 'none', '-T', '-a', '-x', '-i', literal(identity), '-l', user];
-  return ['ssh', ...words, '-p', String(port), ...settings.flatMap((each) => ['-o', each])];
+  return ['-i', literal(identity), ...settings.flatMap((each) => ['-o', each])];
 }
 
 /** ssh reads a blank in a path as the end of it. */
@@ -75,18 +80,26 @@ export function startSsh(target: SshTarget, command: string): Program {
   });
 }
 
+/** What a command on another machine came to. */
+export interface Asked {
+  /** 255 where the connection failed; undefined where a signal ended it. */
+  readonly status: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
 /** Has another server carry out a command, with this for its input. @returns what it said; nothing is thrown for a status */
 export async function askOnce(
   target: SshTarget,
   command: string,
   { input, signal }: { input: string; signal: AbortSignal },
-): Promise<{ readonly stdout: string; readonly stderr: string }> {
+): Promise<Asked> {
   const argv: [string, ...string[]] = [...sshWords(target), '--', target.host, command];
-  const { stdout, stderr } = await collect(
+  const { status, stdout, stderr } = await collect(
     { argv, cwd: '/', env: environment },
-    { input, signal, timeoutMs: askMs, maxBytes: 64 * 1024 },
+    { input, signal, timeoutMs: askMs, maxBytes: 1024 * 1024 },
   );
-  return { stdout: String(stdout), stderr };
+  return { status, stdout: String(stdout), stderr };
 }
 
 const askMs = 60_000;
@@ -107,7 +120,7 @@ export interface SeenHostKey {
 
 /** The host keys that a server shows to whoever asks; none where it does not answer. They prove nothing. */
 export async function scanHostKeys(
-  { host, port }: PeerAddress,
+  { host, port }: Omit<AccountAddress, 'user'>,
   signal: AbortSignal,
 ): Promise<readonly SeenHostKey[]> {
   const types = 'ed25519,ecdsa,rsa';

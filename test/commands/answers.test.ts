@@ -248,6 +248,8 @@ t.test('the lines above run every command but those that answer otherwise', asyn
     commands.filter(({ words: name }) => !run.has(name)).map(({ words: name }) => name),
     // These answer line by line, or end what a test of their own begins: test/record, test/peering.
     [
+      'sshkey deploy',
+      'sshkey fetch',
       'servers join',
       'servers follow',
       'servers promote',

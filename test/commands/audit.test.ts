@@ -200,6 +200,8 @@ t.test('the table above has each command that changes something', async (t) => {
   const elsewhere = [
     ...paired,
     'sessions end',
+    'sshkey deploy',
+    'sshkey fetch',
     'conflicts resolve',
     'servers join',
     'servers follow',

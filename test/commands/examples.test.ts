@@ -186,6 +186,8 @@ const elsewhere = [
   ...paired,
   'conflicts show',
   'conflicts resolve',
+  'sshkey deploy',
+  'sshkey fetch',
   'servers join',
   'servers follow',
   'servers promote',

@@ -102,7 +102,7 @@ for (const door of doors(house)) {
   });
 
   t.test(`${door.name}: the rest of the tree is not in this version`, async (t) => {
-    const lines = ['restart', 'sshkeys deploy b'];
+    const lines = ['restart', 'restart --grace 5s'];
     for (const line of lines) t.match(await door.run(words(line)), { status: 2, stdout: '' }, line);
     t.match(
       await door.run(words('help restart')),

@@ -4,11 +4,13 @@ import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { loadConfig } from '../../src/config.ts';
 import type { Core } from '../../src/core/core.ts';
+import { writeFirstKeys } from '../../src/core/first-start.ts';
 import { beginHouse, finishHouse } from '../../src/core/house.ts';
 import { createLog } from '../../src/log.ts';
 import { flushPkt, pkt } from '../../src/model/pktline.ts';
 import type { Principal } from '../../src/model/principal.ts';
 import { nullOid } from '../../src/model/ref.ts';
+import { parsePublicKey } from '../../src/model/sshkey.ts';
 import type { Request } from '../../src/shell/request.ts';
 import { must } from '../support/process.ts';
 import { deployKeys } from './key-table.ts';
@@ -36,8 +38,16 @@ export interface Props {
 /** Makes an empty data directory. @param folder - an empty directory; one in it is for git's own needs */
 export async function makeProps(folder: string): Promise<Props> {
   await beginHouse(join(folder, 'data'));
+  await writeFirstKeys(await configOf(folder), { name: 'nobody', key: someKey });
   await finishHouse(join(folder, 'data'));
   return { principals: new Map(), seed: await makeSeed(join(folder, 'seed')) };
+}
+
+/** Whoever is asked about is made by a scenario: the first admin's key is in no file. */
+const someKey = { ...parsePublicKey(looseKey().line), source: '', identityFile: undefined };
+
+function configOf(folder: string): Promise<Core['config']> {
+  return loadConfig({ flags: {} }, { HOME: folder, CPM_DATA_DIR: `${folder}/data` });
 }
 
 async function makeSeed(cwd: string): Promise<Seed> {
@@ -72,10 +82,7 @@ export class InProcess implements Stage {
 
   /** @param folder - one that `makeProps` was given, or a copy of it */
   static async open(folder: string, props: Props, built: Built): Promise<InProcess> {
-    const config = await loadConfig(
-      { flags: {} },
-      { HOME: folder, CPM_DATA_DIR: `${folder}/data` },
-    );
+    const config = await configOf(folder);
     const core = await built.openCore(config, createLog('error'));
     return new InProcess(core, built.createRun(core), props);
   }

@@ -285,6 +285,23 @@ sshkey revoke {spare} --user tgt --yes      3  3  4  4  4  4  4  4  4  4  4  4  
 sshkey revoke {key} --yes                   0  0  3  3  3  3  3  3  3  3  3  3  3  3  4  4  4  4  4
 sshkey revoke {key} --user tgt --yes        0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
 sshkey generate --dry-run                   0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+sshkey deploy nosuch                        3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+sshkey fetch nosuch                         3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+# Other servers: the site admins' business, and of the machine itself the operator's
+#                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
+servers invite {new} --role dev             0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers invite {new} --role lord            2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+servers join cpm-invitation,dev,cpm@127.0.0.1:1,SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,AAAAAAAAAAAAAAAAAAAAAA  6  6  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers list                                0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers known-hosts                         0  0  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers show nosuch                         3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers test nosuch                         3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers follow nosuch                       3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers sync nosuch                         3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers remove nosuch --yes                 3  3  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+servers remove nosuch                       2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
+doctor                                      .  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4  4
+backup verify nosuch                        2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2  2
 # Names: a rename within the namespace takes admin, out of it the owner and the right to create there
 #                                          op sa un ow ad me mx re wr ag go og st an di ex rv pe de
 repo rename acme/private {new}              0  0  3  0  0  4  4  4  4  0  4  4  3  3  4  4  4  4  4

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../../model/errors.ts';
-import { type PeerAddress, parsePeerUrl } from '../../model/peer.ts';
+import { type AccountAddress, type PeerAddress, parsePeerUrl } from '../../model/peer.ts';
 import { writeDurably } from '../../programs/files.ts';
 import { type SeenHostKey, type SshTarget, scanHostKeys } from '../../programs/ssh.ts';
 import type { Actor } from '../../store/changes.ts';
@@ -23,7 +23,7 @@ export function addressOf({ name, url }: Server): PeerAddress {
  * @throws UserError `unavailable` where none answers, `denied` where another one is shown
  */
 export async function expectHostKey(
-  address: PeerAddress,
+  address: AccountAddress,
   expected: string,
   signal: AbortSignal,
 ): Promise<SeenHostKey> {
