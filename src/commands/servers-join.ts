@@ -1,9 +1,13 @@
+import { follow } from '../core/peering/follow.ts';
 import { invite } from '../core/peering/invite.ts';
 import { join } from '../core/peering/join.ts';
+import { UserError } from '../model/errors.ts';
 import { counterpart, parseInvitation } from '../model/invitation.ts';
 import { type PeerRole, peerRoles, peerUrl } from '../model/peer.ts';
+import type { Server } from '../store/servers.ts';
 import { boolean, object, string, time } from './answers.ts';
-import { command } from './command.ts';
+import { optionsOf } from './carry.ts';
+import { type Context, command } from './command.ts';
 import { name } from './servers.ts';
 
 const inviteServer = command({
@@ -31,7 +35,7 @@ const inviteServer = command({
 
 /** What each role of the other server means for this one, in words of a person. */
 const meanings: Readonly<Record<PeerRole, string>> = {
-  main: 'It becomes our main: we are its backup. Repositories born there come here as mirrors, which are read-only here; what was born here it can not write.',
+  main: 'It becomes our main: we are its backup. Its users, public keys, organizations, rights and rules come here and are kept as it has them; the operator and one site admin of this server stay as they are. Repositories born there come here as mirrors, which are read-only here; what was born here it can not write.',
   backup:
     'It becomes our backup: it may read everything here, private repositories, public keys and rights too, and gets every change at once.',
   dev: 'It becomes an equal: of itself that gives it nothing; repositories that both sides link, or grant it, sync both ways.',
@@ -59,6 +63,7 @@ const joinServer = command({
     role: string,
     url: string,
     called_there: string,
+    followed: boolean,
   }),
   changes: true,
   means: ({ line }) => {
@@ -71,15 +76,42 @@ const joinServer = command({
   },
   needs: () => ({ need: 'site-admin' }),
   target: ({ line }) => peerUrl(parseInvitation(line).address),
-  run: async ({ core, by, signal, note }, args) => {
+  run: async (context, args) => {
+    const { core, by, signal, note } = context;
     const invitation = parseInvitation(args.line);
     const joined = await join(core, { invitation, name: args.name, by, signal });
     const { server, calledThere } = joined;
+    const followed = await followMain(context, server);
     note(`look whether all is well: servers test ${server.name}`);
     const { id, name: called, role, url = '' } = server;
-    return { changed: true, id, name: called, role, url, called_there: calledThere };
+    return { changed: true, id, name: called, role, url, called_there: calledThere, followed };
   },
-  text: (answer) => `${answer.name} is our ${answer.role} now; it calls us ${answer.called_there}.`,
+  text: (answer) =>
+    `${answer.name} is our ${answer.role} now; it calls us ${answer.called_there}.${answer.followed ? ' Its users and rights are followed.' : ''}`,
 });
+
+/**
+ * Who joins a main is its backup: it was told so before it agreed, which is the confirmation that S19 wants. What was
+ * joined stays so, whatever comes of that.
+ */
+async function followMain(context: Context, server: Server): Promise<boolean> {
+  const { core, by, signal, note } = context;
+  if (server.role !== 'main' || by.dryRun) return false;
+  context.staySilent();
+  try {
+    const options = { ...optionsOf(context, {}, false), identities: true };
+    const { mapped, waiting } = await follow(core, server, options);
+    for (const { kind, called, name, kept } of mapped) {
+      note(`${kind} ${called} is ${name} here${kept ? ', and stays as it is here' : ''}`);
+    }
+    for (const why of waiting) note(`waits: ${why}`);
+    return true;
+  } catch (error) {
+    if (!(error instanceof UserError) || signal.aborted) throw error;
+    note(`its users and rights are not followed yet: ${error.message}`);
+    note(`try again with: servers follow ${server.name} --identities`);
+    return false;
+  }
+}
 
 export const serversJoinCommands = [inviteServer, joinServer];

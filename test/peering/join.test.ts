@@ -87,10 +87,13 @@ t.test('who joins is told what it will mean, and both sides then know each other
 
   t.match(joined, {
     status: 0,
-    stdout: 'main is our main now; it calls us b.\n',
-    stderr: /Join cpm@127.*whose host key is SHA256.*\n.*we are its backup/,
+    stdout: 'main is our main now; it calls us b. Its users and rights are followed.\n',
+    stderr: /Join cpm@127.*whose host key is SHA256.*\n.*we are its backup.*users, public keys/,
   });
   t.same([await named(hq), await named(b)], [[['b', 'backup']], [['main', 'main']]]);
+  t.match(await hq.admin.at(b).ssh('whoami'), { status: 0, stdout: /^ada, site admin\n/ });
+  t.match(await b.admin.ssh('whoami'), { status: 0, stdout: /^bea, site admin\n/ }, 'S19');
+  t.match(await json(b, 'servers follow main'), { changed: false, identities: true });
   for (const [house, name] of [
     [hq, 'b'],
     [b, 'main'],
@@ -98,7 +101,9 @@ t.test('who joins is told what it will mean, and both sides then know each other
     t.match(await json(house, `servers test ${name}`), { reachable: true });
   }
   t.match(await json(hq, 'servers show b'), { links: [{ repo: 'acme/app' }] });
-  t.match(await json(hq, 'push --all --to b'), [{ repo: 'acme/app', result: 'created' }]);
+  // Following made the mirror: what is in it comes now.
+  t.match(await hq.admin.at(b).ssh('show acme/app'), { status: 0 });
+  t.match(await json(hq, 'push --all --to b'), [{ repo: 'acme/app', result: 'updated' }]);
 });
 
 t.test('an invitation is good once', async (t) => {
