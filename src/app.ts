@@ -21,6 +21,7 @@ import {
 } from './core/house.ts';
 import { inUse, leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
+import { settleOwnKeys, takeOverHostKeys } from './core/own-keys.ts';
 import { openBeaconOf } from './doors/beacon/open.ts';
 import { Clock } from './doors/clock.ts';
 import { guestsOf } from './doors/forced/guests.ts';
@@ -130,6 +131,9 @@ async function openDoors({ core, lock, firstAdmin, starting }: Opened): Promise<
     keepMs: () => core.config.values['audit.keep'],
   });
   await auditClock.start();
+  // Before the door reads them.
+  await settleOwnKeys(core);
+  await takeOverHostKeys(core);
   const clock = new Clock(jobs(core), run, log);
   clock.start();
   const ssh = await openSsh(core, log);

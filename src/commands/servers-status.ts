@@ -191,10 +191,12 @@ const knownHosts = command({
   run: async ({ core }) => {
     const { hostname, port } = new URL(core.cloneUrl(''));
     const service = port === '' || port === '22' ? hostname : `[${hostname}]:${port}`;
-    const keys = await ownHostKeys(core.config.hostKeyPaths);
-    for (const { hostKeyLine, role } of await core.store.servers.list()) {
-      const takesOver = role === 'main' || role === 'backup';
-      if (hostKeyLine !== undefined && takesOver) keys.push(hostKeyLine);
+    const next = (await core.store.ownKeys.of('host')).map(({ path }) => path);
+    const keys = await ownHostKeys([...core.config.hostKeyPaths, ...next]);
+    for (const { id, hostKeyLine, role } of await core.store.servers.list()) {
+      if (role !== 'main' && role !== 'backup') continue;
+      if (hostKeyLine !== undefined) keys.push(hostKeyLine);
+      for (const { line } of await core.store.serverKeys.announced(id)) keys.push(line);
     }
     return { lines: keys.map((line) => `${service} ${line}`) };
   },

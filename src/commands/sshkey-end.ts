@@ -16,6 +16,7 @@ import {
 import { type Context, command } from './command.ts';
 import { ownerOf } from './deploy-keys.ts';
 import { endKeyAt, endKeys, needsNoProof, replaced } from './key-ends.ts';
+import { rotateOwn } from './sshkey-own.ts';
 
 /** Pushes that a revocation lists; the audit has them all. */
 const shownPushes = 1000;
@@ -28,10 +29,12 @@ const fingerprint = {
 
 const rotate = command({
   words: 'sshkey rotate',
-  summary: 'Put a new key in the place of an old one, with its owner, its title and what it may do',
+  summary:
+    "Put a new key in the place of an old one, with its owner, its title and what it may do. With --generate, on the machine itself, of a key of this server's own: of what it signs in with elsewhere, or of a host key, which the old one announces to the servers that know this one; it is shown when the overlap is over",
   examples: [
     'sshkey rotate SHA256:… --key - < new.pub',
     'sshkey rotate SHA256:… --key - --overlap 7d < new.pub',
+    'sshkey rotate SHA256:… --generate --overlap 7d',
   ],
   args: {
     fingerprint,
@@ -43,8 +46,10 @@ const rotate = command({
     overlap: {
       type: 'string',
       format: 'duration',
-      description: 'how long both work, such as 7d; not at all unless told',
+      description:
+        "how long both work, such as 7d; not at all unless told, and 7d for a server's own",
     },
+    generate: { type: 'boolean', description: "make the new one here, in a server's own files" },
     expires: {
       type: 'string',
       format: 'moment',
@@ -52,7 +57,7 @@ const rotate = command({
     },
   },
   positions: ['fingerprint'],
-  required: ['fingerprint', 'key'],
+  required: ['fingerprint'],
   answer: object({
     changed: boolean,
     id: string,
@@ -61,12 +66,19 @@ const rotate = command({
     old_ends_at: maybeTime,
   }),
   changes: true,
+  check: ({ key, generate }) => {
+    if ((key === undefined) === (generate === true)) return;
+    throw new UserError('usage', 'sshkey rotate needs either --key or --generate', {
+      hint: "--key FILE has the new public key; --generate makes one of this server's own",
+    });
+  },
+  instead: ({ generate }) => (generate === true ? rotateOwn : undefined),
   needs: (args) => ({ need: 'key', fingerprint: args.fingerprint, act: 'change' }),
   target: (args) => args.fingerprint,
   run: async (context, args) => {
     const { core, by, granted } = context;
     const old = present(granted.key);
-    const key = parsePublicKey(String(await context.readFile(args.key)));
+    const key = parsePublicKey(String(await context.readFile(present(args.key))));
     if (old.state !== 'active') {
       throw new UserError(
         'conflict',

@@ -29,6 +29,8 @@ export interface OpenDoor {
   endWhere(matches: (principal: Principal) => boolean, why: UserError): void;
   /** Ends a connection or a request within a second. @returns whether the door has it */
   end(id: string, why: UserError): boolean;
+  /** Shows these host keys from now on; absent where there are none. @param texts - of the private keys' files */
+  showHostKeys?(texts: readonly string[]): Promise<void>;
 }
 
 /**
@@ -86,6 +88,11 @@ export class Sessions {
     throw new UserError('not_found', `${id}: no such session`, {
       hint: 'see them with: sessions list',
     });
+  }
+
+  /** Shows other host keys to whoever connects from now on. @param texts - of the private keys' files */
+  async showHostKeys(texts: readonly string[]): Promise<void> {
+    for (const door of this.#doors) await door.showHostKeys?.(texts);
   }
 
   endUser(userId: string, why: UserError): void {

@@ -1,5 +1,6 @@
 import type { Core } from '../core/core.ts';
 import { findExternals } from '../core/externals.ts';
+import { dropEarlierKeys, takeOverHostKeys } from '../core/own-keys.ts';
 import { withOldConflicts } from '../core/peering/conflict-refs.ts';
 import { startMeetings } from '../core/peering/meetings.ts';
 import { scanOutbox } from '../core/peering/outbox.ts';
@@ -24,7 +25,14 @@ export interface Job {
 
 /** What a server does by itself: everything that falls due, one entry a subject. */
 export function jobs(core: Core): readonly Job[] {
-  return [packing(core), trashing(core), expiring(core), syncing(core), sweeping(core)];
+  return [
+    packing(core),
+    trashing(core),
+    expiring(core),
+    syncing(core),
+    sweeping(core),
+    changingKeys(core),
+  ];
 }
 
 const packMs = 10_000;
@@ -81,6 +89,21 @@ function sweeping(core: Core): Job {
     everyMs: () => sweepMs,
     atStart: true,
     due: async () => (await findExternals(core)).map((name) => ['repo', 'history', name]),
+  };
+}
+
+const keysMs = 5000;
+
+/** This server's own keys whose time has come; the record is told of each. */
+function changingKeys(core: Core): Job {
+  return {
+    name: 'keys',
+    everyMs: () => keysMs,
+    due: async () => {
+      await takeOverHostKeys(core);
+      await dropEarlierKeys(core);
+      return [];
+    },
   };
 }
 

@@ -20,6 +20,7 @@ export function sshSessions(ssh: SshDoor, addresses: readonly ListenAddress[]): 
       })),
     endWhere: (matches, why) => ssh.endWhere((owner) => matches(owner.principal), why),
     end: (id, why) => ssh.end(id, why),
+    showHostKeys: (texts) => ssh.showHostKeys(texts),
   };
 }
 

@@ -10,6 +10,8 @@ export interface SshTarget extends AccountAddress {
   readonly alias: string;
   /** The private key to sign in with. */
   readonly identity: string;
+  /** More of them, for who does not know that one. */
+  readonly earlier?: readonly string[];
 }
 
 /** The whole environment of programs that talk to other servers. */
@@ -35,7 +37,8 @@ export function sshWords(target: SshTarget): [string, ...string[]] {
 }
 
 /** The settings alone, with the key: sftp takes them too. */
-export function settingWords({ knownHosts, alias, identity }: SshTarget): string[] {
+export function settingWords(target: SshTarget): string[] {
+  const { knownHosts, alias, identity, earlier = [] } = target;
   const settings = [
     'IdentitiesOnly=yes',
     'IdentityAgent=none',
@@ -57,7 +60,8 @@ export function settingWords({ knownHosts, alias, identity }: SshTarget): string
     'ServerAliveInterval=15',
     'ServerAliveCountMax=3',
   ];
-  return ['-i', literal(identity), ...settings.flatMap((each) => ['-o', each])];
+  const keys = [identity, ...earlier].flatMap((each) => ['-i', literal(each)]);
+  return [...keys, ...settings.flatMap((each) => ['-o', each])];
 }
 
 /** ssh reads a blank in a path as the end of it. */

@@ -33,6 +33,8 @@ export interface ServerKey {
   readonly serverId: string;
   readonly fingerprint: string;
   readonly blob: Buffer;
+  /** ISO 8601; undefined for one without an end. */
+  readonly expiresAt: string | undefined;
 }
 
 export interface NewServer {
@@ -94,7 +96,7 @@ export class Servers {
       .selectAll()
       .where('fingerprint', '=', fingerprint(blob))
       .executeTakeFirst();
-    if (row === undefined || !row.blob.equals(blob)) return undefined;
+    if (row === undefined || !row.blob.equals(blob) || hasEnded(row)) return undefined;
     const server = await this.byId(row.server_id);
     return server && { server, key: toKey(row) };
   }
@@ -106,17 +108,18 @@ export class Servers {
       .selectAll()
       .where('id', '=', id)
       .executeTakeFirst();
-    const server = row && (await this.byId(row.server_id));
-    return server && { server, key: toKey(row) };
+    const server = row && !hasEnded(row) && (await this.byId(row.server_id));
+    return server ? { server, key: toKey(row) } : undefined;
   }
 
+  /** Those that it may sign in with now. */
   async keysOf(serverId: string): Promise<readonly ServerKey[]> {
     const rows = await this.#db
       .selectFrom('server_key')
       .selectAll()
       .where('server_id', '=', serverId)
       .execute();
-    return rows.map(toKey);
+    return rows.filter((row) => !hasEnded(row)).map(toKey);
   }
 
   /** @returns its id. @throws UserError `conflict` when the name or the key is taken */
@@ -167,6 +170,7 @@ export class Servers {
         .set({ host_key: hostKey, host_key_line: line ?? null, state: 'unknown', error: null })
         .where('id', '=', server.id)
         .execute();
+      await w.trx.deleteFrom('server_host_key').where('server_id', '=', server.id).execute();
       const detail = { server: server.name, fingerprint: hostKey };
       await w.log({ type: 'server-trusted', subjectId: server.id, detail });
       return !known;
@@ -263,16 +267,17 @@ function toServer(row: ServerRow): Server {
   };
 }
 
-function toKey(row: {
-  id: string;
-  server_id: string;
-  fingerprint: string;
-  blob: Buffer;
-}): ServerKey {
+function toKey(row: Tables['server_key']): ServerKey {
   return {
     id: row.id,
     serverId: row.server_id,
     fingerprint: row.fingerprint,
     blob: row.blob,
+    expiresAt: row.expires_at ?? undefined,
   };
+}
+
+/** Another key has taken its place, and the time in which both count is over. */
+function hasEnded({ expires_at }: Pick<Tables['server_key'], 'expires_at'>): boolean {
+  return expires_at !== null && expires_at <= new Date().toISOString();
 }

@@ -17,6 +17,7 @@ import { Moves } from './moves.ts';
 import { Names } from './names.ts';
 import { Neighbors } from './neighbors.ts';
 import { Orgs } from './orgs.ts';
+import { OwnKeys } from './own-keys.ts';
 import { Paths } from './paths.ts';
 import { Purges } from './purges.ts';
 import { Pushes } from './pushes.ts';
@@ -24,6 +25,7 @@ import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
 import { Restored } from './restored.ts';
 import { RefRules } from './rules.ts';
+import { ServerKeys } from './server-keys.ts';
 import { ServerLinks } from './server-links.ts';
 import { Servers } from './servers.ts';
 import { type Database, openDatabase } from './sqlite.ts';
@@ -64,6 +66,8 @@ export interface Store {
   readonly auditSearch: AuditSearch;
   readonly changes: ChangeLog;
   readonly servers: Servers;
+  readonly serverKeys: ServerKeys;
+  readonly ownKeys: OwnKeys;
   readonly invitations: Invitations;
   readonly restored: Restored;
   readonly serverLinks: ServerLinks;
@@ -118,6 +122,8 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     auditSearch: new AuditSearch(db),
     changes: new ChangeLog(db),
     servers: new Servers(db),
+    serverKeys: new ServerKeys(db),
+    ownKeys: new OwnKeys(db),
     invitations: new Invitations(db),
     restored: new Restored(db),
     serverLinks: new ServerLinks(db),

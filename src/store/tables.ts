@@ -207,7 +207,14 @@ export interface Tables extends LogTables, SyncTables {
     invited_by: string;
   };
   server_host_key: { server_id: string; fingerprint: string; line: string; announced_at: string };
-  own_key: { fingerprint: string; path: string; used_at: string };
+  own_key: {
+    fingerprint: string;
+    kind: 'sign-in' | 'host';
+    path: string;
+    until: string;
+    statement: string | null;
+  };
+  own_key_told: { server_id: string; fingerprint: string; told_at: string };
   server_link: {
     server_id: string;
     repo_id: string;

@@ -78,7 +78,7 @@ const anas = [
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
 const isLocal = (line: string) =>
-  /^(serve|backup|doctor|neighbors discover|repo adopt|repo maintain .*--prune|user import \.|service|sshkey generate|config (path|validate|set|unset))/.test(
+  /^(serve|backup|doctor|neighbors discover|repo adopt|repo maintain .*--prune|user import \.|service|sshkey generate|sshkey rotate .* --generate|config (path|validate|set|unset))/.test(
     line,
   );
 
@@ -111,7 +111,9 @@ const contents: Record<string, () => Promise<string | Buffer>> = {
 async function type(line: string, words: string): Promise<Answer> {
   const [, typed = '', file] = /^(.*?)(?: < (\S+))?$/.exec(line) ?? [];
   const stdin = file === undefined ? '' : await contents[file]?.();
+  const own = await must('ssh-keygen', ['-lf', join(house.dataDir, 'keys/server_ed25519.pub')]);
   const real = typed
+    .replace(/SHA256:…(?= --generate)/, own.stdout.split(' ')[1] ?? '')
     .replace('SHA256:…', words.startsWith('servers') ? backup.fingerprint : 'SHA256:…')
     .replace('SHA256:…', typed.includes('--overlap') ? replaced : laptop.fingerprint)
     .replace('cpm@b.example.org:2222', backup.url)

@@ -1,4 +1,6 @@
+import { fingerprint } from '../../src/model/sshkey.ts';
 import type { Repository } from '../../src/store/repositories.ts';
+import type { Server } from '../../src/store/servers.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
 import { followLog } from './logs.ts';
@@ -20,6 +22,7 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await servers.set(server, { role: 'main', url: 'cpm@b:22', bandwidth: 1024 }, actor());
   await servers.pin(server, 'SHA256:x', 'ssh-ed25519 AAAA', actor());
   await servers.note(server, { state: 'down', error: 'x' }, actor());
+  await changeKeys(store, server);
 
   await serverLinks.link(server, repo, { bornThere: true }, actor());
   await serverLinks.link(server, repo, { remoteId: 'x' }, actor());
@@ -134,4 +137,23 @@ export async function meetNeighbors(store: Store, repo: Repository): Promise<voi
   const confirmed = await neighbors.byName('near');
   if (confirmed === undefined) throw new Error('a neighbor was confirmed and is not there');
   await neighbors.remove(confirmed, actor());
+}
+
+/** Keys of another server's, and of this one's own, in the place of others. */
+async function changeKeys({ serverKeys, ownKeys }: Store, server: Server): Promise<void> {
+  await serverKeys.announced(server.id);
+  await serverKeys.announce(server, { fingerprint: 'SHA256:y', line: 'ssh-ed25519 B' }, actor());
+  await serverKeys.settle(server, ['SHA256:y'], actor());
+  const until = new Date(Date.now() + 1000).toISOString();
+  const next = { key: freshKey(), until, old: [] };
+  await serverKeys.succeed(server, next, actor());
+  const old = [fingerprint(next.key.blob)];
+  await serverKeys.succeed(server, { key: freshKey(), until, old }, actor());
+  await serverKeys.succeed(server, next, actor());
+  const own = { fingerprint: 'SHA256:z', kind: 'host', path: '/x', until } as const;
+  await ownKeys.put({ ...own, statement: '{}' }, actor());
+  await ownKeys.of('host');
+  await ownKeys.tell(server.id, own.fingerprint);
+  await ownKeys.told(own.fingerprint);
+  await ownKeys.drop(own, actor());
 }

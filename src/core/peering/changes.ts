@@ -3,6 +3,7 @@ import { reaches, type Standing } from '../../model/right.ts';
 import type { Digested, LogPlace } from '../../store/digests.ts';
 import type { Core } from '../core.ts';
 import type { Asked } from './asked.ts';
+import { announcedHostKey } from './key-exchange.ts';
 import { publish } from './log-publish.ts';
 import { type Answers, type ChangedRepo, factsOf } from './protocol.ts';
 
@@ -38,7 +39,8 @@ export async function answerChanges(
   const more = last !== undefined && found.length >= pageRows;
   const place = more ? await store.digests.at(now.epoch, last.seq) : now;
   const log = server.role === 'backup' ? (await publish(core)).seq : null;
-  return { ...place, anew: !known, log, more, rows };
+  const keys = await announcedHostKey(core);
+  return { ...place, anew: !known, log, keys, more, rows };
 }
 
 /** Whoever asks is there: that it could not be reached is over, or soon found out to be not. */

@@ -1,3 +1,4 @@
+import type { HostNews, SignInNews } from '../../model/key-news.ts';
 import type { LogPlace } from '../../store/digests.ts';
 import type { After, Repository } from '../../store/repositories.ts';
 import type { Compared, Shown, ShownFrom } from './likeness.ts';
@@ -93,6 +94,8 @@ export interface Questions extends LogQuestions {
   readonly done: { readonly token: string; readonly digest: string };
   /** What may I read of yours? From a place in the order of names on. */
   readonly list: After;
+  /** These are new keys of mine; which are yours? */
+  readonly keys: { readonly signIn: SignInNews | null; readonly host: HostNews | null };
   /** A backup is told that a repository was deleted. */
   readonly end: { readonly id: string };
   /** What changed since that place in your log? Without one, of everything. */
@@ -142,6 +145,14 @@ export interface Answers extends LogAnswers {
   readonly done: Record<string, never>;
   /** `next`: where to ask on; null at the end. */
   readonly list: { readonly rows: readonly ListedRepo[]; readonly next: After | null };
+  readonly keys: {
+    /** The host key that is to come; null where none is announced. */
+    readonly host: HostNews | null;
+    /** Fingerprints of the host keys that are shown now. */
+    readonly shown: readonly string[];
+    /** Why something that was told is not taken. */
+    readonly refused: string | null;
+  };
   /** `done`: whether it was there. */
   readonly end: { readonly done: boolean };
   /** `anew`: of everything; `more`: ask on from the place that is told. */
@@ -149,6 +160,8 @@ export interface Answers extends LogAnswers {
     readonly anew: boolean;
     /** The number of the newest entry of the log that backups follow; null for who is none. */
     readonly log: number | null;
+    /** The fingerprint of a host key that is announced; null where there is none. */
+    readonly keys: string | null;
     readonly more: boolean;
     readonly rows: readonly ChangedRepo[];
   };

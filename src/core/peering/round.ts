@@ -7,6 +7,7 @@ import { logMark, type NewMark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
 import { pauseEnd } from './couriers.ts';
 import { everyRepo } from './every-repo.ts';
+import { exchangeKeys } from './key-exchange.ts';
 import type { ChangedRepo } from './protocol.ts';
 import { Remote } from './remote.ts';
 
@@ -50,11 +51,14 @@ async function askAll(core: Core, remote: Remote, { by }: Caller): Promise<void>
   const { id } = remote.server;
   let { place } = await store.syncPeers.of(id);
   let anew: Map<string, string> | undefined;
+  let met = false;
   for (;;) {
     const begun = performance.now();
     const { rows, more, ...answer } = await remote.ask('changes', place ?? {});
     const latencyMs = Math.round(performance.now() - begun);
     if (anew === undefined) await wellMet(core, remote.server, { latencyMs, by });
+    if (!met) await exchangeKeys(core, remote, { announced: answer.keys ?? null, by });
+    met = true;
     if (answer.anew) anew ??= new Map();
     for (const row of rows) anew?.set(row.id, row.digest);
     await store.syncMarks.put(await marksOf(core, remote.server, rows));

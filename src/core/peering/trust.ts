@@ -8,6 +8,7 @@ import type { Actor } from '../../store/changes.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import { readPrivateKey } from '../house.ts';
+import { signInPaths } from '../own-keys.ts';
 
 /** Where a server is reached. @throws UserError `usage` for one that only comes to us */
 export function addressOf({ name, url }: Server): PeerAddress {
@@ -69,8 +70,11 @@ export async function targetOf(
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const alias = `cpm-${server.id}`;
   const knownHosts = join(folder, server.id);
-  await writeDurably(knownHosts, `${alias} ${line}\n`, 0o600);
-  return { ...address, alias, knownHosts, identity: core.config.sshKeyPath };
+  const announced = await core.store.serverKeys.announced(server.id);
+  const lines = [line, ...announced.map((each) => each.line)];
+  await writeDurably(knownHosts, lines.map((each) => `${alias} ${each}\n`).join(''), 0o600);
+  const [identity, ...earlier] = await signInPaths(core);
+  return { ...address, alias, knownHosts, identity, earlier };
 }
 
 /** All sync with a server stops until somebody trusts its new host key. */

@@ -2,6 +2,7 @@ import type { Answerer } from './asked.ts';
 import { answerCaps } from './caps.ts';
 import { answerChanges } from './changes.ts';
 import { answerEnd } from './endings.ts';
+import { answerKeys } from './key-exchange.ts';
 import { answerList } from './listing.ts';
 import { answerCompare, answerShow } from './rehearse.ts';
 
@@ -11,6 +12,7 @@ export const verbs: ReadonlyMap<unknown, Answerer> = new Map<unknown, Answerer>(
   ['changes', answerChanges],
   ['compare', answerCompare],
   ['end', answerEnd],
+  ['keys', answerKeys],
   ['list', answerList],
   ['show', answerShow],
 ]);

@@ -78,6 +78,8 @@ export interface SshDoor {
   endWhere(matches: (owner: KeyOwner) => boolean, why: UserError): void;
   /** Ends one connection, or one request, within a second. @returns whether it is here */
   end(id: string, why: UserError): boolean;
+  /** Shows other host keys from now on; who is connected keeps those that were shown. @throws UserError `usage` */
+  showHostKeys(privateKeys: readonly string[]): Promise<void>;
   connections(): readonly OpenConnection[];
   counts(): ConnectionCounts;
   /** Stops accepting, lets requests finish within the grace, then ends them. */

@@ -60,7 +60,12 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
     refuseAtOnce(socket, refusal);
   };
   return {
-    fingerprints: identity.fingerprints,
+    get fingerprints() {
+      return house.identity.fingerprints;
+    },
+    showHostKeys: async (privateKeys) => {
+      house.identity = await loadHostIdentity(privateKeys);
+    },
     listen: async (place) => {
       const server = createServer(accept);
       servers.push(server);
