@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Bytes of all files below a folder, as they are long; what vanishes meanwhile counts nothing. */
@@ -20,14 +20,22 @@ export async function sizeOfTree(directory: string): Promise<number> {
 
 const lookMs = 200;
 
+/** What may lie below a folder, and what must stay free on its disk; in bytes. */
+interface SizeBounds {
+  readonly directory: string;
+  readonly limitBytes: number;
+  /** Nothing need stay free, without. */
+  readonly reserveBytes?: number;
+}
+
 /**
- * Looks again and again whether the files below a folder are more than they may be.
+ * Looks again and again whether the files below a folder are more than they may be, or their disk is all but full.
  *
  * @param onOver - told once
  * @returns the function that ends the looking
  */
 export function guardSize(
-  { directory, limitBytes }: { readonly directory: string; readonly limitBytes: number },
+  { directory, limitBytes, reserveBytes = 0 }: SizeBounds,
   onOver: () => void,
 ): () => void {
   let busy = false;
@@ -35,11 +43,20 @@ export function guardSize(
     if (busy) return;
     busy = true;
     const bytes = await sizeOfTree(directory);
+    const isFull = reserveBytes > 0 && (await freeBytes(directory)) < reserveBytes;
     busy = false;
-    if (bytes <= limitBytes) return;
+    if (bytes <= limitBytes && !isFull) return;
     clearInterval(timer);
     onOver();
   };
   const timer = setInterval(() => void look(), lookMs).unref();
   return () => clearInterval(timer);
+}
+
+/** Infinity where the folder is gone: it does not fill a disk. */
+async function freeBytes(directory: string): Promise<number> {
+  return statfs(directory).then(
+    ({ bavail, bsize }) => bavail * bsize,
+    () => Number.POSITIVE_INFINITY,
+  );
 }

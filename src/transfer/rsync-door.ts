@@ -122,7 +122,8 @@ async function pass(
   const place = { folder, log: logOf(folder), confine, houseId: core.store.houseId };
   const child = startPlainRsync(request, place);
   let over = false;
-  const release = guardSize({ directory: folder, limitBytes }, () => {
+  const reserveBytes = request.sender ? 0 : core.room.limits.diskReserveBytes;
+  const release = guardSize({ directory: folder, limitBytes, reserveBytes }, () => {
     over = true;
     child.end();
   });

@@ -33,8 +33,10 @@ export const rsync: PeerTransfer = {
           houseId: core.store.houseId,
         });
         const { directory, limitBytes } = session;
+        const reserveBytes = request.sender ? 0 : core.room.limits.diskReserveBytes;
         // rsync knows no bound of its own.
-        const release = guardSize({ directory, limitBytes }, () => child.end());
+        const bounds = { directory, limitBytes, reserveBytes };
+        const release = guardSize(bounds, () => child.end());
         try {
           const exit = await passStreams(child, { stdio, signal, directory });
           return { status: statusOf(exit), detail: { direction } };

@@ -37,7 +37,10 @@ export async function passTar(talk: PeerTalk, [verb, token, offset]: TarWords) {
     }
   } else {
     const part = await awaitedBundle(directory, Number(offset));
-    const pace = (_: number, chunk: number) => throttle.pass(chunk, signal);
+    const pace = async (_: number, chunk: number) => {
+      await core.room.onDisk();
+      await throttle.pass(chunk, signal);
+    };
     await receiveBundle(directory, part, chunksOf(talk), pace);
   }
   return { status: 0, detail: { direction } };

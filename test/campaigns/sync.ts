@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import { watch } from 'node:fs';
+import { watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { House } from '../support/house.ts';
@@ -90,19 +89,15 @@ async function happens(
   isMeant: (name: string) => boolean,
   over: AbortSignal,
 ): Promise<string | undefined> {
-  const watcher = watch(folder);
   try {
-    for (;;) {
-      // What comes and goes at once is seen too.
-      const [, name] = await once(watcher, 'change', { signal: over });
-      if (typeof name === 'string' && isMeant(name)) return name;
+    // What comes and goes at once is seen too.
+    for await (const { filename } of watch(folder, { signal: over })) {
+      if (filename !== null && isMeant(filename)) return filename;
     }
   } catch {
     // The run is over, or the folder is gone with what was in it.
-    return undefined;
-  } finally {
-    watcher.close();
   }
+  return undefined;
 }
 
 const isPack = (name: string) => name.startsWith('pack-') || name.startsWith('.pack-');

@@ -105,6 +105,12 @@ export async function checkObjects(
 /** What git did not take, in its own last words without paths of this machine. */
 export function refusedBy(cause: unknown, signal: AbortSignal): unknown {
   if (cause instanceof UserError || signal.aborted) return cause;
+  if (/No space left on device/.test(String(cause))) {
+    return new UserError('unavailable', 'the disk is full: nothing was changed', {
+      hint: 'ask the operator of this server for more space, then run it again',
+      cause,
+    });
+  }
   return corrupt(lastWords(cause as Error), cause);
 }
 

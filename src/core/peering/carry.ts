@@ -77,8 +77,14 @@ export async function carry(
   const signal = AbortSignal.any([options.signal, tooMuch.signal]);
   // rsync keeps what an earlier run left beside what it makes of it.
   const limitBytes = 2 * total + slackBytes;
-  const guard = direction === 'pull' ? { directory, limitBytes } : undefined;
-  const release = guard && guardSize(guard, () => tooMuch.abort(tooLong(remote)));
+  const reserveBytes = core.room.limits.diskReserveBytes;
+  const guard = direction === 'pull' ? { directory, limitBytes, reserveBytes } : undefined;
+  const onOver = () =>
+    void core.room.onDisk().then(
+      () => tooMuch.abort(tooLong(remote)),
+      (full) => tooMuch.abort(full),
+    );
+  const release = guard && guardSize(guard, onOver);
   const job = { directory, token, direction, signal, onProgress };
   try {
     const transport = await transportOf(core, remote, { wanted, theirs });
