@@ -2,6 +2,7 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { takeStock } from '../../src/programs/tidy.ts';
 import { House } from '../support/house.ts';
 import { must } from '../support/process.ts';
 import { generatedRepository, small } from './generate.ts';
@@ -46,9 +47,12 @@ export async function used(print: Print, pushes: number, rounds: number): Promis
     const begin = performance.now();
     await pushAlong(scene, pushes);
     print(`${((performance.now() - begin) / pushes).toFixed(1)} ms for each, with the client`);
-    await tidied(scene);
     await scene.house.operator('init fresh');
     await scene.git(['push', '-q', scene.url('fresh'), 'refs/heads/*:refs/heads/*']);
+    await tidied(scene);
+    const directory = join(scene.house.dataDir, 'repositories/ada/used.git');
+    const { looseObjects, packs, looseRefs } = await takeStock(directory);
+    print(`as it is then: ${looseObjects} loose objects, ${packs} packs, ${looseRefs} loose refs`);
     print(`\n${'median ms, cpu ms:'.padEnd(34)}     used    fresh    ratio    aim`);
     for (const task of tasks(scene)) show(print, task, await pairs(scene, task, rounds));
   } finally {
@@ -103,13 +107,16 @@ async function commit(git: Scene['git'], n: number): Promise<string> {
   return git(['commit-tree', '-p', 'main', '-m', `push ${n}`, await git(['write-tree'])]);
 }
 
-/** Waits until the server has packed what was pushed, as it does by itself. */
+/** A server looks every ten seconds for what was left alone for five. */
+const restMs = 20_000;
+
+/** Waits until the server has packed what was pushed, as far as it does by itself: nothing of it is to run beside. */
 async function tidied({ house }: Scene): Promise<void> {
-  for (;;) {
+  let since = performance.now();
+  while (performance.now() - since < restMs) {
     const { stdout } = await house.operator('status --json');
-    const { running, last } = JSON.parse(stdout).maintenance;
-    if (running === null && last !== null) return;
-    await delay(500);
+    if (JSON.parse(stdout).maintenance.running !== null) since = performance.now();
+    await delay(1000);
   }
 }
 
