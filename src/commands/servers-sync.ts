@@ -1,6 +1,8 @@
 import { deliverMarks } from '../core/peering/courier.ts';
+import { realize } from '../core/peering/log-realize.ts';
+import { importActor } from '../core/peering/log-take.ts';
 import { scanOutbox } from '../core/peering/outbox.ts';
-import { meet } from '../core/peering/round.ts';
+import { endRecall, meet } from '../core/peering/round.ts';
 import { UserError } from '../model/errors.ts';
 import type { Server } from '../store/servers.ts';
 import { logMark } from '../store/sync-marks.ts';
@@ -97,6 +99,11 @@ async function syncWith(
         rows.push({ ...nothing(repo, server), result, duration_ms: ms });
       },
     });
+    await endRecall(core, now, by);
+    // What its log said before waits for this word too.
+    if (allowShrink && now.role === 'main') {
+      await realize(core, now, { by: importActor(now, by), allowShrink });
+    }
   } catch (error) {
     if (!(error instanceof UserError) || signal.aborted) throw error;
     errors.push(error);

@@ -41,7 +41,7 @@ export async function peerStanding(
   principal: Principal,
   repo: { readonly id: string; readonly namespaceId: string },
 ): Promise<Partial<RepoStanding>> {
-  const main = await store.serverLinks.mainOf(repo.id);
+  const main = await store.serverLinks.writerOf(repo.id);
   const mirrorOf = main === undefined ? {} : { mirrorOf: main.name };
   if (principal.kind !== 'server') return mirrorOf;
   const peer = await store.serverLinks.holdings(principal.id, repo);
@@ -67,7 +67,7 @@ export async function mirrorRefusal(
   { id, fullName, archived }: Repository,
   why: string,
 ): Promise<UserError | undefined> {
-  const main = archived ? undefined : await store.serverLinks.mainOf(id);
+  const main = archived ? undefined : await store.serverLinks.writerOf(id);
   if (main === undefined) return undefined;
   const at = main.url === null ? main.name : `ssh://${main.url}/${fullName}`;
   return new UserError('denied', `${fullName}: ${why}, which alone writes to it`, {

@@ -7,8 +7,10 @@ import type { AccessControl } from './access.ts';
 import type { Granted } from './ask.ts';
 import type { HookScripts } from './hook-scripts.ts';
 import { keyRefusal } from './key-refs.ts';
+import type { Locks } from './locks.ts';
 import type { Push, RefResult } from './push.ts';
 import { PushRules } from './push-rules.ts';
+import { holdMoves } from './ref-moves.ts';
 import type { RuledRepo } from './refusal.ts';
 import type { Room } from './room.ts';
 import { type Rules, unborn } from './rules.ts';
@@ -20,6 +22,7 @@ import { undoLines } from './undo-lines.ts';
 const action = 'git-receive-pack';
 
 export interface PushParts extends SettleParts {
+  readonly locks: Locks;
   readonly access: AccessControl;
   /** `ssh://USER@HOST[:PORT]` of this server, for the lines that the client reads. */
   readonly publicUrl: string;
@@ -96,7 +99,10 @@ export class PushRequest implements Push {
     // The second time: git has all but the last bytes.
     if (this.#repo !== undefined && this.#admitted.length > 0) {
       const refs = commands.map(({ ref }) => ref);
-      this.#releaseRefs ??= await this.#parts.repos.holdRefs(this.#repo.id, refs, this.#signal);
+      this.#releaseRefs ??= await holdMoves(this.#parts, this.#repo.id, {
+        refs,
+        signal: this.#signal,
+      });
     }
     const granted = await this.#authorize();
     if (commands.some((command) => command.new !== nullOid)) await this.#findRoom(granted);

@@ -31,6 +31,7 @@ export async function recover(
 ): Promise<void> {
   const { store, repos, renames, trash } = parts;
   const children = await endLeftovers(store.houseId);
+  await store.leads.forgetDrains();
   // First: all that follows looks for repositories where their rows say.
   const moves = await renames.settle();
   await clearIncoming(parts, { incoming: join(dataDir, 'incoming'), log });

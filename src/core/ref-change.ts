@@ -11,8 +11,9 @@ import type { AccessControl } from './access.ts';
 import type { Ask } from './ask.ts';
 import type { HookScripts } from './hook-scripts.ts';
 import { keyRefusal } from './key-refs.ts';
-import { endOf } from './locks.ts';
+import { endOf, type Locks } from './locks.ts';
 import type { RefResult } from './push.ts';
+import { holdMoves } from './ref-moves.ts';
 import type { Refusal } from './refusal.ts';
 import type { Rules } from './rules.ts';
 import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } from './settle.ts';
@@ -21,6 +22,7 @@ import { archiveDeleted, type Deed, resultsOf, type SettleParts, settleRefs } fr
 export const notDone = 'not done: another ref was refused';
 
 export interface ChangeParts extends SettleParts {
+  readonly locks: Locks;
   readonly access: AccessControl;
   readonly rules: Rules;
   readonly scripts: HookScripts;
@@ -64,7 +66,7 @@ export async function changeRefs(
   try {
     if (change.held !== true) releases.push(await parts.repos.hold(repo, signal));
     const refs = commands.map(({ ref }) => ref);
-    releases.push(await parts.repos.holdRefs(repo.id, refs, signal));
+    releases.push(await holdMoves(parts, repo.id, { refs, signal }));
     const { repo: now, refs: bound } = await decideAgain(parts, change);
     await checkValues(parts.repos.directory(now), commands);
     const unbound = commands.map(({ ref }) => keyRefusal(bound, ref));

@@ -22,6 +22,8 @@ export interface RefState {
   readonly conflictThere: boolean;
   /** The repository was born there: it is theirs to change. */
   readonly mirror: boolean;
+  /** They led before, and this server took over: what they alone have is for a person to decide on. */
+  readonly recalled: boolean;
 }
 
 export type ConflictKind = 'diverged' | 'modify_delete' | 'delete_modify' | 'tag_moved';
@@ -44,6 +46,7 @@ const nothing: RefStep = { step: 'nothing' };
 export function planRef(state: RefState, relation: () => Relation): RefStep {
   const { mine, theirs, base, met } = state;
   if (theirs === mine) return nothing;
+  if (state.recalled) return planRecalled(state, relation);
   if (theirs === undefined) return planAbsent(state, mine ?? nullOid);
   if (mine === undefined) return planUnknown(state, theirs);
   const isKnown = met && theirs === base && !state.conflictThere;
@@ -54,6 +57,19 @@ export function planRef(state: RefState, relation: () => Relation): RefStep {
   if (lies === 'ahead') return { step: 'take', forced: false };
   if (met && mine === base) return { step: 'take', forced: true };
   return lies === 'behind' ? nothing : { step: 'conflict', kind: 'diverged' };
+}
+
+/** What only the one that led before has comes back as a conflict, and moves nothing. */
+function planRecalled(state: RefState, relation: () => Relation): RefStep {
+  const { ref, mine, theirs, base, met, deletedThere } = state;
+  if (theirs === undefined) {
+    const meant = deletedThere && base !== undefined;
+    return meant ? { step: 'conflict', kind: 'modify_delete' } : nothing;
+  }
+  if (met && theirs === base) return nothing;
+  if (mine === undefined) return { step: 'conflict', kind: 'delete_modify' };
+  if (ref.startsWith('refs/tags/')) return { step: 'conflict', kind: 'tag_moved' };
+  return relation() === 'behind' ? nothing : { step: 'conflict', kind: 'diverged' };
 }
 
 /** They do not have it. */

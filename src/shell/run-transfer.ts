@@ -146,10 +146,10 @@ async function push(
     refsPerPush: values['limits.refs_per_push'],
     packSizeBytes: values['limits.pack_size'],
   };
-  const { store, access, rules, scripts, repos, git, room } = core;
+  const { store, access, rules, scripts, repos, git, room, locks } = core;
   let merged: Pick<MergeAnswer, 'source' | 'target' | 'result' | 'commit'> | undefined;
   const parts = {
-    ...{ store, access, rules, scripts, repos, git, room, limits },
+    ...{ store, access, rules, scripts, repos, git, room, locks, limits },
     publicUrl: core.publicUrl(),
     follow: async (at: Repository, pushed: readonly RefCommand[], options: readonly string[]) => {
       const after = await mergeAfterPush(core, {

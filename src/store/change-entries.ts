@@ -125,18 +125,14 @@ export class ChangeEntries {
     const rows = await this.#db.selectFrom('log_reader').selectAll().execute();
     return rows.filter((row) => all || row.seq < seq).map(({ server_id }) => server_id);
   }
-
-  /** The database was restored from a copy: the log begins anew, under a number that nobody has seen. */
-  async raiseEpoch(to: number): Promise<void> {
-    await this.#db.transaction().execute(async (trx) => {
-      await setCount(trx, 'log_epoch', to);
-      await beginAnew(trx);
-    });
-  }
 }
 
-/** Forgets all entries and marks every subject, so that the log tells the whole state once more. */
+/**
+ * Forgets all entries and marks every subject: the log tells the whole state once more, under a higher epoch, as after a
+ * restore from a copy, and where it has more to tell than before by a new lead.
+ */
 export async function beginAnew(trx: Trx): Promise<void> {
+  await setCount(trx, 'log_epoch', (await countOf(trx, 'log_epoch')) + 1);
   for (const table of ['log_entry', 'log_subject', 'log_history'] as const) {
     await trx.deleteFrom(table).execute();
   }

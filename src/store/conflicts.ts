@@ -16,6 +16,8 @@ export interface Conflict {
   readonly remote: string;
   readonly base: string;
   readonly openedAt: string;
+  /** Whether it holds what a main had alone when this server took over from it: it ends by a decision or a merge. */
+  readonly recalled: boolean;
 }
 
 export type Kept = 'local' | 'remote' | 'both';
@@ -52,7 +54,7 @@ export class Conflicts {
   /** Opens a conflict, or brings an open one up to date. @param id - of a new one */
   async put(conflict: Omit<Conflict, 'openedAt'>, by: Actor): Promise<void> {
     await write(this.#db, by, async (w) => {
-      const { repoId, serverId, server, ref, kind, local, remote, base } = conflict;
+      const { repoId, serverId, server, ref, kind, local, remote, base, recalled } = conflict;
       const values = { kind, local_oid: local, remote_oid: remote };
       const { numUpdatedRows } = await w.trx
         .updateTable('sync_conflict')
@@ -87,6 +89,7 @@ export class Conflicts {
           ended_at: null,
           ended_by: null,
           resolution: null,
+          recalled: Number(recalled),
         })
         .execute();
       const detail = { server, ref, old: local, new: remote };
@@ -101,7 +104,8 @@ export class Conflicts {
         .updateTable('sync_conflict')
         .set({
           // What was taken from there needs no telling there.
-          state: kept === undefined || kept === 'remote' ? 'closed' : 'resolved',
+          state:
+            kept === undefined || kept === 'remote' || conflict.recalled ? 'closed' : 'resolved',
           ended_at: w.now,
           ended_by: by.principal,
           resolution: kept ?? null,
@@ -138,6 +142,17 @@ export class Conflicts {
       .where('ended_at', '<', before)
       .execute();
     return rows.map(toConflict);
+  }
+
+  /** The refs that a server had alone which led before this one, each with its value there. */
+  async recalled(repoId: string): Promise<ReadonlyMap<string, string>> {
+    const rows = await this.#db
+      .selectFrom('sync_conflict')
+      .select(['ref', 'remote_oid'])
+      .where('repo_id', '=', repoId)
+      .where('recalled', '=', sql.lit(1))
+      .execute();
+    return new Map(rows.map(({ ref, remote_oid }) => [ref, remote_oid]));
   }
 
   /** The refs of a conflict are gone. */
@@ -188,6 +203,7 @@ function toConflict(row: {
   remote_oid: string;
   base_oid: string;
   opened_at: string;
+  recalled: number;
 }): Conflict {
   return {
     id: row.id,
@@ -200,5 +216,6 @@ function toConflict(row: {
     remote: row.remote_oid,
     base: row.base_oid,
     openedAt: row.opened_at,
+    recalled: row.recalled === 1,
   };
 }

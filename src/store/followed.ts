@@ -72,6 +72,13 @@ async function mainOf(
   { type, repoId, subjectId, detail }: Change,
   identities: boolean,
 ): Promise<Main | undefined> {
+  const leader = await trx
+    .selectFrom('lead')
+    .innerJoin('server', 'server.id', 'lead.server_id')
+    .select(['server.name', 'server.url'])
+    .where('lead.state', 'in', ['draining', 'giving', 'lost'])
+    .executeTakeFirst();
+  if (leader !== undefined) return leader;
   const user = type === 'key-added' ? detail?.['user'] : subjectId;
   if (typeof user === 'string') return ownerOf(trx, user);
   if (repoId === undefined) return undefined;
@@ -91,6 +98,7 @@ async function mainOf(
 async function ownerOf(trx: Transaction<Tables>, id: string): Promise<Main | undefined> {
   return trx
     .selectFrom('followed')
+    .innerJoin('following', 'following.server_id', 'followed.server_id')
     .innerJoin('server', 'server.id', 'followed.server_id')
     .select(['server.name', 'server.url'])
     .where('followed.local_id', '=', id)

@@ -4,7 +4,7 @@ import { UserError } from '../model/errors.ts';
 import type { SignedHead } from './audit-heads.ts';
 import { breakGlassOf, keepBreakGlass } from './break-glass.ts';
 import { countOf, setCount } from './change-entries.ts';
-import { type Actor, write } from './changes.ts';
+import { type Actor, type Write, write } from './changes.ts';
 import type { RepoBody } from './log-bodies.ts';
 import { type Import, takeEntry } from './log-import.ts';
 import { takePaths } from './log-import-repos.ts';
@@ -23,6 +23,16 @@ export interface Followed extends LogPosition {
   readonly heardAt: string | undefined;
   /** Why nothing more is taken of it. */
   readonly error: string | undefined;
+}
+
+/** How a log is begun to be followed. */
+export interface FollowStart {
+  readonly identities: boolean;
+  /** The base64 of the blob of the key that signs it. */
+  readonly signKey: string;
+  readonly position: Omit<LogPosition, 'seq' | 'hash'>;
+  /** The id of the site admin whom no log changes. */
+  readonly breakGlass: string | undefined;
 }
 
 /** What taking entries came to, for those who have something open here. */
@@ -60,40 +70,9 @@ export class Following {
     return rows.map(toFollowed);
   }
 
-  /**
-   * Follows a server from the beginning of its log on, or once more from there.
-   *
-   * @param breakGlass - the id of the site admin whom no log changes
-   * @returns whether anything changed
-   */
-  async begin(
-    server: Server,
-    start: {
-      readonly identities: boolean;
-      readonly signKey: string;
-      readonly position: Omit<LogPosition, 'seq' | 'hash'>;
-      readonly breakGlass: string | undefined;
-    },
-    by: Actor,
-  ): Promise<void> {
-    await write(this.#db, by, async (w) => {
-      const { origin, term, epoch } = start.position;
-      const place = { origin, term, epoch, seq: 0, hash: genesis };
-      const row = { ...place, identities: Number(start.identities), sign_key: start.signKey };
-      await w.trx
-        .insertInto('following')
-        .values({ server_id: server.id, ...row, heard_at: null, error: null, since: w.now })
-        .onConflict((on) => on.column('server_id').doUpdateSet({ ...row, error: null }))
-        .execute();
-      await keepBreakGlass(w, start.breakGlass);
-      await w.trx
-        .updateTable('server')
-        .set({ state: 'unknown', error: null })
-        .where('id', '=', server.id)
-        .execute();
-      const detail = { server: server.name, identities: start.identities };
-      await w.log({ type: 'server-followed', subjectId: server.id, detail });
-    });
+  /** Follows a server from the beginning of its log on, or once more from there. */
+  async begin(server: Server, start: FollowStart, by: Actor): Promise<void> {
+    await write(this.#db, by, (w) => beginFollowing(w, server, start));
   }
 
   /**
@@ -283,6 +262,26 @@ export class Following {
       .where('seq', '<=', oldest)
       .execute();
   }
+}
+
+/** @see Following.begin */
+export async function beginFollowing(w: Write, server: Server, start: FollowStart): Promise<void> {
+  const { origin, term, epoch } = start.position;
+  const place = { origin, term, epoch, seq: 0, hash: genesis };
+  const row = { ...place, identities: Number(start.identities), sign_key: start.signKey };
+  await w.trx
+    .insertInto('following')
+    .values({ server_id: server.id, ...row, heard_at: null, error: null, since: w.now })
+    .onConflict((on) => on.column('server_id').doUpdateSet({ ...row, error: null }))
+    .execute();
+  await keepBreakGlass(w, start.breakGlass);
+  await w.trx
+    .updateTable('server')
+    .set({ state: 'unknown', error: null })
+    .where('id', '=', server.id)
+    .execute();
+  const detail = { server: server.name, identities: start.identities };
+  await w.log({ type: 'server-followed', subjectId: server.id, detail });
 }
 
 function toFollowed(row: Tables['following']): Followed {

@@ -123,6 +123,7 @@ export class Likeness {
       .selectFrom('ref_update')
       .select(['request', 'ref', 'old_oid', 'new_oid', 'purged'])
       .where('repo_id', '=', repoId)
+      .where('aside', '=', sql.lit(0))
       .execute();
     const hash = createHash('sha256');
     for (const line of rows.map((row) => Object.values(row).join(' ')).sort()) {

@@ -153,6 +153,7 @@ export async function takeHistory(
   if (body.first) await dropOwnWords(into, repoId);
   const had = await knownUpdates(into, repoId, body.updates);
   const news = body.updates.filter((update) => !had.has(nameOf(update)));
+  await bringBack(into, repoId, body.updates);
   await inBatches(news, (batch) =>
     trx
       .insertInto('ref_update')
@@ -186,6 +187,22 @@ async function dropOwnWords({ w, server }: Import, repoId: string): Promise<void
     .where('repo_id', '=', repoId)
     .where('action', '=', 'sync')
     .where('principal', '=', `server:${server.name}`)
+    .execute();
+}
+
+/** What happened under an earlier lead of this server is the new leader's history too, as far as it tells of it. */
+async function bringBack(
+  { w: { trx } }: Import,
+  repoId: string,
+  updates: readonly UpdateBody[],
+): Promise<void> {
+  const requests = new Set(updates.map(({ request }) => request));
+  await trx
+    .updateTable('ref_update')
+    .set({ aside: 0 })
+    .where('repo_id', '=', repoId)
+    .where('aside', '=', sql.lit(1))
+    .where('request', 'in', [...requests])
     .execute();
 }
 

@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { beginAnew } from './change-entries.ts';
 import { type Actor, newId, write } from './changes.ts';
 import type { Database } from './sqlite.ts';
 
@@ -46,13 +46,7 @@ export class Restored {
           .execute();
       await put(lastKey, backupId);
       await put('sync_epoch', newId());
-      await w.trx
-        .insertInto('meta')
-        .values({ key: 'log_epoch', value: '2' })
-        .onConflict((on) =>
-          on.column('key').doUpdateSet({ value: sql<string>`CAST(meta.value + 1 AS TEXT)` }),
-        )
-        .execute();
+      await beginAnew(w.trx);
       if (!confirmed) await put(pendingKey, backupId);
       await w.log({ type: 'restored', detail: { backup: backupId, confirmed } });
     });

@@ -27,25 +27,45 @@ export function waysOf(link: Link | undefined): readonly OneWay[] {
   return link.oneWay === undefined ? ['out', 'in'] : [link.oneWay];
 }
 
-const mainOfRepo = (db: Database) =>
+const mainsOf = (db: Database, repoId: string) =>
+  db
+    .selectFrom('server_link')
+    .innerJoin('server', 'server.id', 'server_link.server_id')
+    .select(['server.id', 'server.name', 'server.url'])
+    .where('server_link.repo_id', '=', repoId)
+    .where('server_link.born_there', '=', sql.lit(1))
+    .where('server.role', '=', sql.lit('main'));
+
+const mainOfRepo = (db: Database) => compiled(db, (repoId: string) => mainsOf(db, repoId));
+
+const writerOfRepo = (db: Database) =>
   compiled(db, (repoId: string) =>
-    db
-      .selectFrom('server_link')
-      .innerJoin('server', 'server.id', 'server_link.server_id')
-      .select(['server.id', 'server.name', 'server.url'])
-      .where('server_link.repo_id', '=', repoId)
-      .where('server_link.born_there', '=', sql.lit(1))
-      .where('server.role', '=', sql.lit('main')),
+    mainsOf(db, repoId).unionAll(
+      db
+        .selectFrom('lead')
+        .innerJoin('server', 'server.id', 'lead.server_id')
+        .select(['server.id', 'server.name', 'server.url'])
+        .where('lead.state', 'in', ['draining', 'giving', 'lost']),
+    ),
   );
+
+/** A server, as far as people have to know of it. */
+interface Elsewhere {
+  readonly id: string;
+  readonly name: string;
+  readonly url: string | null;
+}
 
 /** Which repositories are linked with which server, and what bears on a server's right to one. */
 export class ServerLinks {
   readonly #db: Database;
   readonly #mainOf: ReturnType<typeof mainOfRepo>;
+  readonly #writerOf: ReturnType<typeof writerOfRepo>;
 
   constructor(db: Database) {
     this.#db = db;
     this.#mainOf = mainOfRepo(db);
+    this.#writerOf = writerOfRepo(db);
   }
 
   async of(serverId: string, repoId: string): Promise<Link | undefined> {
@@ -91,10 +111,13 @@ export class ServerLinks {
   }
 
   /** The main that a repository is a mirror of. */
-  async mainOf(
-    repoId: string,
-  ): Promise<{ id: string; name: string; url: string | null } | undefined> {
+  async mainOf(repoId: string): Promise<Elsewhere | undefined> {
     return (await this.#mainOf(repoId))[0];
+  }
+
+  /** The server that alone writes to a repository: its main, else the one that leads in the place of this one, or may. */
+  async writerOf(repoId: string): Promise<Elsewhere | undefined> {
+    return (await this.#writerOf(repoId))[0];
   }
 
   /** What a server is to us, and what it was given on one repository. */

@@ -18,6 +18,7 @@ import { trust } from './migrations/014-trust.ts';
 import { neighbors } from './migrations/016-neighbors.ts';
 import { pruning } from './migrations/018-pruning.ts';
 import { sweep } from './migrations/022-sweep.ts';
+import { lead } from './migrations/023-lead.ts';
 import { ownKeys } from './migrations/024-own-keys.ts';
 import { PreparedDatabase } from './statements.ts';
 import type { Tables } from './tables.ts';
@@ -53,6 +54,7 @@ const migrations = [
   neighbors,
   pruning,
   sweep,
+  lead,
   ownKeys,
 ];
 

@@ -12,6 +12,8 @@ import { Digests } from './digests.ts';
 import { Following } from './following.ts';
 import { Invitations } from './invitations.ts';
 import { Keys } from './keys.ts';
+import { LeadSwitch } from './lead-switch.ts';
+import { Leads } from './leads.ts';
 import { Likeness } from './likeness.ts';
 import { Moves } from './moves.ts';
 import { Names } from './names.ts';
@@ -79,6 +81,8 @@ export interface Store {
   readonly conflicts: Conflicts;
   readonly entries: ChangeEntries;
   readonly following: Following;
+  readonly leads: Leads;
+  readonly leadSwitch: LeadSwitch;
   readonly likeness: Likeness;
   readonly wishes: Wishes;
   /** The data directory's own id, made once; children carry it in their environment. */
@@ -135,6 +139,8 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     conflicts: new Conflicts(db),
     entries: new ChangeEntries(db, houseId),
     following: new Following(db),
+    leads: new Leads(db),
+    leadSwitch: new LeadSwitch(db),
     likeness: new Likeness(db),
     wishes: new Wishes(db),
     houseId,

@@ -122,6 +122,8 @@ export interface Tables extends LogTables, SyncTables {
     forced: Generated<number>;
     /** Whether the new value was purged since. */
     purged: Generated<number>;
+    /** Whether it happened under an earlier lead of this server, and the one that leads now did not tell of it. */
+    aside: Generated<number>;
   };
   ref_value: { repo_id: string; ref: string; oid: string };
   purge: {
@@ -225,6 +227,14 @@ export interface Tables extends LogTables, SyncTables {
     takes: Generated<number>;
     comes_back: Generated<number>;
   };
+  lead: {
+    server_id: string;
+    state: 'draining' | 'giving' | 'lost' | 'taken' | 'followed';
+    origin: string;
+    term: number;
+    recalled: number;
+    at: string;
+  };
   mirror_namespace: { owner_id: string; server_id: string };
   sync_base: {
     server_id: string;
@@ -267,6 +277,8 @@ export interface Tables extends LogTables, SyncTables {
     resolution: string | null;
     /** Whether its refs are still there. */
     kept: Generated<number>;
+    /** Whether it holds what a main had alone when this server took over from it. */
+    recalled: Generated<number>;
   };
   neighbor: {
     id: string;

@@ -1,4 +1,5 @@
 import { PeerDesk } from '../core/peering/desk.ts';
+import { claimFor, heed } from '../core/peering/lead.ts';
 import { syncProgram } from '../core/peering/protocol.ts';
 import { readQuestion } from '../core/peering/question.ts';
 import { UserError } from '../model/errors.ts';
@@ -36,8 +37,11 @@ async function converse({ core, principal, by, stdio, signal }: PeerTalk) {
         writeTo(stdio.stdout, Buffer.from(`${JSON.stringify(words)}\n`), signal);
       // Whoever waits is to know a long answer from a dead connection.
       const alive = setInterval(() => void say({ busy: true }).catch(() => undefined), aliveMs);
-      const answer = await answered(desk, core, line).finally(() => clearInterval(alive));
-      await say(answer);
+      const answer = await answered(desk, { core, principal }, line).finally(() =>
+        clearInterval(alive),
+      );
+      const claim = await claimFor(core, principal.id);
+      await say(claim === undefined ? answer : { ...answer, claim });
     }
   } finally {
     await desk.close();
@@ -45,9 +49,16 @@ async function converse({ core, principal, by, stdio, signal }: PeerTalk) {
   return { status: 0, detail: { changed: desk.changed } };
 }
 
-async function answered(desk: PeerDesk, core: PeerTalk['core'], line: string): Promise<unknown> {
+async function answered(
+  desk: PeerDesk,
+  { core, principal }: Pick<PeerTalk, 'core' | 'principal'>,
+  line: string,
+): Promise<object> {
   try {
-    return { ok: await desk.answer(readQuestion(line)) };
+    const question = readQuestion(line);
+    // Whatever else it wants: that another leads in this server's place counts before the answer is made.
+    await heed(core, principal.id, question['claim']);
+    return { ok: await desk.answer(question) };
   } catch (error) {
     if (error instanceof UserError) {
       const { code, message, hint } = error;

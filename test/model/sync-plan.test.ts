@@ -6,6 +6,7 @@ const equals: RefState = {
   ...{ ref: 'refs/heads/main', mine: a, theirs: a, base: a, met: true },
   ...{ deletedThere: false, deletedHere: undefined, decidedThere: false, conflictThere: false },
   mirror: false,
+  recalled: false,
 };
 const plan = (state: Partial<RefState>) => planRef({ ...equals, ...state }, () => 'apart');
 
@@ -28,4 +29,17 @@ t.test('what they found in conflict is one here, though they tell nothing new', 
   t.same(plan({ mine: undefined, deletedHere: b, conflictThere }), {
     ...{ step: 'conflict', kind: 'delete_modify' },
   });
+});
+
+t.test('what only a server has that led before moves nothing, and is for a person', async (t) => {
+  const recalled = true;
+  const conflict = (kind: string) => ({ step: 'conflict', kind });
+  t.same(plan({ theirs: b, recalled }), conflict('diverged'), 'also where nobody moved it here');
+  t.same(plan({ theirs: b, recalled, ref: 'refs/tags/v1' }), conflict('tag_moved'));
+  t.same(plan({ mine: undefined, base: undefined, recalled }), conflict('delete_modify'));
+  t.same(plan({ theirs: undefined, deletedThere: true, recalled }), conflict('modify_delete'));
+  t.same(plan({ theirs: undefined, recalled }), { step: 'nothing' }, 'absent is not deleted');
+  t.same(plan({ mine: b, recalled }), { step: 'nothing' }, 'they have what was sent from there');
+  const behind = planRef({ ...equals, theirs: b, recalled }, () => 'behind');
+  t.same(behind, { step: 'nothing' }, 'it is in ours');
 });

@@ -170,6 +170,19 @@ t.test('S19 one site admin of the backup stays as he is, whatever the main says'
   t.match(await b.operator('user show bea'), { status: 0 });
 });
 
+t.test('many deletions that the log tells of wait until somebody looks', async (t) => {
+  const names = ['one', 'two', 'three'].map((each) => `acme/${each}`);
+  for (const name of names) await ada.ssh(`init ${name}`);
+  await follow();
+  for (const name of names) await ada.ssh(`repo delete ${name} --yes`);
+  t.match(await follow(), { waiting: [/3 repositories would go at once/] });
+
+  t.match(await b.admin.ssh('servers sync hq --allow-shrink'), { status: 0 });
+
+  t.match(await json(ada.at(b), 'list acme/*'), [{ name: 'acme/app' }]);
+  t.match(await follow(), { waiting: [] });
+});
+
 t.test('following is on the record, and told of in events', async (t) => {
   const rows = await json(b.admin, 'audit list --action "servers follow"');
   t.match(rows[0], { principal: 'user:bea', target: 'hq', outcome: 'ok' });

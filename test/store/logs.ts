@@ -104,5 +104,4 @@ export async function followLog(store: Store, server: Server, repo: Repository):
   await following.restart(server, 2, actor());
   await following.endUnknown(server, by);
   await following.hold(server, 'forked', actor());
-  await entries.raiseEpoch(2);
 }

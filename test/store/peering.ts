@@ -3,6 +3,7 @@ import type { Repository } from '../../src/store/repositories.ts';
 import type { Server } from '../../src/store/servers.ts';
 import type { Store } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
+import { leadOn } from './leads.ts';
 import { followLog } from './logs.ts';
 
 const oid = (digit: number) => String(digit).repeat(40);
@@ -52,7 +53,8 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await meetAgain(store, pair);
 
   const about = { repoId: repo.id, serverId: id, server: 'b', ref: 'refs/heads/main' };
-  const values = { kind: 'diverged', local: oid(1), remote: oid(2), base: oid(0) } as const;
+  const oids = { local: oid(1), remote: oid(2), base: oid(0) };
+  const values = { kind: 'diverged', ...oids, recalled: false } as const;
   await conflicts.put({ id: crypto.randomUUID(), ...about, ...values }, actor());
   await conflicts.put({ id: crypto.randomUUID(), ...about, ...values }, actor());
   await conflicts.open();
@@ -67,6 +69,7 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await conflicts.dropped(open);
   await conflicts.told(pair, ['refs/heads/main']);
   await followLog(store, { ...server, role: 'main' }, repo);
+  await leadOn(store, { ...server, role: 'main' }, repo);
   const invited = freshKey();
   const expiresAt = new Date(Date.now() + 60_000).toISOString();
   const wanted = { name: 'c', role: 'dev', blob: invited.blob, expiresAt } as const;

@@ -26,6 +26,9 @@ const subjects = [
   'imports',
   'invitations',
   'keys',
+  'leadSwitch',
+  'leads',
+  'likeness',
   'moves',
   'names',
   'neighbors',
@@ -54,6 +57,16 @@ const subjects = [
  * `step` the whole of SQLite's word for it.
  */
 const allowed: readonly { readonly in: string; readonly step: string; readonly why: string }[] = [
+  {
+    in: 'update "ref_update" set "aside" = ? where "aside" = 1',
+    step: 'SCAN ref_update USING INDEX ref_update_aside',
+    why: 'an index that holds only those that are meant',
+  },
+  {
+    in: 'delete from "lead"',
+    step: 'SCAN lead USING INDEX lead_origin',
+    why: 'all of them, which are one or two',
+  },
   {
     in: 'coalesce(sum("held"), 0)',
     step: 'SCAN sync_mark',

@@ -30,6 +30,8 @@ export interface Admission {
   /** Only these refs, which the other server found in conflict; all of them, without. */
   readonly only?: ReadonlySet<string> | undefined;
   readonly allowShrink: boolean;
+  /** It is what a server that led before this one may have alone. */
+  readonly recalled?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -160,7 +162,7 @@ function rehearsed({ commands, steps }: Planned): RefOutcome[] {
 
 async function plan(
   core: Core,
-  { repo, server, decided, only, allowShrink }: Admission,
+  { repo, server, decided, only, allowShrink, recalled = false }: Admission,
   { received, scratch }: Checked,
 ): Promise<Planned> {
   const { store, git, repos } = core;
@@ -194,6 +196,7 @@ async function plan(
       decidedThere: decided.has(ref) && decided.get(ref) === (own ?? nullOid),
       conflictThere: only?.has(ref) === true,
       mirror: server.role === 'main' && link?.bornThere === true,
+      recalled,
     };
     steps.set(
       ref,

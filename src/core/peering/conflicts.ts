@@ -1,6 +1,7 @@
 import { nullOid } from '../../model/ref.ts';
 import type { ConflictKind, RefStep, Relation } from '../../model/sync-plan.ts';
 import { type RefList, refsDigest } from '../../model/sync-refs.ts';
+import { relationOf } from '../../programs/pack.ts';
 import { archiveTips, keepRefs, notReachable } from '../../programs/tips.ts';
 import { type Conflict, newConflictId } from '../../store/conflicts.ts';
 import type { Core } from '../core.ts';
@@ -20,7 +21,7 @@ export function conflictRef({ server, id }: Pick<Conflict, 'server' | 'id'>, sid
 /** Keeps both values of each ref that moved on both sides, durably, and tells of it. */
 export async function keepConflicts(
   core: Core,
-  { server, repo, by }: Admission,
+  { server, repo, by, recalled = false }: Admission,
   { conflicting, mine, theirs }: Found,
 ): Promise<void> {
   if (conflicting.length === 0) return;
@@ -44,7 +45,7 @@ export async function keepConflicts(
     );
     const values = { local: sides.ours, remote: sides.theirs, base: sides.base };
     const about = { repoId: repo.id, serverId: server.id, server: server.name, ref, kind };
-    await store.conflicts.put({ id, ...about, ...values }, by);
+    await store.conflicts.put({ id, ...about, ...values, recalled }, by);
   }
 }
 
@@ -71,13 +72,17 @@ interface Settled {
 
 /** Ends the conflicts that are none any more: both sides have one value, or one's descends from the other's. */
 export async function settleConflicts(
-  { store }: Core,
+  core: Core,
   { server, repo, by, only }: Admission,
   { planned, relations, refs, theirs }: Settled,
 ): Promise<void> {
+  const { store } = core;
   const open = await store.conflicts.open(repo.id);
   for (const conflict of open.filter((each) => each.serverId === server.id)) {
     const { ref } = conflict;
+    if (conflict.recalled && !(await isJoined(core, repo, { conflict, mine: refs.get(ref) }))) {
+      continue;
+    }
     if (only !== undefined && !only.has(ref)) continue;
     const joined = relations.get(ref) === 'ahead' || relations.get(ref) === 'behind';
     const taken = planned.get(ref)?.step === 'take' || planned.get(ref)?.step === 'delete';
@@ -92,26 +97,46 @@ export async function settleConflicts(
  * @param refs - what both have
  */
 export async function agreeOnAll(
-  { store }: Pick<Core, 'store'>,
+  core: Pick<Core, 'store' | 'git' | 'repos'>,
   { server, repo, by }: Pick<Admission, 'server' | 'repo' | 'by'>,
   refs: RefList,
 ): Promise<void> {
   if (by.dryRun) return;
+  const { store } = core;
   const pair = { serverId: server.id, repoId: repo.id };
   const base = await store.syncs.base(pair);
   if (base?.digest !== refsDigest(refs)) await store.syncs.agree(pair, refs);
-  await endConflicts({ store }, { server, repo, by }, () => true);
+  await endConflicts(core, { server, repo, by }, { refs, isAlike: () => true });
 }
 
 /** Ends the conflicts with a server over refs that both have alike now. */
 export async function endConflicts(
-  { store }: Pick<Core, 'store'>,
+  core: Pick<Core, 'store' | 'git' | 'repos'>,
   { server, repo, by }: Pick<Admission, 'server' | 'repo' | 'by'>,
-  isAlike: (ref: string) => boolean,
+  { refs, isAlike }: { readonly refs: RefList; readonly isAlike: (ref: string) => boolean },
 ): Promise<void> {
+  const { store } = core;
   const open = await store.conflicts.open(repo.id);
   for (const conflict of open) {
     if (conflict.serverId !== server.id || !isAlike(conflict.ref)) continue;
+    const mine = refs.get(conflict.ref);
+    if (conflict.recalled && !(await isJoined(core, repo, { conflict, mine }))) continue;
     await store.conflicts.end(conflict, undefined, by);
   }
+}
+
+/**
+ * Whether somebody brought in what a server had alone that led before. That it has given it up since, as the backup that
+ * it is by then, says nothing: it waits for a person.
+ */
+async function isJoined(
+  { git, repos }: Pick<Core, 'git' | 'repos'>,
+  repo: Admission['repo'],
+  { conflict, mine }: { conflict: Conflict; mine: string | undefined },
+): Promise<boolean> {
+  const { remote } = conflict;
+  if (mine === undefined || remote === nullOid) return false;
+  const asked = { mine, theirs: remote, scratch: undefined };
+  const lies = await relationOf(git, repos.directory(repo), asked);
+  return lies === 'same' || lies === 'behind';
 }

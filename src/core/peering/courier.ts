@@ -11,7 +11,7 @@ import { scanOutbox } from './outbox.ts';
 import { pullNew, pullRepo } from './pull.ts';
 import { pushRepo } from './push.ts';
 import { Remote } from './remote.ts';
-import { missed } from './round.ts';
+import { isRecalling, missed } from './round.ts';
 import type { RunOptions, RunReport } from './run.ts';
 
 /** What became of one mark. */
@@ -88,7 +88,10 @@ class Delivering {
     if (this.#isGone) return [];
     const now = new Date().toISOString();
     const marks = await this.#core.store.syncMarks.of(this.#server.id);
+    // It takes nothing before what it has alone was fetched, and it follows.
+    const onlyIn = await isRecalling(this.#core.store, this.#server);
     const due = marks
+      .filter(({ direction }) => direction === 'in' || !onlyIn)
       .filter(({ repoId, nextAt }) => nextAt <= now && !running.has(repoId))
       .sort((one, other) => (one.since < other.since ? -1 : 1));
     // Both directions of one repository come one after the other.
@@ -176,7 +179,10 @@ class Delivering {
       return undefined;
     }
     const repo = link && (await store.repositories.byId(mark.repoId));
-    if (repo !== undefined) return pullRepo(this.#core, remote, { repo, ...this.#options });
+    // From a backup nothing is fetched but what it has alone, for it led before.
+    const recalled = server.role === 'backup';
+    if (repo !== undefined)
+      return pullRepo(this.#core, remote, { repo, recalled, ...this.#options });
     if (link !== undefined || server.role !== 'main') return undefined;
     return pullNew(this.#core, remote, { name: mark.name, isAsked: false, ...this.#options });
   }

@@ -7,6 +7,8 @@ export const outbox = 'outbox';
 export class Couriers {
   /** Connections to other servers that wait for the next question. */
   readonly conversations = new Conversations();
+  /** By the id of a main that asked whether this server leads: what it has to say to make it. */
+  readonly offers = new Map<string, string>();
   readonly #leaving = new AbortController();
   readonly #ended = new AbortController();
   readonly #meetings = new Set<Promise<void>>();

@@ -12,6 +12,7 @@ import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { reviveMirror } from './endings.ts';
 import { agreeOnHead, followFacts } from './facts.ts';
+import { refuseUnconfirmed } from './lead.ts';
 import { answerLog } from './log-desk.ts';
 import {
   checkFacts,
@@ -121,6 +122,7 @@ export class PeerDesk {
     const room = await core.room.forPack();
     if (found === undefined) return this.#offerNew(server, { ...asked, repo: facts }, room);
     const repo = await followFacts(core, { server, repo: found, facts, by });
+    await refuseUnconfirmed(core, server);
     const path = { namespace: repo.namespace, name: repo.name };
     await core.access.authorize(principal, { need: 'repo', path, right: 'write' });
     const refs = await visibleRefs(core.repos.directory(repo));

@@ -4,7 +4,7 @@ import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import type { Asked } from './asked.ts';
 import type { RepoFacts } from './protocol.ts';
-import { actorFor } from './run.ts';
+import { actorFor, mirroring } from './run.ts';
 
 interface Ending {
   readonly server: Server;
@@ -36,7 +36,7 @@ export async function endMirror(
       hint: `if that is meant: servers sync ${server.name} --allow-shrink`,
     });
   }
-  await core.trash.delete(repo, actorFor(server, by, by.request));
+  await core.trash.delete(repo, mirroring(server, actorFor(server, by, by.request)));
   return true;
 }
 
@@ -58,7 +58,7 @@ export async function reviveMirror(
   if (server.role !== 'main' || link?.bornThere !== true) return;
   const trashed = await core.store.trash.byId(link.repoId);
   if (trashed === undefined) return;
-  const author = actorFor(server, by, by.request);
+  const author = mirroring(server, actorFor(server, by, by.request));
   if (trashed.deletedBy === author.principal) return core.trash.restore(trashed, author);
   throw new UserError('conflict', `${trashed.fullName}: its mirror was deleted there`, {
     hint: 'the operator of that side restores it, or ends the link',

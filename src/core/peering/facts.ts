@@ -6,7 +6,7 @@ import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import { namespaceForMirror } from './mirror.ts';
 import type { RepoFacts } from './protocol.ts';
-import { actorFor } from './run.ts';
+import { actorFor, mirroring } from './run.ts';
 
 interface Told {
   readonly server: Server;
@@ -33,7 +33,7 @@ export async function followFacts(core: Core, told: Told): Promise<Repository> {
 }
 
 async function mirror(core: Core, { server, repo, facts, by }: Told): Promise<void> {
-  const author = actorFor(server, by, by.request);
+  const author = mirroring(server, actorFor(server, by, by.request));
   if (facts.name !== repo.fullName) {
     const namespace = await namespaceForMirror(core, server, { offered: facts, by: author });
     const { name } = parseRepoPath(facts.name);

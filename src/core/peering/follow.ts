@@ -1,6 +1,7 @@
 import { UserError } from '../../model/errors.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
+import { confirmLead } from './confirm-lead.ts';
 import { followLog } from './log-follow.ts';
 import { Remote } from './remote.ts';
 import type { RunOptions } from './run.ts';
@@ -14,13 +15,17 @@ export interface FollowOptions extends RunOptions {
  *
  * @throws UserError `denied` for a server that is no main here; whatever keeps its log from being taken
  */
-export async function follow(core: Core, server: Server, options: FollowOptions) {
+export async function follow(core: Core, asked: Server, options: FollowOptions) {
   const { store } = core;
-  if (server.role !== 'main') {
+  const isNew = (await store.following.of(asked.id)) === undefined;
+  const leads = isNew && (await confirmLead(core, asked, options));
+  const server = (leads && (await store.servers.byId(asked.id))) || asked;
+  if (server.role !== 'main' && !leads) {
     throw new UserError('denied', `${server.name} is a ${server.role} here, and no main`, {
       hint: `if this server is to be its backup: servers set ${server.name} --role main`,
     });
   }
+  if (leads && options.by.dryRun) return wouldFollow(core, options);
   const before = await store.following.of(server.id);
   const trusted = await lookedPast(core, server, before?.error, options);
   const remote = await Remote.open(core, trusted, options);
@@ -43,7 +48,7 @@ export async function follow(core: Core, server: Server, options: FollowOptions)
       : await followLog(core, remote, options);
     const { term, epoch, seq } = (await store.following.of(server.id)) ?? head;
     return {
-      changed: !goesOn || done.entries > 0,
+      changed: leads || !goesOn || done.entries > 0,
       identities,
       ...{ term, epoch, seq },
       entries: done.entries,
@@ -53,6 +58,12 @@ export async function follow(core: Core, server: Server, options: FollowOptions)
   } finally {
     await remote.close();
   }
+}
+
+/** What a dry run can say of following a new leader: what its log has is not known before. */
+async function wouldFollow({ store }: Core, { identities }: FollowOptions) {
+  const { term, epoch, seq } = await store.entries.head();
+  return { changed: true, identities, term, epoch, seq, entries: 0, mapped: [], waiting: [] };
 }
 
 /** A log that was stopped is looked at once more; a host key that changed is another matter. */

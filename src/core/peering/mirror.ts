@@ -126,12 +126,17 @@ export function notLinked({ name }: Server, repo: string): UserError {
   });
 }
 
-/** The refs that the other side knows, are here no more, and were deleted here: what is merely absent is not. */
+/**
+ * The refs that the other side knows, are here no more, and were deleted here: what is merely absent is not. Those that
+ * it had alone when this server took over from it are none of a mirror's; they are kept here as conflicts.
+ */
 export async function deletedSince(
-  { syncs }: Pick<Store, 'syncs'>,
+  { syncs, conflicts }: Pick<Store, 'syncs' | 'conflicts'>,
   repoId: string,
   { refs, known }: { refs: RefList; known: RefList },
 ): Promise<ReadonlySet<string>> {
   const absent = [...known.keys()].filter((ref) => !refs.has(ref));
-  return new Set((await syncs.deletions(repoId, absent)).keys());
+  const recalled = absent.length === 0 ? new Map() : await conflicts.recalled(repoId);
+  const held = absent.filter((ref) => recalled.get(ref) === known.get(ref));
+  return new Set([...(await syncs.deletions(repoId, absent)).keys(), ...held]);
 }

@@ -1,5 +1,7 @@
+import type { LogPosition } from '../../model/change-entry.ts';
 import type { HostNews, SignInNews } from '../../model/key-news.ts';
 import type { LogPlace } from '../../store/digests.ts';
+import type { Heritage } from '../../store/lead-switch.ts';
 import type { After, Repository } from '../../store/repositories.ts';
 import type { Compared, Shown, ShownFrom } from './likeness.ts';
 import type { LogAnswers, LogQuestions } from './log-protocol.ts';
@@ -104,6 +106,15 @@ export interface Questions extends LogQuestions {
   readonly show: { readonly from: ShownFrom };
   /** A backup is asked in what it is otherwise than a page of its main. */
   readonly compare: { readonly shown: Shown; readonly isFirst: boolean };
+  /** Do you lead in my place? With `take`: lead, if you have all of my log up to `head`. */
+  readonly lead: {
+    readonly take: {
+      readonly token: string;
+      readonly head: LogPosition;
+    } | null;
+  };
+  /** Whom of these do you lead in the place of, and what have you of it? `origins`: ids of data directories. */
+  readonly heritage: { readonly origins: readonly string[] };
 }
 
 export interface Answers extends LogAnswers {
@@ -167,6 +178,21 @@ export interface Answers extends LogAnswers {
   };
   readonly show: Shown;
   readonly compare: Compared;
+  readonly lead: {
+    readonly leads: boolean;
+    /** To be said with `take`; it makes those given before worthless. */
+    readonly token: string;
+  };
+  readonly heritage: {
+    readonly origin: string;
+    readonly term: number;
+    /** Whether what the one before had alone was fetched from it. */
+    readonly recalled: boolean;
+    readonly head: LogPosition;
+    /** The base64 of the blob of the key that signs its log. */
+    readonly signKey: string;
+    readonly heritage: Heritage;
+  } | null;
 }
 
 export type Verb = keyof Questions;

@@ -32,6 +32,8 @@ export interface PullOptions extends RunOptions {
   readonly only?: ReadonlySet<string>;
   /** Whether this run made the repository. */
   readonly created?: boolean;
+  /** It is fetched from a server that led before this one. */
+  readonly recalled?: boolean;
 }
 
 /** Fetches a repository from another server (replication.md, section 2, Pull): it writes nothing here but session files. */
@@ -112,6 +114,7 @@ async function take(
       decided: new Map(),
       only: options.only,
       allowShrink: options.allowShrink,
+      recalled: options.recalled,
       signal: options.signal,
     }),
   );

@@ -138,7 +138,7 @@ async function deliver(
     const { server } = remote;
     const isAlike = (ref: string) =>
       answer.applied.includes(ref) || refs.get(ref) === theirs.get(ref);
-    await endConflicts(core, { server, repo, by: options.by }, isAlike);
+    await endConflicts(core, { server, repo, by: options.by }, { refs, isAlike });
     // A decision over a value that is not theirs any more decides nothing.
     const isOver = ([ref, over]: readonly [string, string]) =>
       answer.applied.includes(ref) || (theirs.get(ref) ?? nullOid) !== over;

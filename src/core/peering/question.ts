@@ -29,6 +29,21 @@ const at =
   (value) =>
     thing(value) && Object.entries(fields).every(([name, check]) => check(Object(value)[name]));
 
+/** JSON, of any length. */
+const json: Check = (value) => {
+  try {
+    return typeof value === 'string' && JSON.parse(value) !== undefined;
+  } catch {
+    return false;
+  }
+};
+const shown = at({
+  subjects: list(at({ subject: text, body: json })),
+  repos: list(at({ id: text, name: text, refs: text, history: text })),
+});
+const from: Check = (value) =>
+  at({ subject: text })(value) || at({ repo: at({ namespace: text, name: text }) })(value);
+
 /** What the fields of a question are; verbs that are not here read what they are asked by themselves. */
 const shapes: ReadonlyMap<unknown, Check> = new Map([
   [
@@ -51,6 +66,10 @@ const shapes: ReadonlyMap<unknown, Check> = new Map([
   ['done', at({ token: text, digest: text })],
   ['log', at({ after: orNull(at(position)) })],
   ['log-take', at({ head: at(position), entries: list(thing) })],
+  ['show', at({ from: orNull(from) })],
+  ['compare', at({ shown, isFirst: flag })],
+  ['lead', at({ take: orNull(at({ token: text, head: at(position) })) })],
+  ['heritage', at({ origins: list(text) })],
   ['objects', at({ id: text, oids: list(oid), have: refs })],
 ]);
 

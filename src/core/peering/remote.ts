@@ -6,6 +6,7 @@ import { type SshTarget, startSsh } from '../../programs/ssh.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
+import { type Claim, claimFor, heed } from './lead.ts';
 import { type Answers, type Questions, syncProgram, type Verb } from './protocol.ts';
 import { distrust, targetOf } from './trust.ts';
 
@@ -13,6 +14,8 @@ interface Reply {
   readonly ok?: unknown;
   /** The other side is still at work on the answer. */
   readonly busy?: boolean;
+  /** That another leads in the place of who asked. @see Claim */
+  readonly claim?: unknown;
   readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
@@ -106,12 +109,14 @@ export class Remote {
 
   /** @throws UserError as the other side has it; `unavailable` when the connection broke off */
   async ask<V extends Verb>(verb: V, question: Questions[V]): Promise<Answers[V]> {
-    const line = `${JSON.stringify({ verb, ...question })}\n`;
+    const claim: Claim | undefined = await claimFor(this.#core, this.server.id);
+    const line = `${JSON.stringify({ verb, ...question, ...(claim && { claim }) })}\n`;
     this.sent += Buffer.byteLength(line);
     const late = setTimeout(this.#end, answerMs);
     try {
       await send(this.#child, line);
       const reply = await this.#reply(() => late.refresh());
+      if (reply.claim !== undefined) await heed(this.#core, this.server.id, reply.claim);
       if (reply.error !== undefined) throw remoteError(this.server, reply.error);
       return reply.ok as Answers[V];
     } finally {

@@ -67,7 +67,7 @@ async function askAll(core: Core, remote: Remote, { by }: Caller): Promise<void>
     // Noted after the marks: a crash in between asks for the same once more.
     if (!more && anew !== undefined) await markMissing(core, remote.server, anew);
     if (!more || anew === undefined) await store.syncPeers.met(id, place);
-    if (!more) return;
+    if (!more) return endRecall(core, remote.server, by);
   }
 }
 
@@ -118,8 +118,9 @@ async function markOf(
   const mark = { serverId: server.id, direction: 'in', seq } as const;
   if (server.role === 'backup') {
     if (repo === undefined || facts === null) return undefined;
-    const equal = digest === (await store.digests.of(repo.id));
-    return equal ? undefined : { ...mark, direction: 'out', repoId: repo.id, name: repo.fullName };
+    if (digest === (await store.digests.of(repo.id))) return undefined;
+    const direction = (await isRecalling(store, server)) ? 'in' : 'out';
+    return { ...mark, direction, repoId: repo.id, name: repo.fullName };
   }
   if (link === undefined || repo === undefined) {
     const isNew = server.role === 'main' && facts !== null;
@@ -146,6 +147,24 @@ function sameFacts(repo: Repository, facts: NonNullable<ChangedRepo['facts']>): 
   );
 }
 
+/** Whether it led before this server, and may have something alone. */
+export async function isRecalling({ leads }: Core['store'], { id }: Server): Promise<boolean> {
+  const lead = await leads.of(id);
+  return lead?.state === 'taken' && !lead.recalled;
+}
+
+/** All that a server had alone that led before is here, once it was met and nothing is to be fetched any more. */
+export async function endRecall(core: Core, server: Server, by: Actor): Promise<void> {
+  const { store, couriers } = core;
+  if (!(await isRecalling(store, server))) return;
+  if ((await store.syncPeers.of(server.id)).place === undefined) return;
+  const marks = await store.syncMarks.of(server.id);
+  if (marks.some(({ direction }) => direction === 'in')) return;
+  await store.leads.recalled(server, by);
+  await store.syncPeers.forget(server.id);
+  couriers.expect(server.id);
+}
+
 /** After all was told: what of ours is not there, or otherwise, is sent. */
 async function markMissing(
   core: Core,
@@ -153,7 +172,7 @@ async function markMissing(
   theirs: ReadonlyMap<string, string>,
 ): Promise<void> {
   const { store } = core;
-  if (server.role === 'main') return;
+  if (server.role === 'main' || (await isRecalling(store, server))) return;
   const { seq } = await store.digests.place();
   const marks: NewMark[] = [];
   if (server.role === 'backup') {

@@ -129,7 +129,7 @@ export async function refuseWrongWay(
   });
 }
 
-/** Who makes a mirror: it comes to where its main's other repositories are, though nobody here may put any there. */
+/** Who makes a mirror what its main says, which nobody here may do: its place, its name and settings, its end. */
 export function mirroring({ role }: Server, by: Actor): Actor {
   return role === 'main' ? { ...by, isImport: true } : by;
 }

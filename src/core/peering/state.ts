@@ -79,7 +79,7 @@ export async function mirrorLine(
   { store }: Pick<Core, 'store'>,
   repo: { id: string },
 ): Promise<string | undefined> {
-  const main = await store.serverLinks.mainOf(repo.id);
+  const main = await store.serverLinks.writerOf(repo.id);
   if (main === undefined) return undefined;
   const { metAt } = await store.syncPeers.of(main.id);
   const last = await store.syncs.lastWith(main.id);

@@ -1,0 +1,155 @@
+import { copyFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import t from 'tap';
+import { commands } from '../../src/commands/index.ts';
+import type { House } from '../support/house.ts';
+import { openPair } from '../support/pair.ts';
+import type { Person } from '../support/person.ts';
+import { must } from '../support/process.ts';
+import { schemaFaults } from '../support/schema.ts';
+
+const { hq, b } = await openPair(t, { here: 'main', there: 'backup' });
+const ada = hq.admin;
+const work = await ada.worktree();
+const ana = await hq.person('ana');
+const dir = (house: House) => join(house.dataDir, 'repositories', 'acme', 'app.git');
+
+await ada.ssh('org create acme');
+await ada.ssh('org member add acme ana');
+await ada.ssh('init acme/app --description Works');
+await ada.ssh('repo access grant acme/app ana write');
+await commit('one');
+await push(hq, ada);
+await ada.ssh('push acme/app --to b');
+await b.admin.ssh('servers follow hq --identities');
+
+async function commit(text: string): Promise<string> {
+  await ada.git(['commit', '-q', '--allow-empty', '-m', text], { cwd: work });
+  return (await ada.git(['rev-parse', 'HEAD'], { cwd: work })).stdout.trim();
+}
+
+/** A push of what the working tree is at. */
+function push(house: House, person: Person, to = 'main') {
+  const url = person.at(house).url('acme/app');
+  return person.at(house).git(['push', '-q', url, `HEAD:${to}`], { cwd: work });
+}
+
+async function tip(house: House, ref = 'main'): Promise<string> {
+  return (await must('git', ['-C', dir(house), 'rev-parse', `refs/heads/${ref}`])).stdout.trim();
+}
+
+const json = async (person: Person, words: string) => {
+  const { stdout, stderr } = await person.ssh(`${words} --json`);
+  if (stdout === '') throw new Error(`${words}: ${stderr}`);
+  return JSON.parse(stdout);
+};
+
+/** Exactly one of the two takes pushes; the other one says where to push. */
+async function leads(t: { match: typeof import('tap').t.match }, leader: House, other: House) {
+  await commit('more');
+  const at = new RegExp(`push to ssh://cpm@127.0.0.1:${leader.port}/acme/app`);
+  t.match(await push(other, ana), { status: 128, stderr: at });
+  t.match(await push(leader, ana), { status: 0, stderr: '' });
+}
+
+t.test('a hand-over that can not be carried to its end leaves the main the main', async (t) => {
+  await must('git', ['-C', dir(b), 'update-ref', 'refs/heads/by-hand', await tip(b)]);
+  t.match(await ada.ssh('servers promote b'), { status: 2, stderr: /--yes/ });
+  const differs = { status: 5, stderr: /refs acme\/app has other refs here/ };
+  t.match(await ada.ssh('servers promote b --yes'), differs);
+  t.match(await ada.ssh('servers promote b --yes --dry-run'), differs);
+  await must('git', ['-C', dir(b), 'update-ref', '-d', 'refs/heads/by-hand']);
+  t.match(await b.admin.ssh('servers promote hq --yes'), { status: 5, stderr: /hq leads/ });
+  t.match(await ana.ssh('servers promote b --yes'), { status: 4 });
+  t.match(await ada.ssh('servers promote x --yes'), { status: 3 });
+  await b.stop();
+  t.match(await ada.ssh('servers promote b --yes'), { status: 6 });
+  await b.restart();
+
+  await leads(t, hq, b);
+});
+
+t.test(
+  'a main hands over with nothing pending, and is the backup of its backup then',
+  async (t) => {
+    const newest = await commit('not sent yet');
+    t.match(await push(hq, ana), { status: 0, stderr: '' });
+    await ada.ssh('org team add acme devs ana');
+    t.match(await json(ada, 'servers promote b --yes --dry-run').catch((error) => error), {
+      message: /acme/,
+    });
+
+    const answer = await json(ada, 'servers promote b --yes');
+
+    t.match(answer, { changed: true, server: 'b', term: 2 });
+    const command = commands.find(({ words }) => words === 'servers promote');
+    t.same(command && schemaFaults(command.answer, answer), []);
+    t.equal(await tip(b), newest);
+    await leads(t, b, hq);
+    t.match(await ada.ssh('servers list'), { stdout: /b\s.*main/ });
+    t.match(await b.admin.ssh('servers list'), { stdout: /hq\s.*backup/ });
+  },
+);
+
+t.test(
+  'what changes on the new main reaches the old one, which changes nothing itself',
+  async (t) => {
+    const kept = { status: 4, stderr: /kept as b has it|mirror of b/ };
+    for (const words of ['repo set acme/app --description Mine', 'org member remove acme ana'])
+      t.match(await ada.ssh(words), kept, words);
+    await ada.at(b).ssh('repo set acme/app --description Ours');
+    await ada.at(b).ssh('init acme/late');
+    await b.person('cy');
+
+    t.match(await b.admin.ssh('servers sync hq'), { status: 0, stderr: '' });
+
+    t.equal(await tip(hq), await tip(b));
+    t.match(await json(ada, 'show acme/app'), { description: 'Ours' });
+    t.match(await ada.ssh('show acme/late'), { status: 0, stderr: '' });
+    t.match(await ada.ssh('user show cy'), { status: 0, stderr: '' });
+    t.match(await b.admin.ssh('servers promote hq --rehearse'), { status: 0, stderr: '' });
+    t.match(await ada.ssh('servers promote b --rehearse'), { status: 0, stderr: '' });
+  },
+);
+
+t.test('a crash between the words of the two leaves one that takes pushes, or none', async (t) => {
+  const file = join(b.dataDir, 'cpm.db');
+  await b.stop();
+  edit(file, "INSERT INTO lead SELECT id, 'draining', '', 3, 1, '' FROM server");
+  await b.restart();
+  await leads(t, b, hq);
+
+  await b.stop();
+  edit(file, "INSERT INTO lead SELECT id, 'giving', '', 3, 1, '' FROM server");
+  copyFileSync(file, `${file}.asked`);
+  await b.restart();
+  await commit('for nobody');
+  for (const house of [b, hq]) t.match(await push(house, ana), { status: 128 }, 'none');
+
+  t.match(await json(b.admin, 'servers promote hq --yes'), { term: 3 });
+  await leads(t, hq, b);
+  await b.stop();
+  for (const rest of ['', '-wal', '-shm']) rmSync(`${file}${rest}`, { force: true });
+  copyFileSync(`${file}.asked`, file);
+  await b.restart();
+  await leads(t, hq, b);
+  t.match(await json(b.admin, 'servers promote hq --yes'), { changed: true, term: 3 });
+  await leads(t, hq, b);
+});
+
+/** What a crash would have left. */
+function edit(file: string, sql: string): void {
+  const db = new Sqlite(file);
+  db.exec(sql.replace('INSERT INTO', 'INSERT OR REPLACE INTO'));
+  db.pragma('wal_checkpoint(TRUNCATE)');
+  db.close();
+}
+
+t.test('the old main leads again once it was handed the lead, and has all of it', async (t) => {
+  t.match(await ada.ssh('servers sync b'), { status: 0, stderr: '' });
+  t.match(await ada.ssh('servers promote b --rehearse'), { status: 0, stderr: '' });
+  t.equal(await tip(b), await tip(hq));
+  const history = 'repo history acme/app';
+  t.same(await json(ada.at(b), history), await json(ada, history));
+});
