@@ -4,17 +4,10 @@
  * All it says goes to stderr; stdout belongs to the server.
  */
 import { spawnSync } from 'node:child_process';
-import {
-  accessSync,
-  constants,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-} from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { buildParts, isInstalled } from './parts.mjs';
 
 /** The folder that holds package.json. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -75,7 +68,7 @@ export function prepare({ forTests = false, more = {} } = {}) {
     if (!complete) installPackages(development);
     checkNativeModules();
     buildBundle();
-    buildParts();
+    compileParts();
     return true;
   } catch (error) {
     if (!(error instanceof Unprepared)) throw error;
@@ -121,26 +114,6 @@ function needPrograms(wanted) {
       ? `sudo apt-get update && sudo ${installCommand} ${names}`
       : `install ${missing.join(', ')} with your system's package manager, then run the same command again`,
   );
-}
-
-/**
- * sshd lives where a plain user's PATH doesn't look.
- *
- * @param {string} program
- */
-function isInstalled(program) {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
-  return folders.some((folder) => folder !== '' && isExecutable(join(folder, program)));
-}
-
-/** @param {string} path */
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** @param {boolean} development - with what only tests and checks need: three times as much */
@@ -204,29 +177,17 @@ function loads(statement) {
   return spawnSync(process.execPath, ['-e', statement], { cwd: root }).status === 0;
 }
 
+function compileParts() {
+  const fault = buildParts();
+  if (fault === undefined) return;
+  throw new Unprepared(fault, 'what is written in C can not be compiled here');
+}
+
 function buildBundle() {
   const sources = ['src', 'package.json', 'package-lock.json'].map((name) => join(root, name));
   if (existsSync(bundle) && statSync(bundle).mtimeMs >= Math.max(...sources.map(newest))) return;
   say('cpm: building dist/cpm.cjs');
   run(process.execPath, [join(root, 'src', 'bundle.mjs')]);
-}
-
-/** Where no compiler is, Node and other programs do what these would, only slower. */
-function buildParts() {
-  const node = `-DNODE=${JSON.stringify(process.execPath)}`;
-  compile('src/doors/forced/client.c', 'cpm-forced', [node]);
-  compile('src/programs/sockets.c', 'cpm-sockets.node', ['-shared', '-fPIC']);
-}
-
-/** @param {string} from @param {string} to - its name in dist/ @param {readonly string[]} flags */
-function compile(from, to, flags) {
-  const [source, made] = [join(root, from), join(root, 'dist', to)];
-  if (existsSync(made) && statSync(made).mtimeMs >= statSync(source).mtimeMs) return;
-  const compiler = ['cc', 'gcc', 'clang'].find(isInstalled);
-  if (compiler === undefined) return;
-  // A server may have the old one loaded: its file stays as it is.
-  run(compiler, ['-O2', '-Wall', '-Wextra', ...flags, '-o', `${made}.new`, source]);
-  renameSync(`${made}.new`, made);
 }
 
 /**

@@ -9,6 +9,7 @@ import { fuzzPeer } from './fuzz-peer.ts';
 import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
+import { archive, packageOf } from './packaging.ts';
 import { sandbox } from './sandbox.ts';
 import { soak } from './soak.ts';
 import { syncs } from './sync.ts';
@@ -50,6 +51,8 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     '1,000 runs between two servers, 400 deaths',
     (t) => syncs(t, { runs: 1000, kills: 400 }),
   ],
+  ['packaging', 'npm run dist, without a network', archive],
+  ['packaging', 'npm pack, installed by npm', (t) => packageOf(t, { byNpm: true })],
   [
     'sandbox',
     'twenty restarts of the service, shut in by a real systemd',

@@ -21,6 +21,8 @@ export interface ServeOptions {
   /** The whole environment but PATH. */
   readonly env: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
+  /** Another cpm than the one that is tested elsewhere. */
+  readonly program?: readonly string[];
   /** Another program that gets the server's own words behind these. */
   readonly wrapper?: readonly string[];
   readonly cwd?: string;
@@ -31,9 +33,16 @@ export interface ServeOptions {
 /** Starts a server, which is ended with the test. */
 export function serve(
   t: { teardown(close: () => unknown): void },
-  { env, args = ['--listen', '127.0.0.1:0'], wrapper = [], cwd, sockets = [] }: ServeOptions,
+  {
+    env,
+    args = ['--listen', '127.0.0.1:0'],
+    wrapper = [],
+    cwd,
+    sockets = [],
+    program: own,
+  }: ServeOptions,
 ): Serving {
-  const [program = '', ...words] = [...wrapper, ...findProgram().server, 'serve', ...args];
+  const [program = '', ...words] = [...wrapper, ...(own ?? findProgram().server), 'serve', ...args];
   const stdio: StdioOptions = ['pipe', 'pipe', 'pipe', ...sockets.map(fdOf)];
   const child = spawn(program, words, { cwd, env: cleanEnv(env), stdio });
   let stdout = '';
