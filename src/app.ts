@@ -1,4 +1,6 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Config } from './config.ts';
+import type { Conclusion } from './core/audit.ts';
 import { AuditClock } from './core/audit-clock.ts';
 import { type Core, openCore } from './core/core.ts';
 import { stopping } from './core/events.ts';
@@ -11,7 +13,6 @@ import {
 } from './core/first-start.ts';
 import {
   beginHouse,
-  checkOperator,
   checkOwner,
   clearCutOff,
   finishHouse,
@@ -19,20 +20,27 @@ import {
   markCutOff,
   readPrivateKey,
 } from './core/house.ts';
-import { inUse, leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
+import { leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
 import { settleOwnKeys, takeOverHostKeys } from './core/own-keys.ts';
 import { openBeaconOf } from './doors/beacon/open.ts';
 import { Clock } from './doors/clock.ts';
 import { guestsOf } from './doors/forced/guests.ts';
 import { jobs } from './doors/jobs.ts';
-import { faultOf, type Place, placeText } from './doors/listen.ts';
+import {
+  type Closing,
+  faultOf,
+  type PassedSocket,
+  type Place,
+  placesOf,
+  placeText,
+} from './doors/listen.ts';
 import { askToYield } from './doors/local/client.ts';
+import type { Heir } from './doors/local/heir.ts';
 import { openLocalDoor } from './doors/local/server.ts';
 import { socketPath } from './doors/local/socket-path.ts';
 import { localSessions, sshSessions } from './doors/sessions.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
-import type { PassedSocket } from './doors/systemd/told.ts';
 import { createLog, type Log } from './log.ts';
 import { UserError } from './model/errors.ts';
 import type { ListenAddress } from './settings.ts';
@@ -49,8 +57,17 @@ export interface App {
   readonly fingerprints: readonly string[];
   /** Who was made the first site admin just now; undefined but for a first start. */
   readonly firstAdmin: FirstAdmin | undefined;
-  /** Stops accepting, lets transfers finish within the grace, writes everything down. */
-  close(): Promise<void>;
+  /** What it listens on. */
+  sockets(): readonly PassedSocket[];
+  /**
+   * Stops accepting, lets transfers finish within the grace, writes everything down.
+   *
+   * @param closing - as at the end of the server unless told
+   * @param stays - a request that is not waited for
+   */
+  close(closing?: Closing, stays?: string): Promise<void>;
+  /** Waits until who stayed is gone, so long. */
+  left(longestMs: number): Promise<void>;
 }
 
 /** What a server is started with besides its configuration. */
@@ -58,6 +75,12 @@ export interface Starting {
   readonly asker: Asker;
   /** Sockets that were opened for its doors before: a door that has one opens none itself. */
   readonly sockets: readonly PassedSocket[];
+  /** Whether a server has just left the data directory to this one. */
+  readonly follows: boolean;
+  /** What that one left to be written down. */
+  readonly concluded: Conclusion | undefined;
+  /** Leaves everything to another process. @returns when nothing more is to be said to it */
+  takeOver(heir: Heir): Promise<void>;
   /** Hears what is amiss and no fault. */
   warn(text: string): void;
 }
@@ -76,11 +99,14 @@ export async function startApp(config: Config, starting: Starting): Promise<App>
   if (workers !== 'auto' && workers > 1) {
     warn(`workers is ${workers}, and one process serves: several are not in this version`);
   }
-  const lock = await lockHouse(config.dataDir);
+  const lock = starting.follows
+    ? await takeHouse(config.dataDir, standInWaitMs)
+    : await lockHouse(config.dataDir);
   let firstAdmin: FirstAdmin | undefined;
   try {
     firstAdmin = await ensureHouse(config, starting.asker);
-    const core = await openCore(config, log, { isNew: firstAdmin !== undefined });
+    const { concluded } = starting;
+    const core = await openCore(config, log, { isNew: firstAdmin !== undefined, concluded });
     return await openDoors({ core, lock, firstAdmin, starting });
   } catch (error) {
     // Its admin was told nothing: the next start is the first one again.
@@ -137,15 +163,15 @@ async function openDoors({ core, lock, firstAdmin, starting }: Opened): Promise<
   const clock = new Clock(jobs(core), run, log);
   clock.start();
   const ssh = await openSsh(core, log);
-  const passed = (door: PassedSocket['name']) =>
-    starting.sockets.filter(({ name }) => name === door);
-  const wanted = passed('ssh').length > 0 ? passed('ssh') : config.values.listen;
-  const addresses = await listenAll(ssh, wanted, starting.warn);
+  const places = placesOf('ssh', config.values.listen, starting.sockets);
+  const addresses = await listenAll(ssh, places, starting.warn);
   core.setPort(addresses[0]?.port ?? 0);
-  const beacon = await openBeaconOf(core, run, passed('neighbors'));
+  const beacon = await openBeaconOf(core, run, starting.sockets);
   const elsewhere = (user: string) => ssh.connections().filter(({ owner }) => owner?.user === user);
-  const host = { run, guests: guestsOf(core, elsewhere), makeRoom: () => false };
-  const local = await openLocalDoor(socketPath(config.dataDir), host, log);
+  const { takeOver } = starting;
+  const host = { run, guests: guestsOf(core, elsewhere), makeRoom: () => false, takeOver };
+  const [passed] = starting.sockets.filter(({ name }) => name === 'local');
+  const local = await openLocalDoor(socketPath(config.dataDir), host, { log, passed });
   const open = [sshSessions(ssh, addresses), localSessions(local)];
   const closed = open.map((each) => core.sessions.register(each));
   return {
@@ -154,11 +180,16 @@ async function openDoors({ core, lock, firstAdmin, starting }: Opened): Promise<
     beacons: beacon.listeners,
     fingerprints: ssh.fingerprints,
     firstAdmin,
-    close: async () => {
-      const graceMs = core.config.values['shutdown.grace'];
+    sockets: () => [ssh, beacon, local].flatMap((door) => door.sockets()),
+    left: (longestMs) => Promise.race([local.left(), wait(longestMs, undefined, { ref: false })]),
+    close: async (closing = { graceMs: core.config.values['shutdown.grace'] }, stays = '') => {
       core.events.stop(stopping());
       core.couriers.leave();
-      await Promise.all([ssh.close(graceMs), beacon.close(graceMs), local.close(graceMs)]);
+      await Promise.all([
+        ssh.close(closing),
+        beacon.close(closing),
+        local.close(closing, (request) => request === stays),
+      ]);
       for (const unregister of closed) unregister();
       await clock.stop();
       await auditClock.stop();
@@ -221,57 +252,4 @@ async function listenAll(
     }
   }
   return addresses;
-}
-
-/** How long a command waits for a data directory that another process has. */
-const commandWaitMs = 30_000;
-/** How often it looks whether that is a server by now, which would carry the command out. */
-const lookMs = 250;
-
-/**
- * Does something with a data directory, or lets the server that has it do it; waits for other commands on it, and for a
- * server that is about to start.
- *
- * @param served - asks a server; undefined when none listens
- * @throws UserError `conflict` when another process has the data directory for too long
- */
-export async function withHouse(
-  config: Config,
-  { served, work }: { served(): Promise<number | undefined>; work(core: Core): Promise<number> },
-  { signal, waitMs = commandWaitMs }: { signal: AbortSignal; waitMs?: number | undefined },
-): Promise<number> {
-  const until = performance.now() + waitMs;
-  for (;;) {
-    const answered = await served();
-    if (answered !== undefined) return answered;
-    const lock = await tryHouse(config.dataDir, lookMs, signal);
-    if (lock !== undefined) return withCore(config, lock, work);
-    if (performance.now() > until || signal.aborted) throw await inUse(config.dataDir);
-  }
-}
-
-async function withCore<T>(
-  config: Config,
-  lock: HouseLock,
-  work: (core: Core) => Promise<T>,
-): Promise<T> {
-  try {
-    const core = await openCore(config, createLog('warn'));
-    try {
-      return await work(core);
-    } finally {
-      await core.close();
-    }
-  } finally {
-    lock.release();
-  }
-}
-
-/** @throws UserError when this account is not the operator, or there is no data directory */
-export async function checkHouse(config: Config): Promise<void> {
-  await checkOperator(config.dataDir);
-  if ((await inspectHouse(config.dataDir, config.databasePath)) === 'complete') return;
-  throw new UserError('not_found', `no data directory at ${config.dataDir}`, {
-    hint: 'name it with --data-dir DIR, or make one with: cpm serve',
-  });
 }

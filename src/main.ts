@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { checkHouse, withHouse } from './app.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Core } from './core/core.ts';
 import { enter } from './doors/forced/enter.ts';
@@ -22,6 +21,7 @@ import { restoreHere } from './doors/local/restore.ts';
 import { readSecret } from './doors/local/secret.ts';
 import { socketPath } from './doors/local/socket-path.ts';
 import { takeTold } from './doors/systemd/told.ts';
+import { checkHouse, withHouse } from './house.ts';
 import type { ApartSays } from './programs/apart.ts';
 import { serve } from './serve.ts';
 import { toUserError } from './shell/print.ts';
@@ -49,7 +49,7 @@ async function main(words: readonly string[]): Promise<number> {
       },
       file: globals.config,
     });
-    if (command.words === 'serve') return await startServer(config);
+    if (command.words === 'serve') return await startServer(config, args['takeover'] === true);
     if (command.words === 'service install') {
       return await installHere(config, invocation, stdio);
     }
@@ -67,13 +67,23 @@ async function main(words: readonly string[]): Promise<number> {
         : process.stdin;
     return await runLocally(config, await confirmed(words, invocation), { stdin });
   } catch (error) {
+    sayWhy(error);
     return tell(stdio, error, words);
   }
 }
 
-function startServer(config: Config): Promise<number> {
+async function startServer(config: Config, takeover: boolean): Promise<number> {
   const told = takeTold(process.env, process.pid);
-  return serve(config, { told, say: (text) => void process.stdout.write(text) });
+  const environment = process.env;
+  const say = (text: string) => void process.stdout.write(text);
+  return serve(config, { told, environment, takeover, say });
+}
+
+/** Whoever started this process waits to hear why it can't do what it is for. */
+function sayWhy(error: unknown): void {
+  const { message, hint } = toUserError(error, 'in the log');
+  const words: ApartSays = { message, ...(hint === undefined ? {} : { hint }) };
+  process.send?.(words);
 }
 
 /** @returns the exit status of words that are no command */

@@ -1,4 +1,3 @@
-import { checkHouse, withHouse } from './app.ts';
 import type { Config } from './config.ts';
 import type { Core } from './core/core.ts';
 import { stopping } from './core/events.ts';
@@ -7,6 +6,7 @@ import { listens } from './doors/local/client.ts';
 import { openLocalDoor } from './doors/local/server.ts';
 import { socketPath } from './doors/local/socket-path.ts';
 import { localSessions } from './doors/sessions.ts';
+import { checkHouse, withHouse } from './house.ts';
 import { createRun } from './shell/run.ts';
 
 /** How long a stand-in waits for the next one who needs it. */
@@ -36,12 +36,12 @@ export async function standIn(
       return true;
     };
     const host = { run: createRun(core), guests: guestsOf(core, () => []), makeRoom };
-    const door = await openLocalDoor(path, host, core.log);
+    const door = await openLocalDoor(path, host, core);
     const unregister = core.sessions.register(localSessions(door));
     ready();
     await door.idle(standInIdleMs, AbortSignal.any([signal, leave.signal]));
     core.events.stop(stopping());
-    await door.close(config.values['shutdown.grace']);
+    await door.close({ graceMs: config.values['shutdown.grace'] });
     unregister();
     return 0;
   };

@@ -13,7 +13,7 @@ const floors = [
   ['commands', 'transfer'],
   ['shell'],
   ['doors'],
-  ['main.ts', 'app.ts', 'serve.ts', 'stand-in.ts'],
+  ['main.ts', 'app.ts', 'house.ts', 'serve.ts', 'stand-in.ts', 'succession.ts'],
 ];
 const homes: Record<string, string> = {
   ssh2: 'doors/ssh/',

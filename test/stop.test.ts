@@ -1,30 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { quarantineIn } from './support/appears.ts';
+import t from 'tap';
+import { halfPush } from './support/half-push.ts';
 import { House } from './support/house.ts';
-import { type Pause, pauseAfter } from './support/pause.ts';
-import type { Answer } from './support/process.ts';
 import { signIn } from './support/raw.ts';
-
-const packBytes = 512 * 1024;
-
-/** A push that waits in the middle of its pack. */
-async function halfPush(t: Test, house: House): Promise<{ pause: Pause; ended: Promise<Answer> }> {
-  const { admin } = house;
-  await admin.ssh('init app');
-  const work = await admin.worktree();
-  writeFileSync(join(work, 'noise'), randomBytes(packBytes));
-  await admin.git('add noise', { cwd: work });
-  await admin.git('commit -q -m noise', { cwd: work });
-  const pause = await pauseAfter(t, admin, packBytes / 2);
-  const ended = admin.git(['push', admin.url('app'), 'main'], { cwd: work, env: pause.env });
-  await pause.reached;
-  await quarantineIn(join(house.dataDir, 'repositories/ada/app.git'));
-  return { pause, ended };
-}
 
 /** What becomes of somebody who connects now. */
 async function connecting(port: number): Promise<string> {

@@ -23,6 +23,7 @@ import { ownerNameCommands } from './owner-names.ts';
 import { carryCommands } from './push-pull.ts';
 import { repoCommands } from './repo.ts';
 import { repoNameCommands } from './repo-names.ts';
+import { restart } from './restart.ts';
 import { orgRulesCommands, repoRulesCommands } from './rules.ts';
 import { serve } from './serve.ts';
 import { serversCommands } from './servers.ts';
@@ -47,12 +48,10 @@ import { userRightsCommands } from './user-rights.ts';
 import { whoami } from './whoami.ts';
 
 /** The rest of the tree: its words are known, and answered with `not in this version`. */
-export const later: readonly string[] = ['restart'];
+export const later: readonly string[] = [];
 
 /** Flags of commands that are there already, answered likewise. */
-export const laterFlags: Readonly<Record<string, readonly string[]>> = {
-  serve: ['takeover'],
-};
+export const laterFlags: Readonly<Record<string, readonly string[]>> = {};
 
 export const help: Command = createHelp(() => ({ commands, later }));
 
@@ -107,4 +106,5 @@ export const commands: readonly Command[] = [
   ...forcedCommands,
   ...serviceCommands,
   serve,
+  restart,
 ];

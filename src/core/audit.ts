@@ -35,6 +35,14 @@ export interface OpenRecord {
   ): Promise<void>;
 }
 
+/** How a request ended whose record another process opened. */
+export interface Conclusion {
+  /** Undefined for something that nobody asked this server for. */
+  readonly request: string | undefined;
+  readonly outcome: Outcome;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
 const flushMs = 100;
 /** How long a database that took no rows is left alone, once so many wait that each try costs. */
 const retryMs = 250;
@@ -51,6 +59,8 @@ export class Audit {
   readonly #store: Store;
   readonly #log: Log;
   readonly #failed: FailedSignIns;
+  /** Requests whose records another process closes. */
+  readonly #left = new Set<string>();
   #head: AuditHead | undefined;
   #queue: AuditRow[] = [];
   #flushing: Promise<void> = Promise.resolve();
@@ -80,7 +90,7 @@ export class Audit {
     let closed = false;
     const close: OpenRecord['close'] = async (outcome, detail, { durable: now, targetId }) => {
       // A row that could not be written stays queued: a second one would never fit behind it.
-      if (!closed) {
+      if (!closed && !this.#left.has(row.request)) {
         const at = new Date().toISOString();
         this.#push({ ...row, at, phase: 'close', outcome, detail, targetId });
       }
@@ -133,10 +143,14 @@ export class Audit {
 
   /** Something that the server does of itself. */
   noted(action: string, detail: Readonly<Record<string, unknown>>): void {
+    this.#note(action, 'ok', detail);
+  }
+
+  #note(action: string, outcome: Outcome, detail: Readonly<Record<string, unknown>>): void {
     const principal = { kind: 'operator' } as const;
     const request = randomUUID();
     const opening = { request, principal, address: undefined, door: 'clock', target: undefined };
-    this.#push({ ...openingRow({ ...opening, action }), phase: 'note', outcome: 'ok', detail });
+    this.#push({ ...openingRow({ ...opening, action }), phase: 'note', outcome, detail });
   }
 
   /** The newest row, after everything queued was written. */
@@ -144,6 +158,20 @@ export class Audit {
     await this.flush();
     this.#head ??= await this.#store.audit.head();
     return this.#head;
+  }
+
+  /** Leaves the record of a request that runs open: whoever has the data directory next closes it. */
+  leave(request: string): void {
+    this.#left.add(request);
+  }
+
+  /** Closes the record that another process left so; writes one down where there is none. */
+  async conclude({ request, outcome, detail }: Conclusion): Promise<void> {
+    if (request === undefined) this.#note('serve --takeover', outcome, detail);
+    const row = (await this.#store.audit.open()).find((each) => each.request === request);
+    const at = new Date().toISOString();
+    if (row !== undefined) this.#push({ ...row, at, phase: 'close', outcome, detail });
+    await this.flush();
   }
 
   /** Closes what a dead process left open. @param targetIdOf - what a request was about, if that can be told */

@@ -7,10 +7,11 @@ import { type Git, openGit } from '../programs/git.ts';
 import { RefAnswers } from '../programs/ref-answers.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
-import { Audit } from './audit.ts';
+import { Audit, type Conclusion } from './audit.ts';
 import { AuditChain } from './audit-chain.ts';
 import { type Carriage, openCarriage } from './carriage.ts';
 import { Events } from './events.ts';
+import { Handover } from './handover.ts';
 import { HookScripts } from './hook-scripts.ts';
 import { ensureScratch } from './house.ts';
 import { type Life, openLife } from './life.ts';
@@ -41,6 +42,7 @@ export interface Core extends Life, Carriage {
   readonly renames: Renames;
   readonly git: Git;
   readonly refAnswers: RefAnswers;
+  readonly handover: Handover;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
   readonly sizes: Sizes;
@@ -64,22 +66,25 @@ export interface Core extends Life, Carriage {
   close(): Promise<void>;
 }
 
+/** How a data directory is opened. */
+interface Opening {
+  /** Hears every SQL text that runs. */
+  readonly seen?: (sql: string) => void;
+  /** It was made just now, and no process before had it. */
+  readonly isNew?: boolean;
+  /** A request that the process before left to this one. */
+  readonly concluded?: Conclusion | undefined;
+}
+
 /**
  * Opens a complete data directory that this process has locked, and cleans up after a crash.
- *
- * @param how - `seen` hears every SQL text that runs; `isNew`: it was made just now, and no process before had it
  */
-export async function openCore(
-  config: Config,
-  log: Log,
-  { seen, isNew = false }: { seen?: (sql: string) => void; isNew?: boolean } = {},
-): Promise<Core> {
+export async function openCore(config: Config, log: Log, how: Opening = {}): Promise<Core> {
   const { dataDir } = config;
   let current = config;
   const live = () => current.values;
-  const emptyHome = await ensureScratch(dataDir);
-  const store = await openStore(config.databasePath, seen);
-  const git = await openGit({ houseId: store.houseId, emptyHome });
+  const store = await openStore(config.databasePath, how.seen);
+  const git = await openGit({ houseId: store.houseId, emptyHome: await ensureScratch(dataDir) });
   const audit = new Audit(store, log);
   const sizes = new Sizes(store, log);
   const room = new Room({ store, sizes, dataDir }, roomLimits(live));
@@ -88,10 +93,10 @@ export async function openCore(
   const carriage = await openCarriage({ store, git, room, dataDir });
   const life = openLife({ store, repos, git, locks, room, sizes, ...carriage, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
-  if (!isNew) {
-    await recover({ store, repos, renames, git, ...life, ...carriage }, { dataDir, audit, log });
+  if (!how.isNew) {
+    const record = { audit, concluded: how.concluded, dataDir, log };
+    await recover({ store, repos, renames, git, ...life, ...carriage }, record);
   }
-  const emptyRepository = await makeEmpty(dataDir, store.houseId);
   const lookup = new Lookup(store, () => live().default_namespace);
   const signIns = new SignIns(store, log);
   const access = new AccessControl(store, lookup, () => live().org_create);
@@ -111,6 +116,7 @@ export async function openCore(
     ...life,
     git,
     refAnswers: new RefAnswers(git),
+    handover: new Handover(),
     sessions: new Sessions(),
     signIns,
     sizes,
@@ -120,7 +126,7 @@ export async function openCore(
     pushes,
     pairings: new Pairings(),
     ...carriage,
-    emptyRepository,
+    emptyRepository: await makeEmpty(dataDir, store.houseId),
     ...placeOf(() => current),
     reconfigure: async () => {
       const reread = takeOver(current, await current.readAgain());

@@ -10,7 +10,7 @@ import type { AuditRow } from '../store/audit.ts';
 import type { Actor } from '../store/changes.ts';
 import type { JournaledPush } from '../store/pushes.ts';
 import type { Store } from '../store/store.ts';
-import type { Audit } from './audit.ts';
+import type { Audit, Conclusion } from './audit.ts';
 import { isSyncLeftover } from './peering/sessions.ts';
 import { type PurgeParts, settlePurges } from './purge.ts';
 import { takeBack } from './push-request.ts';
@@ -18,6 +18,14 @@ import type { Renames } from './renames.ts';
 import { carriedOut, settleRefs } from './settle.ts';
 
 type Parts = PurgeParts & { readonly renames: Renames };
+
+interface Recovering {
+  readonly dataDir: string;
+  readonly audit: Audit;
+  readonly log: Log;
+  /** A request whose record the process before left to this one, since it ended by itself. */
+  readonly concluded: Conclusion | undefined;
+}
 
 /**
  * Cleans up after a process that did not end by itself, before any request runs. First its children are ended, so that
@@ -27,11 +35,12 @@ type Parts = PurgeParts & { readonly renames: Renames };
  */
 export async function recover(
   parts: Parts,
-  { dataDir, audit, log }: { dataDir: string; audit: Audit; log: Log },
+  { dataDir, audit, log, concluded }: Recovering,
 ): Promise<void> {
   const { store, repos, renames, trash } = parts;
   const children = await endLeftovers(store.houseId);
   await store.leads.forgetDrains();
+  if (concluded !== undefined) await audit.conclude(concluded);
   // First: all that follows looks for repositories where their rows say.
   const moves = await renames.settle();
   await clearIncoming(parts, { incoming: join(dataDir, 'incoming'), log });

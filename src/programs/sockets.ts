@@ -2,9 +2,12 @@ import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { collect } from './run.ts';
 
-/** What `sockets.c` can do; each function returns 0, or an errno. */
-interface Sockets {
+/** What `sockets.c` can do; a negative number is an errno. */
+export interface Sockets {
   notify(address: string, text: string): number;
+  duplicate(fd: number): number;
+  give(connection: number, ...fds: readonly number[]): number;
+  take(path: string, first: Buffer): number | readonly number[];
 }
 
 /** The compiled part, which lies beside the program; undefined where there was no compiler. */

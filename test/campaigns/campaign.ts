@@ -10,6 +10,7 @@ import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
 import { archive, packageOf } from './packaging.ts';
+import { restarts } from './restart.ts';
 import { sandbox } from './sandbox.ts';
 import { soak } from './soak.ts';
 import { syncs } from './sync.ts';
@@ -58,6 +59,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     'twenty restarts of the service, shut in by a real systemd',
     (t) => sandbox(t, { restarts: 20 }),
   ],
+  ['restart', 'fifty restarts under load', (t) => restarts(t, { count: 50, clients: 4 })],
   ['soak', '10,000 short connections', (t) => soak(t, { connections: 10_000 })],
   [
     'attack',

@@ -11,12 +11,12 @@ import { inject } from '../support/strace.ts';
 import { type Dice, dice } from './dice.ts';
 import { bare, faults, quiet, reachable } from './inspect.ts';
 
-const repository = 'ada/app';
+export const repository = 'ada/app';
 /** What one address may do at once is no subject here. */
 const config = 'limits:\n  unauthenticated_per_address: 1000\n  unauthenticated: 1000\n';
 
 /** Somebody with a branch of their own, in a work tree of their own. */
-interface Client {
+export interface Client {
   readonly person: Person;
   readonly work: string;
   readonly branch: string;
@@ -24,12 +24,12 @@ interface Client {
   readonly acknowledged: string[];
 }
 
-interface Scene {
+export interface Scene {
   readonly house: House;
   readonly clients: readonly Client[];
 }
 
-async function scene(t: Test, count: number): Promise<Scene> {
+export async function scene(t: Test, count: number): Promise<Scene> {
   const house = await House.open(t, { config });
   const created = await house.admin.ssh(['init', repository, '--visibility', 'internal']);
   if (created.status !== 0) throw new Error(created.stderr);
@@ -52,7 +52,7 @@ async function commit(client: Client, message: string): Promise<string> {
 }
 
 /** A commit that nobody has, and its push. @returns whether the server said that it has it */
-async function push(client: Client, message: string, ...refspecs: string[]) {
+export async function push(client: Client, message: string, ...refspecs: string[]) {
   const oid = await commit(client, message);
   const { person, work, branch } = client;
   const what = refspecs.length === 0 ? [`HEAD:refs/heads/${branch}`] : refspecs;
@@ -63,7 +63,12 @@ async function push(client: Client, message: string, ...refspecs: string[]) {
 }
 
 /** A clone must have whatever was acknowledged before it began. @returns what it lacks, or why there is none */
-async function clone(t: Test, client: Client, { clients }: Scene, name: string): Promise<void> {
+export async function clone(
+  t: Test,
+  client: Client,
+  { clients }: Scene,
+  name: string,
+): Promise<void> {
   const before = clients.flatMap(({ acknowledged }) => acknowledged);
   const { person } = client;
   const copy = join(person.home, name);
@@ -81,7 +86,7 @@ async function clone(t: Test, client: Client, { clients }: Scene, name: string):
   t.equal(stdout, '', 'and is whole');
 }
 
-async function allIsWell(t: Test, { house, clients }: Scene): Promise<void> {
+export async function allIsWell(t: Test, { house, clients }: Scene): Promise<void> {
   const { dataDir } = house;
   t.same(await quiet(dataDir), [], 'no process, lock, quarantine, open record or unsettled push');
   t.same(await faults(dataDir), [], 'git and history find no fault');

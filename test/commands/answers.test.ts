@@ -209,6 +209,7 @@ const lines: [keyof typeof doors, string][] = [
   ['operator', 'backup verify ./backup'],
   ['operator', 'service install --user --dry-run'],
   ['operator', 'service installed cpm.service'],
+  ['operator', 'restart'],
   ['ana', 'conflicts list'],
   ['ana', 'completion bash'],
   ['ana', 'completion words -- repo'],
@@ -381,6 +382,7 @@ t.test('every error as JSON is one object on stderr, with the status of its code
 t.test("what is the operator's alone is denied over SSH, to everybody", async (t) => {
   const lines = [
     'serve',
+    'restart --grace 1m',
     'authorized-keys --user ana --type ssh-ed25519 --key AAAA',
     'shell --key-id 01890a5d-ac96-774b-bcce-b302099a8057',
     'repo adopt',

@@ -127,6 +127,7 @@ const done: Row[] = [
   ['operator', 'config set limits.channels 9', 0, 'config set', 'limits.channels', 'ok'],
   ['operator', 'config unset limits.channels', 0, 'config unset', 'limits.channels', 'ok'],
   ['operator', 'service installed cpm.service', 0, 'service installed', 'cpm.service', 'ok'],
+  ['operator', 'restart', 0, 'restart', null, 'ok'],
 ];
 
 const others: Row[] = [

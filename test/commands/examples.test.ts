@@ -78,7 +78,7 @@ const anas = [
 ];
 const isAnas = (line: string) => anas.includes(line) || line.startsWith('sshkey verify');
 const isLocal = (line: string) =>
-  /^(serve|backup|doctor|neighbors discover|repo adopt|repo maintain .*--prune|user import \.|service|sshkey generate|sshkey rotate .* --generate|config (path|validate|set|unset))/.test(
+  /^(serve|restart|backup|doctor|neighbors discover|repo adopt|repo maintain .*--prune|user import \.|service|sshkey generate|sshkey rotate .* --generate|config (path|validate|set|unset))/.test(
     line,
   );
 

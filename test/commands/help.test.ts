@@ -100,13 +100,4 @@ for (const door of doors(house)) {
     for (const [line, why, hint] of cases)
       t.match(await door.run(words(line)), refused(2, why, hint), line);
   });
-
-  t.test(`${door.name}: the rest of the tree is not in this version`, async (t) => {
-    const lines = ['restart', 'restart --grace 5s'];
-    for (const line of lines) t.match(await door.run(words(line)), { status: 2, stdout: '' }, line);
-    t.match(
-      await door.run(words('help restart')),
-      refused(2, /restart: not in this version/, /help/),
-    );
-  });
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Person, type Words } from './person.ts';
@@ -62,10 +62,11 @@ export class House {
     return house;
   }
 
-  /** The server's process id. @throws when none runs */
+  /** The process id of the server, another one after `cpm restart`. @throws when none runs */
   get pid(): number {
     if (this.#child?.pid === undefined) throw new Error('the server is not running');
-    return this.#child.pid;
+    const file = join(this.dataDir, 'run', 'pid');
+    return existsSync(file) ? Number(readFileSync(file, 'utf8')) : this.#child.pid;
   }
 
   /** Somebody with a key of their own whom the operator has added as a user. */
@@ -159,7 +160,7 @@ export class House {
     const child = this.#child;
     if (!child) throw new Error('the server is not running');
     const closed = once(child, 'close', { signal: AbortSignal.timeout(stopMs) });
-    child.kill(how);
+    process.kill(this.pid, how);
     const [code, signal] = await closed;
     return code ?? signal;
   }
@@ -168,6 +169,7 @@ export class House {
     try {
       if (this.#child) await this.#end('SIGTERM');
     } finally {
+      if (this.#child) process.kill(this.pid, 'SIGKILL');
       this.#child?.kill('SIGKILL');
       rmSync(this.folder, { recursive: true, force: true });
     }

@@ -3,28 +3,36 @@ import { openReception } from '../../core/neighbors/desk.ts';
 import { UserError } from '../../model/errors.ts';
 import type { ListenAddress } from '../../settings.ts';
 import type { Run } from '../../shell/request.ts';
-import { faultOf, type Place, placeText } from '../listen.ts';
+import {
+  type Closing,
+  faultOf,
+  type PassedSocket,
+  type Place,
+  placesOf,
+  placeText,
+} from '../listen.ts';
 import { type Beacon, openBeacon } from './server.ts';
 
 /** The beacon of a server that runs. */
 export interface OpenBeacon {
   /** Where it listens, as `git://HOST:PORT`; nowhere when it is off. */
   readonly listeners: readonly string[];
-  close(graceMs: number): Promise<void>;
+  sockets(): readonly PassedSocket[];
+  close(closing: Closing): Promise<void>;
 }
 
 /**
  * Opens the beacon where the configuration wants it.
  *
- * @param passed - sockets that were opened for it; then it opens none itself
+ * @param passed - sockets that are there already
  * @throws UserError `unavailable` when it can't listen there
  */
 export async function openBeaconOf(
   core: Core,
   run: Run,
-  passed: readonly Place[] = [],
+  passed: readonly PassedSocket[],
 ): Promise<OpenBeacon> {
-  const wanted = passed.length > 0 ? passed : core.config.values['neighbors.listen'];
+  const wanted = placesOf('neighbors', core.config.values['neighbors.listen'], passed);
   const beacon = openBeacon({
     run,
     log: core.log,
@@ -42,7 +50,8 @@ export async function openBeaconOf(
   });
   const listeners: string[] = [];
   for (const place of wanted) listeners.push(urlOf(await listen(beacon, place)));
-  if (wanted.length === 0) return { listeners, close: (graceMs) => beacon.close(graceMs) };
+  const { sockets } = beacon;
+  if (wanted.length === 0) return { listeners, sockets, close: (how) => beacon.close(how) };
   const unregister = core.sessions.register({
     listeners,
     connections: () =>
@@ -62,8 +71,9 @@ export async function openBeaconOf(
   });
   return {
     listeners,
-    close: async (graceMs) => {
-      await beacon.close(graceMs);
+    sockets,
+    close: async (how) => {
+      await beacon.close(how);
       unregister();
     },
   };

@@ -3,7 +3,14 @@ import { UserError } from '../../model/errors.ts';
 import { pkt } from '../../model/pktline.ts';
 import type { ListenAddress } from '../../settings.ts';
 import { errorText } from '../../shell/print.ts';
-import { listenAt, type Place } from '../listen.ts';
+import {
+  type Closing,
+  hesitationMs,
+  listenAt,
+  type PassedSocket,
+  type Place,
+  socketOf,
+} from '../listen.ts';
 import { plainAddress } from '../ssh/census.ts';
 import { BeaconConnection, type BeaconHouse } from './connection.ts';
 import { Crowd, type CrowdLimits } from './crowd.ts';
@@ -22,14 +29,16 @@ export interface Beacon {
   /** Ends a connection, or its request, within a second. @returns whether it is here */
   end(id: string, why: UserError): boolean;
   /** Stops accepting, lets what runs finish within the grace, then cuts it. */
-  close(graceMs: number): Promise<void>;
+  close(closing: Closing): Promise<void>;
+  /** What it listens on, for another process to go on with. */
+  sockets(): readonly PassedSocket[];
 }
 
 /** Makes the beacon; it accepts nobody before `listen`. */
 export function openBeacon(options: BeaconOptions): Beacon {
   const crowd = new Crowd(options.limits);
   const open = new Set<BeaconConnection>();
-  const servers: Server[] = [];
+  const servers = new Map<Server, Place>();
   const stopping = new UserError('unavailable', 'the server is stopping', {
     hint: 'try again soon',
   });
@@ -53,7 +62,7 @@ export function openBeacon(options: BeaconOptions): Beacon {
   return {
     listen: (place) => {
       const server = createServer({ allowHalfOpen: true }, accept);
-      servers.push(server);
+      servers.set(server, place);
       server.on('error', (error) => options.log.error({ err: error }, 'beacon listener'));
       return listenAt(server, place);
     },
@@ -63,16 +72,23 @@ export function openBeacon(options: BeaconOptions): Beacon {
       void found?.end(why);
       return found !== undefined;
     },
-    close: async (graceMs) => {
+    sockets: () =>
+      [...servers].flatMap(([server, place]) => socketOf(server, 'neighbors', place) ?? []),
+    close: async ({ graceMs, handedOver = false }) => {
       closing = true;
-      const closed = servers.map(
+      const closed = [...servers.keys()].map(
         (server) => new Promise<void>((resolve) => server.close(() => resolve())),
       );
-      for (const each of open) if (!each.busy) each.destroy();
+      const cutIdle = () => {
+        for (const each of open) if (!each.busy) each.destroy();
+      };
+      // Who has just come is let in.
+      const hesitant = handedOver ? setTimeout(cutIdle, hesitationMs) : cutIdle();
       const cut = setTimeout(() => {
         for (const each of open) each.destroy();
       }, graceMs);
       await Promise.all(closed);
+      clearTimeout(hesitant ?? undefined);
       clearTimeout(cut);
     },
   };

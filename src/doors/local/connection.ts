@@ -10,6 +10,7 @@ import { send } from '../../shell/send.ts';
 import { GuestClock } from '../forced/guest-clock.ts';
 import type { Guest, Guests } from '../forced/guests.ts';
 import { type Frame, frame, type Kind, type LocalRequest, readFrames } from './frames.ts';
+import { Heir } from './heir.ts';
 
 /** What a connection needs of its door. */
 export interface Host {
@@ -17,6 +18,8 @@ export interface Host {
   readonly guests: Guests;
   /** Makes room for a server that wants to start. @returns whether this process does that */
   makeRoom(): boolean;
+  /** Leaves everything to another process; absent where that is never done. @returns when nothing more is to be said */
+  takeOver?(heir: Heir): Promise<void>;
 }
 
 type Asked = Pick<
@@ -43,6 +46,8 @@ export class Connection {
   };
   #answered: Promise<void> | undefined;
   #clock: GuestClock | undefined;
+  /** Whether it is a process that takes this one's place, and outlasts its doors. */
+  isHeir = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -71,6 +76,13 @@ export class Connection {
     else if (kind === 'forced') {
       await this.#converse(frames, (stdin) => this.#forced(host, payload, stdin));
     } else if (kind === 'yield') await this.#finish(host.makeRoom() ? 0 : 1);
+    else if (kind === 'takeover') await this.#takeOver(host, Number(String(payload)), frames);
+  }
+
+  async #takeOver(host: Host, pid: number, frames: AsyncGenerator<Frame>): Promise<void> {
+    if (host.takeOver === undefined) return this.#finish(1);
+    this.isHeir = true;
+    await host.takeOver(new Heir(pid, this.#socket, frames));
   }
 
   async #converse(

@@ -2,7 +2,8 @@
  * What passes over the local socket, in both directions: one byte of kind, four of length (big-endian), the payload.
  * The client sends one `request` (JSON), then `stdin` frames, an empty one at the end, and `interrupt`;
  * the server sends `stdout` and `stderr`, and `exit` (the status in decimal) as the last. In place of `request` there is
- * `forced` behind sshd (see doors/forced/asked.ts), and `yield` from a server that wants to start where a stand-in is.
+ * `forced` behind sshd (see doors/forced/asked.ts), `yield` from a server that wants to start where a stand-in is,
+ * and `takeover` (the pid in decimal) from one that wants to take this one's place (see heir.ts).
  */
 export const kinds = [
   'request',
@@ -13,6 +14,7 @@ export const kinds = [
   'exit',
   'forced',
   'yield',
+  'takeover',
 ] as const;
 export type Kind = (typeof kinds)[number];
 

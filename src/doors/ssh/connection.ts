@@ -20,20 +20,21 @@ export interface House {
   readonly identity: HostIdentity;
   readonly census: Census;
   readonly sweeper: Sweeper;
-  /** Why no request is taken any more; undefined while the door is open. */
+  /** Why no request is taken any more, and why it ends when its last has; undefined while the door is open. */
   closing(): UserError | undefined;
+  leaving(): UserError | undefined;
   /** The socket is closed and every request has ended. */
   gone(connection: Connection): void;
 }
 
-// Together less than a second.
-const tellMs = 700;
+const tellMs = 700; // Together less than a second.
 const leaveMs = 200;
 
 /** One connection, from accept to the end of its last request. */
 export class Connection {
   readonly id = randomUUID();
   readonly startedAt = new Date().toISOString();
+  fresh = true; // It has asked for nothing so far.
   readonly address: string;
   readonly #socket: Socket;
   readonly #house: House;
@@ -204,6 +205,7 @@ export class Connection {
         const { principal } = this.#knownOwner();
         const { address, id: connection } = this;
         const from = { door: 'ssh', principal, address, connection, directory: undefined } as const;
+        this.fresh = false;
         census.requestBegan();
         try {
           return await options.run({ ...asked, ...from });
@@ -232,9 +234,9 @@ export class Connection {
 
   #settled(): void {
     if (this.busy) return;
-    const closing = this.#house.closing();
+    const why = this.#house.leaving();
     if (this.#closed) this.#house.gone(this);
-    else if (closing !== undefined) this.end(closing);
+    else if (why !== undefined) this.end(why);
   }
 
   async #broken(cause: Error, tooLong: boolean): Promise<void> {

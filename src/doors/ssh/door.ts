@@ -4,7 +4,7 @@ import type { Principal } from '../../model/principal.ts';
 import type { PublicKey } from '../../model/sshkey.ts';
 import type { ListenAddress } from '../../settings.ts';
 import type { Run } from '../../shell/request.ts';
-import type { Place } from '../listen.ts';
+import type { Closing, PassedSocket, Place } from '../listen.ts';
 
 /** Whose key it is, as the store knew it when asked. */
 export interface KeyOwner extends PublicKey {
@@ -82,6 +82,8 @@ export interface SshDoor {
   showHostKeys(privateKeys: readonly string[]): Promise<void>;
   connections(): readonly OpenConnection[];
   counts(): ConnectionCounts;
+  /** What it listens on, for another process to go on with. */
+  sockets(): readonly PassedSocket[];
   /** Stops accepting, lets requests finish within the grace, then ends them. */
-  close(graceMs: number): Promise<void>;
+  close(closing: Closing): Promise<void>;
 }

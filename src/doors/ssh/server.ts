@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { UserError } from '../../model/errors.ts';
-import { listenAt } from '../listen.ts';
+import { type Closing, hesitationMs, listenAt, type Place, socketOf } from '../listen.ts';
 import { Census, plainAddress } from './census.ts';
 import { Connection } from './connection.ts';
 import type { SshDoor, SshDoorOptions } from './door.ts';
@@ -20,8 +20,9 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
   const identity = await loadHostIdentity(options.hostKeys);
   const census = new Census(options.limits);
   const connections = new Set<Connection>();
-  const servers: Server[] = [];
+  const servers = new Map<Server, Place>();
   let closing: UserError | undefined;
+  let leaving: UserError | undefined;
   let refusals = 0;
   let onEmpty: (() => void) | undefined;
 
@@ -32,6 +33,7 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
     census,
     sweeper: new Sweeper(),
     closing: () => closing,
+    leaving: () => leaving,
     gone: (connection: Connection) => {
       connections.delete(connection);
       if (connection.owner === undefined) handshakes.failed();
@@ -68,7 +70,7 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
     },
     listen: async (place) => {
       const server = createServer(accept);
-      servers.push(server);
+      servers.set(server, place);
       const address = await listenAt(server, place);
       server.on('error', (error) => options.log.error({ err: error }, 'ssh listener'));
       return address;
@@ -81,15 +83,23 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
     end: (id, why) => endOne(connections, id, why),
     connections: () => [...connections],
     counts: () => census.counts(),
-    close: async (graceMs) => {
-      closing = new UserError('unavailable', 'the server is stopping', { hint: 'try again soon' });
-      for (const server of servers) server.close();
-      handshakes.stop();
-      await drain(connections, { graceMs, why: closing }, (empty) => {
+    sockets: () => [...servers].flatMap(([server, place]) => socketOf(server, 'ssh', place) ?? []),
+    close: async ({ graceMs, handedOver = false }) => {
+      leaving = leavingBecause(handedOver);
+      for (const server of servers.keys()) server.close();
+      if (!handedOver) closing = leaving;
+      if (!handedOver) handshakes.stop();
+      await drain(connections, { graceMs, handedOver, why: leaving }, (empty) => {
         onEmpty = empty;
       });
+      handshakes.stop();
     },
   };
+}
+
+function leavingBecause(handedOver: boolean): UserError {
+  const what = `the server is ${handedOver ? 'restarting' : 'stopping'}`;
+  return new UserError('unavailable', what, { hint: 'try again soon' });
 }
 
 /** The door's options, with each sign-in noted besides. */
@@ -139,12 +149,17 @@ const lastChanceMs = 3000;
 /** Ends idle connections now, busy ones when their requests have ended or the grace is over. */
 async function drain(
   connections: ReadonlySet<Connection>,
-  { graceMs, why }: { graceMs: number; why: UserError },
+  { graceMs, handedOver, why }: Closing & { readonly why: UserError },
   whenEmpty: (empty: () => void) => void,
 ): Promise<void> {
   const empty = new Promise<void>((resolve) => whenEmpty(resolve));
-  for (const connection of connections) if (!connection.busy) connection.end(why);
+  const endIdle = (spared: (connection: Connection) => boolean): void => {
+    for (const each of connections) if (!each.busy && !spared(each)) each.end(why);
+  };
+  // Who has just come is let in: to be sent away now would be a refusal.
+  endIdle(({ fresh }) => handedOver === true && fresh);
   if (connections.size === 0) return;
+  const endHesitant = setTimeout(() => endIdle(() => false), hesitationMs);
   const endAll = setTimeout(() => {
     for (const connection of connections) connection.end(why);
   }, graceMs);
@@ -152,6 +167,7 @@ async function drain(
     for (const connection of connections) connection.destroy();
   }, graceMs + lastChanceMs);
   await empty;
+  clearTimeout(endHesitant);
   clearTimeout(endAll);
   clearTimeout(cutAll);
 }

@@ -52,6 +52,12 @@ export class ServiceManager {
     this.#say(['STOPPING=1', `EXTEND_TIMEOUT_USEC=${longestUs}`, 'STATUS=transfers end']);
   }
 
+  /** Another process serves from now on. */
+  replacedBy(pid: number): void {
+    clearInterval(this.#timer);
+    this.#say([`MAINPID=${pid}`]);
+  }
+
   /** Settles when everything was said. */
   async done(): Promise<void> {
     await this.#said;
@@ -62,8 +68,8 @@ export class ServiceManager {
     if (address === undefined) return;
     const failed = (fault: string) => this.#log.warn({ fault, lines }, 'service manager not told');
     if (this.#sockets !== undefined) {
-      const errno = this.#sockets.notify(address, lines.join('\n'));
-      if (errno !== 0) failed(getSystemErrorName(-errno));
+      const fault = this.#sockets.notify(address, lines.join('\n'));
+      if (fault < 0) failed(getSystemErrorName(fault));
       return;
     }
     this.#said = this.#said

@@ -1,13 +1,6 @@
 import { UserError } from '../../model/errors.ts';
 import { quoted } from '../../model/repo.ts';
-
-/** A listening socket that whoever started this process had opened before. */
-export interface PassedSocket {
-  /** Its file descriptor, 3 or more. */
-  readonly fd: number;
-  /** Which door it is for. */
-  readonly name: 'ssh' | 'neighbors';
-}
+import type { PassedSocket } from '../listen.ts';
 
 /** What a service manager tells a service. */
 export interface Told {

@@ -143,7 +143,7 @@ t.test('close lets a running request finish within the grace, and takes no other
   await once(events, 'began');
   const idle = await new RawClient(port).signIn(anaKey);
 
-  const closing = door.close(10_000);
+  const closing = door.close({ graceMs: 10_000 });
   const [result, text] = await Promise.all([outcome(ssh, '', 'open'), idle.end(), closing]);
 
   t.match(result, { status: 0, stderr: '' });
@@ -157,7 +157,7 @@ t.test('close ends what runs longer than the grace, with a word and status 6', a
   const ssh = startSsh(port, clientFiles(t, ana), ['cpm@127.0.0.1', 'deaf']);
   await once(events, 'began');
 
-  const [result] = await Promise.all([outcome(ssh, '', 'open'), door.close(200)]);
+  const [result] = await Promise.all([outcome(ssh, '', 'open'), door.close({ graceMs: 200 })]);
 
   t.match(result, { status: 6, stderr: /^cpm: the server is stopping/ });
 });

@@ -91,7 +91,7 @@ export async function makeDoor(t: Test, owners: KeyOwner[], more: More = {}): Pr
     limits: () => ({ ...usualLimits, ...more.limits }),
   });
   const { port } = await door.listen({ host: '127.0.0.1', port: 0 });
-  t.teardown(() => door.close(0));
+  t.teardown(() => door.close({ graceMs: 0 }));
   return { door, port, hostKey, events, signedIn, failed, requests, defects, owners };
 }
 

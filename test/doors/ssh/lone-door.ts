@@ -28,4 +28,4 @@ const door = await openSshDoor({
 });
 const { port } = await door.listen({ host: '127.0.0.1', port: 0 });
 process.stdout.write(`${port}\n`);
-process.stdin.resume().on('end', () => void door.close(0));
+process.stdin.resume().on('end', () => void door.close({ graceMs: 0 }));

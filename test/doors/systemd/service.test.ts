@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { takeTold } from '../../../src/doors/systemd/told.ts';
-import { machine, started, stopped } from '../../support/machine.ts';
+import { cpm, machine, started, stopped } from '../../support/machine.ts';
 import { openManager } from '../../support/manager.ts';
 import { Person } from '../../support/person.ts';
 import { serve } from '../../support/serve.ts';
@@ -46,16 +46,30 @@ t.test('a service is served on the sockets of its socket unit, and says how it i
   t.match(ready[1], new RegExp(`^STATUS=listening on ssh://127.0.0.1:${port}, .*:${git.port}$`));
   await manager.hears(/^WATCHDOG=1$/, 4);
 
-  serving.kill('SIGHUP');
+  const restarted = await cpm(['restart', '--json'], env);
+  t.match(restarted, { status: 0 });
+  const { pid } = JSON.parse(restarted.stdout);
+  t.strictSame(await manager.hears(/^MAINPID=/), [`MAINPID=${pid}`]);
+  t.strictSame(await manager.hears(/^READY=1$/, 2), ready, 'on the same sockets');
+
+  process.kill(pid, 'SIGHUP');
   const [, monotonic] = await manager.hears(/^RELOADING=1$/);
   t.match(monotonic, /^MONOTONIC_USEC=\d+$/);
-  await manager.hears(/^READY=1$/, 2);
+  await manager.hears(/^READY=1$/, 3);
 
-  t.match(await stopped(serving), { status: 0 });
+  process.kill(pid, 'SIGTERM');
+  t.match(await serving.ended, { status: 0 });
   const [, longest] = await manager.hears(/^STOPPING=1$/);
   t.equal(longest, 'EXTEND_TIMEOUT_USEC=45000000', 'the grace of 30 s, and some');
   const order = manager.heard.map(([line]) => line).filter((line) => line !== 'WATCHDOG=1');
-  t.strictSame(order, ['READY=1', 'RELOADING=1', 'READY=1', 'STOPPING=1']);
+  t.strictSame(order, [
+    'READY=1',
+    `MAINPID=${pid}`,
+    'READY=1',
+    'RELOADING=1',
+    'READY=1',
+    'STOPPING=1',
+  ]);
 });
 
 t.test(
