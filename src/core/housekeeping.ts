@@ -43,6 +43,9 @@ const packing = 'housekeeping';
 /** A repository that was pushed to less than so long ago is left alone, unless it has waited for long. */
 const idleMs = 5000;
 const manyChanges = 100;
+/** One that rests for longer is packed for less: what pushes leave costs every reader of it a little. */
+const restMs = 60_000;
+const someChanges = 20;
 const tooManyChanges = 1000;
 const mostAtOnce = 200;
 
@@ -61,8 +64,8 @@ const againMs = 6 * 3600 * 1000;
 /** Maintenance of repositories while they are in use: it packs, and lets go what was kept for long enough. */
 export class Housekeeping {
   readonly #parts: HousekeepingParts;
-  /** By id, how many changes a repository had when it was last looked at. */
-  readonly #looked = new Map<string, number>();
+  /** By id, how many changes a repository had, of how many, when it was last looked at. */
+  readonly #looked = new Map<string, string>();
   #running: string | undefined;
   #last: { readonly repo: string; readonly at: string } | undefined;
 
@@ -229,11 +232,13 @@ export class Housekeeping {
     const { store, repos } = this.#parts;
     const due: string[] = [];
     for (const repo of await store.upkeep.untidy(mostAtOnce)) {
-      const isIdle = Date.parse(repo.updatedAt) < Date.now() - idleMs;
-      if (!isIdle && repo.untidy < tooManyChanges) continue;
-      if (this.#looked.get(repo.id) === repo.untidy) continue;
-      this.#looked.set(repo.id, repo.untidy);
-      if (repo.untidy >= manyChanges || isUntidy(await takeStock(repos.directory(repo)))) {
+      const idleForMs = Date.now() - Date.parse(repo.updatedAt);
+      if (idleForMs < idleMs && repo.untidy < tooManyChanges) continue;
+      const enough = idleForMs < restMs ? manyChanges : someChanges;
+      const look = `${repo.untidy} of ${enough}`;
+      if (this.#looked.get(repo.id) === look) continue;
+      this.#looked.set(repo.id, look);
+      if (repo.untidy >= enough || isUntidy(await takeStock(repos.directory(repo)))) {
         due.push(repo.fullName);
       }
     }

@@ -66,17 +66,22 @@ t.test(
 t.test('a repository is due once enough has changed and it is at rest', async (t) => {
   const house = await House.open(t);
   const [few, many] = [await house.create('few'), await house.create('many')];
+  const rested = `UPDATE repository SET updated_at = '2026-01-01T00:00:00.000Z'`;
+  const idle = `UPDATE repository SET updated_at = '${new Date(Date.now() - 30_000).toISOString()}'`;
   await fill(house, few, 6);
   await fill(house, many, 6);
   t.same(await house.core.housekeeping.due(), [], 'somebody is at work on both');
 
-  age(house, `UPDATE repository SET updated_at = '2026-01-01T00:00:00.000Z'`);
+  age(house, idle);
   age(house, `UPDATE repository SET untidy = 100 WHERE name = 'many'`);
   t.same(await house.core.housekeeping.due(), ['ada/many'], 'six changes are not enough');
   t.same(await house.core.housekeeping.due(), [], 'and it is named once');
   await house.core.housekeeping.maintain(many, actor(), { signal });
-  age(house, `UPDATE repository SET untidy = 7 WHERE name = 'many'`);
-  t.same(await house.core.housekeeping.due(), []);
+  age(house, `UPDATE repository SET untidy = 20 WHERE name = 'many'`);
+  t.same(await house.core.housekeeping.due(), [], 'nor are twenty');
+  age(house, rested);
+  t.same(await house.core.housekeeping.due(), ['ada/many'], 'but for one that rests for longer');
+  t.same(await house.core.housekeeping.due(), [], 'once, too');
 });
 
 t.test('archived tips go when their time is over, not before', async (t) => {
