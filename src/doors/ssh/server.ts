@@ -50,8 +50,7 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
     const refusal = closing ?? (freed ? census.refusal(address) : full);
     if (refusal === undefined) {
       const begin = () => void connections.add(new Connection(socket, address, house));
-      takeInTurn(socket, address, { census, handshakes, begin });
-      return;
+      return void takeInTurn(socket, address, { census, handshakes, begin });
     }
     // Whoever floods the door gets no words.
     if (refusals >= mostRefusals) return void socket.destroy();
@@ -75,11 +74,7 @@ export async function openSshDoor(options: SshDoorOptions): Promise<SshDoor> {
       server.on('error', (error) => options.log.error({ err: error }, 'ssh listener'));
       return address;
     },
-    endWhere: (matches, why) => {
-      for (const connection of connections) {
-        if (connection.owner !== undefined && matches(connection.owner)) connection.end(why);
-      }
-    },
+    endWhere: (matches, why) => endWhere(connections, matches, why),
     end: (id, why) => endOne(connections, id, why),
     connections: () => [...connections],
     counts: () => census.counts(),
@@ -111,6 +106,16 @@ function noting(options: SshDoorOptions, handshakes: Handshakes): SshDoorOptions
       await options.signedIn(owner, address);
     },
   };
+}
+
+function endWhere(
+  connections: Iterable<Connection>,
+  matches: Parameters<SshDoor['endWhere']>[0],
+  why: UserError,
+): void {
+  for (const connection of connections) {
+    if (connection.owner !== undefined && matches(connection.owner)) connection.end(why);
+  }
 }
 
 function endOne(connections: Iterable<Connection>, id: string, why: UserError): boolean {
