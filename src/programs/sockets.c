@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -64,6 +66,16 @@ static Value duplicate(Env env, Call call) {
   if (napi_get_cb_info(env, call, &count, &given, NULL, NULL) || napi_get_value_int32(env, given, &fd)) return number(env, -EINVAL);
   int made = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   return number(env, made < 0 ? -errno : made);
+}
+
+/* acknowledge(fd): what comes next over TCP is acknowledged as it comes, until something is said there again. */
+static Value acknowledge(Env env, Call call) {
+  Value given = NULL;
+  size_t count = 1;
+  int32_t fd = -1;
+  int on = 1;
+  if (napi_get_cb_info(env, call, &count, &given, NULL, NULL) || napi_get_value_int32(env, given, &fd)) return number(env, -EINVAL);
+  return number(env, setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on) ? -errno : 0);
 }
 
 /* give(connection, fd, …): hands descriptors to whoever is at the other end of a Unix socket, with a byte of no meaning. */
@@ -135,6 +147,7 @@ static void offer(Env env, Value exports, const char *name, Value (*work)(Env, C
 Value napi_register_module_v1(Env env, Value exports) {
   offer(env, exports, "notify", notify);
   offer(env, exports, "duplicate", duplicate);
+  offer(env, exports, "acknowledge", acknowledge);
   offer(env, exports, "give", give);
   offer(env, exports, "take", take);
   return exports;

@@ -6,6 +6,7 @@ import { collect } from './run.ts';
 export interface Sockets {
   notify(address: string, text: string): number;
   duplicate(fd: number): number;
+  acknowledge(fd: number): number;
   give(connection: number, ...fds: readonly number[]): number;
   take(path: string, first: Buffer): number | readonly number[];
 }

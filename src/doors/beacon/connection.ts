@@ -21,6 +21,8 @@ export interface BeaconHouse {
   limits(): { readonly loginGraceMs: number; readonly idleMs: number };
   /** Somebody who answers the questions of other servers, for one connection. @param address - who asks */
   desk(address: string): HelloDesk;
+  /** As with `Stdio.acknowledge`. */
+  acknowledge(socket: Socket): void;
   /** Where pushes go instead. */
   publicUrl(): string;
 }
@@ -113,7 +115,10 @@ export class BeaconConnection {
       ...(unreadable && { unreadable }),
       gitProtocol: protocol,
       // As with git's own daemon: what git says on stderr has no way to the client.
-      stdio: { stdin: socket, stdout: socket, stderr: nowhere() },
+      stdio: {
+        ...{ stdin: socket, stdout: socket, stderr: nowhere() },
+        acknowledge: () => this.#house.acknowledge(socket),
+      },
       signal: this.#abort.signal,
       terminal: undefined,
       directory: undefined,

@@ -1,6 +1,8 @@
+import type { Socket } from 'node:net';
 import type { Core } from '../../core/core.ts';
 import { openReception } from '../../core/neighbors/desk.ts';
 import { UserError } from '../../model/errors.ts';
+import { loadSockets } from '../../programs/sockets.ts';
 import type { ListenAddress } from '../../settings.ts';
 import type { Run } from '../../shell/request.ts';
 import {
@@ -38,6 +40,7 @@ export async function openBeaconOf(
     log: core.log,
     desk: openReception(core).desk,
     publicUrl: () => core.publicUrl(),
+    acknowledge: acknowledger(),
     limits: () => {
       const { values } = core.config;
       return {
@@ -90,6 +93,17 @@ async function listen(beacon: Beacon, place: Place): Promise<ListenAddress> {
       cause,
     });
   }
+}
+
+/** Without the compiled part, the kernel acknowledges when it likes. */
+function acknowledger(): (socket: Socket) => void {
+  const sockets = loadSockets();
+  return (socket) => {
+    const { _handle: connection } = socket as Socket & {
+      readonly _handle: { readonly fd: number } | null;
+    };
+    if (connection !== null) sockets?.acknowledge(connection.fd);
+  };
 }
 
 function urlOf({ host, port }: ListenAddress): string {

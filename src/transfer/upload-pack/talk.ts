@@ -46,6 +46,7 @@ async function second(talk: Talk): Promise<number> {
   const offer = await refAnswers.capabilities(directory, signal);
   if (offer === undefined) return pass(talk, args);
   await writeTo(stdio.stdout, offer, signal);
+  stdio.acknowledge?.();
   const input = clientInput(stdio.stdin, signal);
   for (;;) {
     const asked = await readAsked(input);
@@ -55,6 +56,7 @@ async function second(talk: Talk): Promise<number> {
     const answer = await refAnswers.of(directory, question, signal);
     if (answer === undefined) return handOver(talk, input, asked.bytes);
     await writeTo(stdio.stdout, skipOffer()(answer), signal);
+    stdio.acknowledge?.();
   }
 }
 
