@@ -160,7 +160,7 @@ export class House {
     const child = this.#child;
     if (!child) throw new Error('the server is not running');
     const closed = once(child, 'close', { signal: AbortSignal.timeout(stopMs) });
-    process.kill(this.pid, how);
+    killIfThere(this.pid, how);
     const [code, signal] = await closed;
     return code ?? signal;
   }
@@ -169,10 +169,19 @@ export class House {
     try {
       if (this.#child) await this.#end('SIGTERM');
     } finally {
-      if (this.#child) process.kill(this.pid, 'SIGKILL');
+      if (this.#child) killIfThere(this.pid, 'SIGKILL');
       this.#child?.kill('SIGKILL');
       rmSync(this.folder, { recursive: true, force: true });
     }
+  }
+}
+
+/** One that has died by itself is none to be killed; its end is still to be heard of. */
+function killIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 
