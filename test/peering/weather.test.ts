@@ -68,7 +68,8 @@ for (const transport of ['rsync', 'tar'] as const) {
     for (const each of failed) t.match(each, { status: 6, stderr: /broke off|can't be reached/ });
     t.equal(await refsOf(b), await refsOf(hq));
     const all = relay.passed.bytes - before;
-    t.ok(all < 2 * kib * 1024, `${all} bytes for ${kib} KiB: what had arrived is not sent again`);
+    // No run could carry all of it: what arrived was kept. What was on its way when it broke off is sent again.
+    t.ok(all < 3 * kib * 1024, `${all} bytes for ${kib} KiB: what had arrived is not sent again`);
     await must('git', ['-C', bare(b), 'fsck', '--strict']);
     Object.assign(relay.weather, clear);
   });
