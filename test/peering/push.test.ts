@@ -1,8 +1,12 @@
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import type { House } from '../support/house.ts';
-import { openPair } from '../support/pair.ts';
+import { startOddPeer } from '../support/odd-peer.ts';
+import { hostKeyOf, openPair, serverKeyOf } from '../support/pair.ts';
+import { generateKey } from '../support/person.ts';
 import { must } from '../support/process.ts';
 
 const { hq, b } = await openPair(t, { here: 'main', there: 'backup' });
@@ -39,15 +43,119 @@ async function refsOf(house: House, repo = 'acme/app'): Promise<string> {
 
 const dir = (house: House) => join(house.dataDir, 'repositories', 'acme', 'app.git');
 
-t.test('servers test names each step of the way', async (t) => {
-  const { stdout, status } = await hq.admin.ssh('servers test b --json');
+const way = ['name', 'tcp', 'host key', 'sign-in', 'versions', 'rsync', 'clock', 'disk'];
 
+/** The steps that were taken to a server, the last one of which failed unless all went well. */
+async function walk(name: string) {
+  const { stdout, status } = await hq.admin.ssh(`servers test ${name} --json`);
   const { reachable, steps } = JSON.parse(stdout);
-  t.match({ reachable, status }, { reachable: true, status: 0 });
-  t.strictSame(
-    steps.map(({ step }: { step: string }) => step),
-    ['name', 'tcp', 'host key', 'sign-in', 'versions', 'rsync', 'clock', 'disk'],
-  );
+  const names = steps.map(({ step }: { step: string }) => step);
+  t.strictSame(names, way.slice(0, names.length));
+  const failed = steps.filter(({ ok }: { ok: boolean }) => !ok);
+  t.equal(failed.length, reachable ? 0 : 1);
+  return { status, reachable, at: names.at(-1), detail: steps.at(-1).detail, steps };
+}
+
+/** How the registry has a server, its error too. */
+const noted = async (name: string) =>
+  JSON.parse((await hq.admin.ssh(`servers show ${name} --json`)).stdout);
+
+t.test('servers test names each step of the way', async (t) => {
+  const { steps, ...all } = await walk('b');
+
+  t.match(all, { reachable: true, status: 0, at: 'disk', detail: /free$/ });
+  t.match(steps[0], { detail: `127.0.0.1 port ${b.port}` });
+  t.match(await noted('b'), { state: 'up', error: null });
+});
+
+t.test('servers test says of what is no server at which step it is none', async (t) => {
+  const silent = createServer((socket) => socket.end()).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.teardown(() => silent.close());
+  const { port } = silent.address() as AddressInfo;
+  const print = `--fingerprint ${await hostKeyOf(b)}`;
+  const cases: [url: string, at: string, detail: RegExp][] = [
+    ['cpm@nowhere.invalid:22', 'name', /nowhere\.invalid: no machine of that name is found/],
+    ['cpm@127.0.0.1:1', 'tcp', /ECONNREFUSED 127\.0\.0\.1:1/],
+    ['cpm@localhost:1', 'tcp', /ECONNREFUSED.*:1/],
+    [`cpm@127.0.0.1:${port}`, 'host key', /shows no host key/],
+  ];
+  await hq.admin.ssh('servers add odd --role dev');
+  t.match(await walk('odd'), { at: 'name', detail: /it comes to us/ });
+  await hq.admin.ssh('servers remove odd --yes');
+  for (const [url, at, detail] of cases) {
+    await hq.admin.ssh(`servers add odd ${url} ${print}`);
+    t.match(await walk('odd'), { status: 6, reachable: false, at, detail }, url);
+    t.match(await noted('odd'), { state: 'down', error: detail });
+    await hq.admin.ssh('servers remove odd --yes');
+  }
+});
+
+t.test('servers test tells a key that is not known from a host key that is another', async (t) => {
+  const key = serverKeyOf(hq);
+  await b.admin.ssh('servers remove hq --yes');
+  t.match(await walk('b'), { status: 6, at: 'sign-in', detail: /does not know this server's key/ });
+  t.match(await noted('b'), { state: 'down', error: /^sign-in: / });
+  const url = `cpm@127.0.0.1:${hq.port}`;
+  const flags = ['--role', 'main', '--fingerprint', await hostKeyOf(hq), '--key', '-'];
+  t.match(await b.admin.ssh(['servers', 'add', 'hq', url, ...flags], { stdin: key }), {
+    status: 0,
+  });
+
+  const other = await generateKey(join(hq.folder, 'other'));
+  const port = await startOddPeer(t, other, () => ({}));
+  await hq.admin.ssh(`servers set b --url cpm@127.0.0.1:${port}`);
+  const changed = `host key is ${other.fingerprint}, pinned ${await hostKeyOf(b)}`;
+  t.match(await walk('b'), { status: 6, at: 'host key', detail: changed });
+  t.match(await noted('b'), { state: 'untrusted' });
+  await hq.admin.ssh(`servers set b --url cpm@127.0.0.1:${b.port}`);
+  t.match(await walk('b'), { at: 'host key', detail: changed }, 'until a person trusts it');
+  await hq.admin.ssh(`servers trust b --fingerprint ${await hostKeyOf(b)}`);
+  t.match(await walk('b'), { status: 0, reachable: true });
+});
+
+t.test('servers test looks at what a server says of itself', async (t) => {
+  const key = await generateKey(join(hq.folder, 'odd'));
+  const said = { protocol: 1, houseId: 'x', git: '2.39.5', rsync: '3.2.7', freeBytes: 5 << 20 };
+  const now = () => new Date().toISOString();
+  let more: object | undefined = {};
+  const port = await startOddPeer(t, key, () => more && { ...said, at: now(), ...more });
+  await hq.admin.ssh(`servers add odd cpm@127.0.0.1:${port} --fingerprint ${key.fingerprint}`);
+  const cases: [more: object | undefined, at: string, detail: RegExp, status: number][] = [
+    [{}, 'disk', /^5\.0 MB free$/, 0],
+    [undefined, 'host key', /can't be reached/, 6],
+    [{ protocol: 2 }, 'versions', /speaks version 2 of the protocol/, 6],
+    [{ rsync: null }, 'disk', /free$/, 0],
+    [{ roomBytes: 0 }, 'disk', /5\.0 MB free, all of it kept in reserve/, 6],
+  ];
+  for (const [given, at, detail, status] of cases) {
+    more = given;
+    t.match(await walk('odd'), { at, detail, status }, JSON.stringify(given));
+  }
+  t.match(await noted('odd'), { state: 'up', error: /^disk: / });
+  more = { rsync: null, git: '\u001b[2J', at: '2020-01-01T00:00:00.000Z' };
+  const { steps } = await walk('odd');
+  t.match(steps.slice(4, 7), [
+    { detail: 'git \\x1b[2J' },
+    { detail: /none there: tar takes its place/ },
+    { detail: /s apart; no decision here depends on it/ },
+  ]);
+  await hq.operator('config set sync.transport rsync');
+  t.match(await walk('odd'), {
+    status: 6,
+    at: 'rsync',
+    detail: /none there.*sync\.transport is rsync/,
+  });
+  await hq.operator('config unset sync.transport');
+  t.match(await noted('odd'), { state: 'up', error: /^rsync: / });
+  await hq.admin.ssh('servers remove odd --yes');
+});
+
+t.test('servers test sees the reserve of a disk, which reads and refs do not need', async (t) => {
+  await b.operator('config set limits.disk_reserve 1000000G');
+  t.match(await walk('b'), { status: 6, at: 'disk', detail: /all of it kept in reserve there/ });
+  await b.operator('config unset limits.disk_reserve');
+  t.match(await walk('b'), { status: 0, reachable: true });
 });
 
 t.test('a first push makes the mirror with all refs; again there is nothing to do', async (t) => {
@@ -189,3 +297,17 @@ t.test(
     );
   },
 );
+
+t.test('mirrors of a main that is removed are ordinary repositories', async (t) => {
+  const bea = b.admin;
+  const before = await refsOf(b);
+
+  t.match(await bea.ssh('servers remove hq --yes'), { status: 0 });
+
+  t.equal(await refsOf(b), before);
+  const pushed = await bea.git(['push', '-q', bea.url('acme/app'), 'main:theirs'], { cwd: work });
+  t.match(pushed, { status: 0, stderr: '' });
+  const read = await bea.git(['ls-remote', bea.url('acme/app')]);
+  t.match(read, { status: 0, stdout: /refs\/heads\/theirs/, stderr: '' });
+  t.match(await hq.admin.ssh('push acme/app --to b'), { status: 4, stderr: /does not know/ });
+});

@@ -11,6 +11,7 @@ export async function answerCaps({ core }: Pick<Asked, 'core'>): Promise<Caps> {
     git: core.git.version,
     rsync: (await ownRsync(core)) ?? null,
     freeBytes: (await measureSpace(core.config)).freeBytes,
+    roomBytes: await core.room.forPack(),
     at: new Date().toISOString(),
   };
 }

@@ -1,6 +1,8 @@
-import { connect } from 'node:net';
+import { lookup } from 'node:dns/promises';
+import { connect, isIP } from 'node:net';
 import { UserError } from '../../model/errors.ts';
 import type { PeerAddress } from '../../model/peer.ts';
+import { escapeControls } from '../../model/repo.ts';
 import { sizeText } from '../../model/units.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Server } from '../../store/servers.ts';
@@ -8,7 +10,7 @@ import type { Core } from '../core.ts';
 import { ownRsync } from './carry.ts';
 import type { Caps } from './protocol.ts';
 import { Remote } from './remote.ts';
-import { addressOf, targetOf } from './trust.ts';
+import { addressOf } from './trust.ts';
 
 /** One step of the way to another server, in the order in which they are taken. */
 export interface Step {
@@ -23,11 +25,16 @@ const connectMs = 10_000;
 /** More than this between two clocks is worth a word. */
 const skewMs = 5000;
 
+interface Walker {
+  readonly by: Actor;
+  readonly signal: AbortSignal;
+}
+
 /** Walks to another server step by step and says at which it fails. What is found is noted in the registry. */
 export async function probe(
   core: Core,
   server: Server,
-  { by, signal }: { by: Actor; signal: AbortSignal },
+  { by, signal }: Walker,
 ): Promise<readonly Step[]> {
   const steps: Step[] = [];
   const take = async (step: Step['step'], work: () => Promise<string>) => {
@@ -38,62 +45,100 @@ export async function probe(
       return true;
     } catch (error) {
       signal.throwIfAborted();
-      const detail = error instanceof UserError ? error.message : String((error as Error).message);
-      steps.push({ step, detail, ok: false, ms: ms() });
+      steps.push({ step, detail: reasonOf(error), ok: false, ms: ms() });
       return false;
     }
   };
-  let address: PeerAddress | undefined;
-  let remote: Remote | undefined;
-  let caps: Caps | undefined;
-  const found = async () => caps ?? fail('nothing was heard of it');
-  const reached =
-    (await take('name', async () => {
-      address = addressOf(server);
-      return `${address.host} port ${address.port}`;
-    })) &&
-    (await take('tcp', () => reach(address))) &&
-    (await take('host key', async () => {
-      await targetOf(core, server, { by, signal });
-      return server.hostKey ?? '';
-    })) &&
-    (await take('sign-in', async () => {
-      remote = await Remote.open(core, server, { by, signal });
-      caps = await remote.ask('caps', {});
-      return 'this server may ask';
-    })) &&
-    (await take('versions', async () => `git ${(await found()).git}`)) &&
-    (await take('rsync', async () => rsyncText(await ownRsync(core), (await found()).rsync))) &&
-    (await take('clock', async () => clockText((await found()).at))) &&
-    (await take('disk', async () => `${sizeText((await found()).freeBytes)} free`));
-  await remote?.close();
-  await note(core, server, { by, steps, reached, caps });
+  let heard: Heard | undefined;
+  const found = async () => (await heard?.caps) ?? fail('nothing was heard of it');
+  const way: readonly (readonly [Step['step'], () => Promise<string>])[] = [
+    ['name', async () => lookUp(addressOf(server))],
+    ['tcp', async () => reach(addressOf(server))],
+    [
+      'host key',
+      async () => {
+        heard = await hear(core, server, { by, signal });
+        return server.hostKey ?? '';
+      },
+    ],
+    ['sign-in', async () => found().then(() => 'this server may ask')],
+    ['versions', async () => versionText(await found())],
+    ['rsync', async () => rsyncText(core, await found())],
+    ['clock', async () => clockText(await found())],
+    ['disk', async () => diskText(await found())],
+  ];
+  for (const [step, work] of way) {
+    if (!(await take(step, work))) break;
+  }
+  const isOurs = steps.some(({ step, ok }) => step === 'versions' && ok);
+  await note(core, server, { by, steps, caps: isOurs ? await found() : undefined });
   return steps;
+}
+
+interface Heard {
+  /** What it says of itself; rejects where it does not let this server in. */
+  readonly caps: Promise<Caps>;
+}
+
+/**
+ * Asks a server what it is. The ssh client itself looks at the host key, before it signs in: what comes of the two is
+ * told apart by whether the key was taken.
+ *
+ * @throws UserError where no key came that is pinned
+ */
+async function hear(core: Core, server: Server, walker: Walker): Promise<Heard> {
+  const remote = await Remote.open(core, server, walker);
+  try {
+    return { caps: Promise.resolve(await remote.ask('caps', {})) };
+  } catch (error) {
+    const wasLetTo = remote.received > 0 || (error instanceof UserError && error.code === 'denied');
+    const now = await core.store.servers.byId(server.id);
+    if (!wasLetTo || now?.state === 'untrusted') throw error;
+    const caps = Promise.reject<Caps>(error);
+    caps.catch(() => undefined);
+    return { caps };
+  } finally {
+    await remote.close();
+  }
 }
 
 async function note(
   core: Core,
   server: Server,
-  found: { by: Actor; steps: readonly Step[]; reached: boolean; caps: Caps | undefined },
+  found: { by: Actor; steps: readonly Step[]; caps: Caps | undefined },
 ): Promise<void> {
   const now = await core.store.servers.byId(server.id);
   // A host key that changed was noted where it was seen.
   if (now === undefined || now.state === 'untrusted') return;
   const failed = found.steps.find(({ ok }) => !ok);
   const latencyMs = found.steps.find(({ step }) => step === 'tcp')?.ms;
-  const health = found.reached
-    ? { state: 'up' as const, latencyMs, houseId: found.caps?.houseId }
-    : { state: 'down' as const, error: `${failed?.step}: ${failed?.detail}` };
+  const error = failed && `${failed.step}: ${failed.detail}`;
+  const health =
+    found.caps === undefined
+      ? { state: 'down' as const, error }
+      : { state: 'up' as const, latencyMs, houseId: text(found.caps.houseId), error };
   await core.store.servers.note(now, health, { ...found.by, dryRun: false });
+}
+
+/** Why a step failed. A name with several addresses fails by each of them. */
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ');
+  return (error as Error).message;
 }
 
 function fail(why: string): never {
   throw new UserError('unavailable', why);
 }
 
-async function reach(address: PeerAddress | undefined): Promise<string> {
-  if (address === undefined) return fail('it has no address');
-  const { host, port } = address;
+async function lookUp({ host, port }: PeerAddress): Promise<string> {
+  if (isIP(host) !== 0) return `${host} port ${port}`;
+  const found = await lookup(host, { all: true }).catch((cause) => {
+    throw new UserError('unavailable', `${host}: no machine of that name is found`, { cause });
+  });
+  return `${host} is ${found.map(({ address }) => address).join(', ')}, port ${port}`;
+}
+
+async function reach({ host, port }: PeerAddress): Promise<string> {
   const socket = connect({ host, port, timeout: connectMs });
   try {
     await new Promise<void>((resolve, reject) => {
@@ -107,14 +152,32 @@ async function reach(address: PeerAddress | undefined): Promise<string> {
   }
 }
 
-function rsyncText(ours: string | undefined, theirs: string | null): string {
-  const both = ours !== undefined && theirs !== null;
-  return `${ours ?? 'none'} here, ${theirs ?? 'none'} there${both ? '' : ': tar takes its place'}`;
+/** What a server said, which may be anything, for a line of text. */
+const text = (said: unknown) => escapeControls(String(said).slice(0, 100));
+
+function versionText({ protocol, git }: Caps): string {
+  if (protocol === 1) return `git ${text(git)}`;
+  return fail(`it speaks version ${text(protocol)} of the protocol, this server version 1`);
 }
 
-async function clockText(at: string): Promise<string> {
+async function rsyncText(core: Core, { rsync: theirs }: Caps): Promise<string> {
+  const ours = await ownRsync(core);
+  const found = `${ours ?? 'none'} here, ${theirs === null ? 'none' : text(theirs)} there`;
+  if (ours !== undefined && theirs !== null) return found;
+  if (core.config.values['sync.transport'] !== 'rsync') return `${found}: tar takes its place`;
+  return fail(`${found}, and sync.transport is rsync here`);
+}
+
+function clockText({ at }: Caps): string {
   const apart = Math.abs(Date.now() - Date.parse(at));
   const known = Number.isFinite(apart);
-  const text = known ? `${(apart / 1000).toFixed(1)} s apart` : 'it tells no time';
-  return apart > skewMs ? `${text}; no decision here depends on it` : text;
+  const found = known ? `${(apart / 1000).toFixed(1)} s apart` : 'it tells no time';
+  return apart > skewMs ? `${found}; no decision here depends on it` : found;
+}
+
+function diskText({ freeBytes, roomBytes = freeBytes }: Caps): string {
+  const found = `${sizeText(Number(freeBytes))} free`;
+  return roomBytes > 0
+    ? found
+    : fail(`${found}, all of it kept in reserve there: it takes nothing`);
 }

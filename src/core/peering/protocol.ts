@@ -38,6 +38,8 @@ export interface Caps {
   /** null where there is none that is new enough. */
   readonly rsync: string | null;
   readonly freeBytes: number;
+  /** The biggest pack that it takes: none where its reserve is reached. Servers of earlier versions don't say. */
+  readonly roomBytes?: number;
   readonly at: string;
 }
 
