@@ -181,6 +181,7 @@ const remove = command({
     await core.store.neighbors.remove(neighbor, by);
     if (!by.dryRun) {
       core.pairings.end(neighbor.key);
+      if (serverId !== undefined) core.couriers.sever({ id: serverId, name: neighbor.name });
       const why = new UserError('denied', 'this server is not known here any more');
       core.sessions.endKeys(
         keys.map(({ id }) => id),

@@ -147,6 +147,7 @@ const remove = command({
     const keys = await core.store.servers.keysOf(server.id);
     await core.store.servers.remove(server, by);
     if (!by.dryRun) {
+      core.couriers.sever(server);
       const why = new UserError('denied', 'this server is not known here any more');
       core.sessions.endKeys(
         keys.map(({ id }) => id),

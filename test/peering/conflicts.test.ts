@@ -166,3 +166,35 @@ t.test(
     t.match(await hq.admin.ssh('servers add b'), { status: 5 });
   },
 );
+
+t.test('what two servers differ in outlives their link, and one that is removed', async (t) => {
+  const admin = hq.admin;
+  const open = await conflicts(hq);
+  const links = async () => (await json(hq, 'servers show b')).links.length;
+
+  t.match(await admin.ssh('servers unlink b acme/app --dry-run'), { status: 0 });
+  t.equal(await links(), 1, 'a dry run unlinks nothing');
+  t.match(await admin.ssh('servers unlink b acme/nosuch'), { status: 3 });
+  t.match(await json(hq, 'servers unlink b acme/app'), { changed: true });
+  t.match(await json(hq, 'servers unlink b acme/app'), { changed: false });
+  t.same([await links(), await conflicts(hq)], [0, open]);
+  t.match(await there.ssh('push acme/app --to hq'), { status: 4, stderr: /not linked with b/ });
+  await admin.ssh('servers link b acme/app');
+  await admin.ssh('push acme/app --to b');
+  t.same(await conflicts(hq), open, 'linked again it is the same conflict');
+
+  t.match(await admin.ssh('servers remove b'), { status: 2, stderr: /--yes/ });
+  t.match(await admin.ssh('servers remove b --dry-run'), { status: 0 });
+  t.match(await json(hq, 'servers show b'), { conflicts: 1, links: [{ repo: 'acme/app' }] });
+  t.match(await json(hq, 'servers remove b --yes'), { changed: true });
+  t.match(await admin.ssh('servers remove b --yes'), { status: 3 });
+  t.match(await admin.ssh('servers unlink b acme/app'), { status: 3 });
+  t.same(await conflicts(hq), open);
+  const other = open[0]?.remote ?? '';
+  t.match(await json(hq, 'conflicts show acme/app main'), { server: 'b', remote: other });
+  const resolved = await json(hq, 'conflicts resolve acme/app main --keep both');
+  t.match(resolved, { branch: 'conflict/b/main' });
+  t.equal(await tip(hq, 'refs/heads/conflict/b/main'), other);
+  t.same(await conflicts(hq), []);
+  t.match(await there.ssh('push acme/app --to hq'), { status: 4, stderr: /does not know/ });
+});

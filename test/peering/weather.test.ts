@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { entryIn } from '../support/appears.ts';
 import { House } from '../support/house.ts';
 import { hostKeyOf, introduce, serverKeyOf } from '../support/pair.ts';
 import { type Answer, must } from '../support/process.ts';
@@ -13,7 +14,8 @@ t.teardown(() => relay.close());
 await introduce(b, hq, { name: 'hq', role: 'main' });
 const there = ['--role', 'backup', '--fingerprint', await hostKeyOf(b), '--key', '-'];
 const url = `cpm@127.0.0.1:${relay.port}`;
-await hq.admin.ssh(['servers', 'add', 'b', url, ...there], { stdin: serverKeyOf(b) });
+const add = () => hq.admin.ssh(['servers', 'add', 'b', url, ...there], { stdin: serverKeyOf(b) });
+await add();
 await hq.admin.ssh('org create acme');
 await hq.admin.ssh('init acme/app');
 const work = await hq.admin.worktree();
@@ -93,3 +95,22 @@ t.test('a server that does not answer is down; a question cut off is asked again
   t.match(await meet(), { status: 0 });
   t.equal(await refsOf(b), await refsOf(hq));
 });
+
+for (const transport of ['rsync', 'tar'] as const) {
+  t.test(`by ${transport}: what is on its way to a server that is removed ends`, async (t) => {
+    await grow(600);
+    const before = await refsOf(b);
+    const incoming = join(b.dataDir, 'incoming');
+    // So slow that it does not come to its end by itself.
+    const running = sync(`--transport ${transport} --bandwidth 8K`);
+    await entryIn(incoming, (name) => name.startsWith('sync-in-'));
+
+    t.match(await hq.admin.ssh('servers remove b --yes'), { status: 0 });
+
+    t.match(await running, { status: 5, stderr: /b: it was removed meanwhile/ });
+    t.equal(await refsOf(b), before);
+    t.match(await add(), { status: 0 });
+    t.match(JSON.parse((await sync()).stdout), [{ result: 'updated' }]);
+    t.equal(await refsOf(b), await refsOf(hq));
+  });
+}

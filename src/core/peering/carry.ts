@@ -74,7 +74,8 @@ export async function carry(
   const onProgress = (done: number) =>
     options.progress?.({ what: `${direction}ing bytes`, done: Math.min(done, total), total });
   const tooMuch = new AbortController();
-  const signal = AbortSignal.any([options.signal, tooMuch.signal]);
+  const known = core.couriers.tie(remote.server.id);
+  const signal = AbortSignal.any([options.signal, tooMuch.signal, known]);
   // rsync keeps what an earlier run left beside what it makes of it.
   const limitBytes = 2 * total + slackBytes;
   const reserveBytes = core.room.limits.diskReserveBytes;

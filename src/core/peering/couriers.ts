@@ -1,3 +1,4 @@
+import { UserError } from '../../model/errors.ts';
 import { Conversations } from './pool.ts';
 
 /** Who reads the log of changes has it to himself under this name. */
@@ -19,6 +20,8 @@ export class Couriers {
   /** By the id of a server, when it is to be met again, in milliseconds of `performance.now()`. */
   readonly #nextMeeting = new Map<string, number>();
   readonly #alone = new Map<string, Promise<void>>();
+  /** By the id of a server, what ends once it is not known here any more. */
+  readonly #ties = new Map<string, AbortController>();
   readonly #listeners = new Set<() => void>();
   /** By server, the repositories that it ended or forced, each with the time of it. */
   readonly #losses = new Map<string, Map<string, number>>();
@@ -83,6 +86,21 @@ export class Couriers {
       this.#nextMeeting.set(serverId, performance.now() + jittered(intervalMs));
       this.tell();
     }
+  }
+
+  /** Aborts when a server is not known here any more: nothing is sent there or taken from there from then on. */
+  tie(serverId: string): AbortSignal {
+    const tie = this.#ties.get(serverId) ?? new AbortController();
+    this.#ties.set(serverId, tie);
+    return tie.signal;
+  }
+
+  /** A server is not known here any more. */
+  sever({ id, name }: { readonly id: string; readonly name: string }): void {
+    // Stays: a run that began before may look only now. An id comes once.
+    const tie = this.#ties.get(id) ?? new AbortController();
+    this.#ties.set(id, tie);
+    tie.abort(new UserError('conflict', `${name}: it was removed meanwhile`));
   }
 
   /** How many repositories are on their way now. */

@@ -55,8 +55,12 @@ export class Remote {
     this.#child.stderr.on('data', (chunk) => {
       this.#said = `${this.#said}${chunk}`.slice(-4096);
     });
+    const tie = core.couriers.tie(server.id);
+    tie.addEventListener('abort', this.#end, { once: true });
+    if (tie.aborted) this.#end();
     void this.#child.exited.then(() => {
       this.#isOver = true;
+      tie.removeEventListener('abort', this.#end);
     });
     caller.signal.addEventListener('abort', this.#end, { once: true });
   }

@@ -62,7 +62,7 @@ export function actorFor(server: Server, by: Actor, request: string): Actor {
 /**
  * Counts a run and writes it down, whatever it came to; of two of the same kind the second waits for the first.
  *
- * @throws what `work` throws, once that is written down
+ * @throws what `work` throws, once that is written down; UserError `conflict` where the server was removed meanwhile
  */
 export async function counted(
   core: Core,
@@ -102,6 +102,9 @@ export async function counted(
     bytesReceived: remote.received - received + (carried?.received ?? 0),
     bytesTotal: outcome.total,
   } as const;
+  if ((await core.store.servers.byId(server.id)) === undefined) {
+    throw new UserError('conflict', `${server.name}: it was removed meanwhile`, { cause: error });
+  }
   if (!by.dryRun) {
     const pair = { serverId: server.id, repoId: repo.id, direction: about.direction };
     const why = error instanceof UserError ? error.message : error && 'a fault of cpm';
