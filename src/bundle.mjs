@@ -1,11 +1,19 @@
 /**
- * Builds what `cpm` is started by, out of src/: `dist/program-HASH.cjs`, the whole program in one file; `.cache`
- * beside it, what V8 makes of that file, which saves a command a third of its start; and `dist/cpm.cjs`, which loads
- * them. The names carry the content's hash, so that a start beside a build gets one of the two whole.
+ * Builds what `cpm` is started by, out of src/: `dist/program-HASH.cjs`, the whole program in one file; `.cache` and
+ * `-flags.cache` beside it, what V8 makes of that file without flags and with those of the server, which saves a third
+ * of a start; and `dist/cpm.cjs`, which loads them. The names carry the content's hash, so that a start beside a build gets one of the two whole.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { Module } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,7 +66,8 @@ const filename = join(__dirname, '${name}.cjs');
 let cachedData;
 try {
   // V8 takes a cache only under the flags that it was made with.
-  if (process.execArgv.length === 0) cachedData = readFileSync(join(__dirname, '${name}.cache'));
+  const cache = process.execArgv.length === 0 ? '${name}.cache' : '${name}-flags.cache';
+  cachedData = readFileSync(join(__dirname, cache));
 } catch {}
 const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
 const script = new Script(readFileSync(filename, 'utf8'), { filename, cachedData, importModuleDynamically });
@@ -70,8 +79,8 @@ mkdirSync(dist, { recursive: true });
 const older = readdirSync(dist).filter((file) => /^program-.*\.(cjs|cache)$/.test(file));
 place(`${name}.cjs`, text);
 place(fast, textOf('src/doors/forced/fast.ts'));
-makeCache(join(dist, `${name}.cjs`), join(dist, `${name}.cache`));
-chmodSync(join(dist, `${name}.cache`), 0o644);
+makeCache(join(dist, `${name}.cache`), []);
+makeCache(join(dist, `${name}-flags.cache`), serverFlags());
 place('cpm.cjs', launcher);
 for (const file of older.filter((file) => !file.startsWith(name))) rmSync(join(dist, file));
 
@@ -85,10 +94,11 @@ function place(file, content) {
 /**
  * What V8 has compiled once a command has read its words and its configuration: all that a start needs.
  *
- * @param {string} filename - of the program
  * @param {string} cache - where to put it
+ * @param {readonly string[]} flags - with which the program is started
  */
-function makeCache(filename, cache) {
+function makeCache(cache, flags) {
+  const filename = join(dist, `${name}.cjs`);
   const maker = `
     const { readFileSync, writeFileSync } = require('node:fs');
     const { constants, Script } = require('node:vm');
@@ -101,5 +111,13 @@ function makeCache(filename, cache) {
     script.runInThisContext().call({}, {}, require_, { exports: {} }, filename, process.cwd());
   `;
   const env = { PATH: process.env['PATH'] ?? '' };
-  spawnSync(process.execPath, ['--eval', maker, filename, cache], { env, stdio: 'ignore' });
+  const args = [...flags, '--eval', maker, filename, cache];
+  spawnSync(process.execPath, args, { env, stdio: 'ignore' });
+  chmodSync(cache, 0o644);
+}
+
+/** Those of `npm start`, which keep the server small. */
+function serverFlags() {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  return /exec node (.+) dist\/cpm\.cjs serve$/.exec(scripts.start)?.[1]?.split(' ') ?? [];
 }
