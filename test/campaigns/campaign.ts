@@ -11,6 +11,7 @@ import { memory } from './memory.ts';
 import { merges } from './merge.ts';
 import { archive, packageOf } from './packaging.ts';
 import { restarts } from './restart.ts';
+import { faultsNoticed } from './rights.ts';
 import { sandbox } from './sandbox.ts';
 import { soak } from './soak.ts';
 import { syncs } from './sync.ts';
@@ -46,6 +47,7 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     '10,000 callers and answers on the network',
     (t) => fuzzBeacon(t, { streams: 7000, answers: 3000, crowd: 18 }),
   ],
+  ['rights', 'each fault of the code is noticed', (t) => faultsNoticed(t, { every: 1 })],
   ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
   [
     'sync',
