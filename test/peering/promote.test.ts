@@ -1,10 +1,14 @@
-import { copyFileSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
+import { quarantineIn } from '../support/appears.ts';
+import { Follower } from '../support/follower.ts';
 import type { House } from '../support/house.ts';
 import { openPair } from '../support/pair.ts';
+import { pauseAfter } from '../support/pause.ts';
 import type { Person } from '../support/person.ts';
 import { must } from '../support/process.ts';
 import { schemaFaults } from '../support/schema.ts';
@@ -152,4 +156,35 @@ t.test('the old main leads again once it was handed the lead, and has all of it'
   t.equal(await tip(b), await tip(hq));
   const history = 'repo history acme/app';
   t.same(await json(ada.at(b), history), await json(ada, history));
+});
+
+t.test('a push whose pack comes while the lead goes is refused with the new address', async (t) => {
+  writeFileSync(join(work, 'noise'), randomBytes(512 * 1024));
+  await ada.git('add noise', { cwd: work });
+  await ada.git('commit -q -m noise', { cwd: work });
+  const oid = (await ada.git('rev-parse HEAD', { cwd: work })).stdout.trim();
+  const { env, reached, resume } = await pauseAfter(t, ana, 256 * 1024);
+  const words = ['push', '-q', ana.url('acme/app'), 'HEAD:refs/heads/late'];
+  const pushing = ana.git(words, { cwd: work, env });
+  await reached;
+  await quarantineIn(dir(hq));
+  const { seq } = JSON.parse(
+    (await ada.ssh('events --since 0')).stdout.trim().split('\n').at(-1) ?? '',
+  );
+  const news = Follower.ssh(t, hq, { person: ada, words: `events --follow --since ${seq}` });
+
+  const promoting = ada.ssh('servers promote b --yes');
+  await news.reads(({ type }) => type === 'server-lead-drained');
+  resume();
+
+  const [pushed, promoted] = await Promise.all([pushing, promoting]);
+  t.match(promoted, { status: 0, stderr: '' });
+  const at = new RegExp(`push to ssh://cpm@127.0.0.1:${b.port}/acme/app`);
+  t.match(pushed, { status: 1, stderr: at });
+  const late = (house: House) => tip(house, 'late').catch(() => undefined);
+  t.same([await late(hq), await late(b)], [undefined, undefined]);
+  words[2] = ana.at(b).url('acme/app');
+  t.match(await ana.at(b).git(words, { cwd: work }), { status: 0, stderr: '' });
+  t.equal(await late(b), oid);
+  await leads(t, b, hq);
 });

@@ -186,3 +186,22 @@ t.test('people and rights of the main reach a backup that follows it at once', a
   await hq.admin.ssh('servers sync b');
   t.match(await cy.git(['clone', '-q', b.admin.url('acme/app'), 'from-b']), { status: 0 });
 });
+
+t.test('the clock alone brings what a main had alone, once it is back', async (t) => {
+  await b.stop();
+  const oid = await commit('alone');
+  await git(`push -q ${url} HEAD:refs/heads/alone`);
+  await hq.stop();
+  await b.restart();
+  t.match(await b.admin.ssh('servers promote hq --force --yes'), { status: 0 });
+  there = follow();
+
+  await hq.restart();
+
+  await there.reads(happened('conflict-opened', 'acme/app'));
+  t.match(await json(b, 'conflicts list acme/app'), [
+    { ref: 'refs/heads/alone', server: 'hq', local: null, remote: oid },
+  ]);
+  const refused = await git(`push -q ${url} HEAD:refs/heads/more`);
+  t.match(refused, { status: 128, stderr: new RegExp(`push to ssh://cpm@127.0.0.1:${b.port}/`) });
+});
