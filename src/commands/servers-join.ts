@@ -28,6 +28,9 @@ const inviteServer = command({
     const invited = { name: args.name, role: args.role as PeerRole };
     const { id, line, expiresAt } = await invite(core, invited, by);
     note(`on the other server, within the hour: cpm servers join LINE`);
+    if (invited.role === 'main') {
+      note(`once it has joined, here: cpm servers follow ${args.name} --identities`);
+    }
     return { changed: true, id, line, expires_at: expiresAt };
   },
   text: ({ line }) => line,
@@ -82,6 +85,11 @@ const joinServer = command({
     const joined = await join(core, { invitation, name: args.name, by, signal });
     const { server, calledThere } = joined;
     const followed = await followMain(context, server);
+    if (server.role === 'backup') {
+      note(
+        `it follows once its operator says there: cpm servers follow ${calledThere} --identities`,
+      );
+    }
     note(`look whether all is well: servers test ${server.name}`);
     const { id, name: called, role, url = '' } = server;
     return { changed: true, id, name: called, role, url, called_there: calledThere, followed };

@@ -192,3 +192,27 @@ t.test(
     ]);
   },
 );
+
+t.test(
+  'a backup that invites its main is told what is left to do, and follows by it',
+  async (t) => {
+    await hq.operator('servers remove b --yes');
+    await b.operator('servers remove hq --yes');
+    await b.admin.ssh('init late');
+    const follow = /cpm servers follow b --identities/;
+
+    const invited = await hq.operator('servers invite b --role main');
+    t.match(invited, { status: 0, stderr: follow });
+    const joined = await b.operator(['servers', 'join', invited.stdout.trim(), '--name', 'hq']);
+
+    t.match(joined, {
+      status: 0,
+      stdout: /^hq is our backup now; it calls us b\.\n$/,
+      stderr: follow,
+    });
+    t.same([await named(hq), await named(b)], [[['b', 'main']], [['hq', 'backup']]]);
+    t.match(await json(hq, 'servers follow b --identities'), { changed: true, identities: true });
+    t.match(await json(b, 'push --all --to hq'), [{ result: 'up-to-date' }]);
+    t.match(await b.admin.at(hq).ssh('show bea/late'), { status: 0 });
+  },
+);
