@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { must, run } from '../support/process.ts';
 import { big, type Case, cases, pushAll } from './cases.ts';
+import { front } from './front.ts';
 import { full, generatedRepository, small } from './generate.ts';
 import { measure, residentMb, type Sample, spread } from './measure.ts';
 import { neighbors } from './neighbors.ts';
@@ -148,6 +149,10 @@ try {
   } else if (values.only === 'neighbors') {
     const rounds = Number(values.rounds ?? (values.small ? 3 : 9));
     await neighbors(print, { teardown: (close) => closing.push(close) }, rounds);
+  } else if (values.only === 'front') {
+    const rounds = Number(values.rounds ?? (values.small ? 3 : 21));
+    const counts = values.small ? [1, 1000] : [1, 100_000];
+    await front(print, { teardown: (close) => closing.push(close) }, { counts, rounds });
   } else await bench(closing);
 } catch (error) {
   print(`\n${error instanceof Error ? error.message : error}`);

@@ -2,7 +2,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import Sqlite from 'better-sqlite3';
+import Sqlite, { type Database } from 'better-sqlite3';
 import { decided } from '../../src/commands/list.ts';
 import { loadConfig } from '../../src/config.ts';
 import { type Core, openCore } from '../../src/core/core.ts';
@@ -21,15 +21,12 @@ interface Filled {
   readonly blobs: readonly Buffer[];
 }
 
-/** Users with a key each, a repository each, and a grant to the next one. */
-function fill(path: string, count: number): Filled {
-  const db = new Sqlite(path);
-  const [user, key, name, repo, grant] = [
+/** Users with a key each. @returns some of the keys, from first to last */
+export function addUsers(db: Database, count: number): readonly Buffer[] {
+  const [user, key, name] = [
     'INSERT INTO user (id, name, state, admin, created_at) VALUES (?, ?, ?, 0, ?)',
     'INSERT INTO ssh_key (id, fingerprint, type, blob, title, kind, user_id, verified, added_at, added_by) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)',
     'INSERT INTO namespace (name, kind, owner_id, current) VALUES (?, ?, ?, 1)',
-    'INSERT INTO repository (id, namespace_id, name, description, visibility, default_branch, archived, size_bytes, ref_count, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?)',
-    'INSERT INTO access_grant (id, on_kind, on_id, who_kind, who_id, right, granted_by, granted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   ].map((sql) => db.prepare(sql));
   const blobs: Buffer[] = [];
   db.transaction(() => {
@@ -40,6 +37,21 @@ function fill(path: string, count: number): Filled {
       user?.run(`u${n}`, `user-${n}`, 'active', at);
       name?.run(`user-${n}`, 'user', `u${n}`);
       key?.run(`k${n}`, `SHA256:${print}`, 'ssh-ed25519', blob, 'k', 'user', `u${n}`, at, 'bench');
+    }
+  })();
+  return blobs;
+}
+
+/** Users with a key each, a repository each, and a grant to the next one. */
+function fill(path: string, count: number): Filled {
+  const db = new Sqlite(path);
+  const blobs = addUsers(db, count);
+  const [repo, grant] = [
+    'INSERT INTO repository (id, namespace_id, name, description, visibility, default_branch, archived, size_bytes, ref_count, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, ?)',
+    'INSERT INTO access_grant (id, on_kind, on_id, who_kind, who_id, right, granted_by, granted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  ].map((sql) => db.prepare(sql));
+  db.transaction(() => {
+    for (let n = 0; n < count; n++) {
       repo?.run(`r${n}`, `u${n}`, 'app', '', 'private', 'main', at, at);
       const to = n < seen ? 0 : (n + 1) % count;
       grant?.run(`g${n}`, 'repo', `r${n}`, 'user', `u${to}`, 'read', 'bench', at);

@@ -12,6 +12,8 @@ export interface Sshd {
   readonly pid: number;
   readonly port: number;
   readonly user: string;
+  /** The fingerprint of its host key. */
+  readonly hostKey: string;
   stop(): Promise<void>;
 }
 
@@ -20,9 +22,14 @@ export interface Sshd {
  *
  * @param folder - for its host key and configuration
  * @param lines - more of sshd_config; its first line for a keyword counts
+ * @param wrapper - words that run it somewhere else, in the same process
  * @throws with what it said, when it doesn't start
  */
-export async function startSshd(folder: string, lines: readonly string[]): Promise<Sshd> {
+export async function startSshd(
+  folder: string,
+  lines: readonly string[],
+  wrapper: readonly string[] = [],
+): Promise<Sshd> {
   mkdirSync(folder, { recursive: true });
   const hostKey = await generateKey(join(folder, 'host'));
   const port = await freePort();
@@ -47,11 +54,13 @@ export async function startSshd(folder: string, lines: readonly string[]): Promi
   writeFileSync(config, all.map((line) => `${line}\n`).join(''));
   // As root sshd wants the folder that the machine's service would have made at boot.
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
-  return listening(config, port);
+  const words = [...wrapper, '/usr/sbin/sshd', '-D', '-e', '-f', config];
+  return { ...(await listening(words)), port, hostKey: hostKey.fingerprint };
 }
 
-async function listening(config: string, port: number): Promise<Sshd> {
-  const child = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', config], {
+async function listening(words: readonly string[]): Promise<Omit<Sshd, 'port' | 'hostKey'>> {
+  const [program = '', ...args] = words;
+  const child = spawn(program, args, {
     env: cleanEnv(),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -71,11 +80,11 @@ async function listening(config: string, port: number): Promise<Sshd> {
     child.kill('SIGTERM');
     await closed;
   };
-  return { pid: child.pid, port, user: userInfo().username, stop };
+  return { pid: child.pid, user: userInfo().username, stop };
 }
 
 /** sshd can't choose a port itself: one that was free a moment ago must do. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
