@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Test } from 'tap';
@@ -6,18 +6,15 @@ import { Follower } from '../../support/follower.ts';
 import { type Behind, Front } from '../../support/front.ts';
 import { House } from '../../support/house.ts';
 import { serverKeyOf } from '../../support/pair.ts';
-import type { Person } from '../../support/person.ts';
+import { type Person, quoteWords } from '../../support/person.ts';
 import { run } from '../../support/process.ts';
 import { findProgram } from '../../support/program.ts';
+import { isQuiet, lastRecord, type Place, processesOf, sharing, tricks } from './behind.ts';
+import { peerSync } from './peer-sync.ts';
+import { rsyncAlone, transfers } from './transfers.ts';
 
 // What an administrator may have let in by mistake.
-const loose = ['AcceptEnv CPM_* XDG_* NODE_OPTIONS HOME'];
-
-/** One connection for all questions of a person, each of which is a session of its own. */
-const sharing = ({ home }: Person) =>
-  ['ControlMaster=auto', `ControlPath=${join(home, 'front')}`, 'ControlPersist=60'].flatMap(
-    (setting) => ['-o', setting],
-  );
+const loose = ['AcceptEnv *'];
 
 /** What sshd is told of a key. */
 async function keyLine(t: Test, house: House, line: string, account: string): Promise<string> {
@@ -27,32 +24,6 @@ async function keyLine(t: Test, house: House, line: string, account: string): Pr
   const answer = await run(program, [...args, '--data-dir', house.dataDir, ...words]);
   t.match(answer, { status: 0, stderr: '' });
   return answer.stdout;
-}
-
-/** The processes of this machine that were started for a house. */
-function processesOf({ dataDir }: House): readonly string[] {
-  return readdirSync('/proc').filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(dataDir);
-    } catch {
-      return false;
-    }
-  });
-}
-
-/** Waits until nobody but the server is left. */
-async function isQuiet(house: House): Promise<void> {
-  const signal = AbortSignal.timeout(20_000);
-  const others = () => processesOf(house).filter((pid) => Number(pid) !== house.pid);
-  while (others().length > 0) {
-    signal.throwIfAborted();
-    await wait(50);
-  }
-}
-
-async function lastRecord(house: House, action: string): Promise<Record<string, unknown>> {
-  const words = ['audit', 'list', '--action', action, '--limit', '1', '--json'];
-  return JSON.parse((await house.operator(words)).stdout)[0];
 }
 
 async function follows(
@@ -158,28 +129,24 @@ export async function scenarios(t: Test, behind: Behind): Promise<void> {
 
   t.test("S29 the client's environment moves nothing", async (t) => {
     const elsewhere = join(house.folder, 'elsewhere');
-    const told = {
-      CPM_DATA_DIR: elsewhere,
-      CPM_CONFIG: '/etc/passwd',
-      XDG_CONFIG_HOME: elsewhere,
-      XDG_DATA_HOME: elsewhere,
-      NODE_OPTIONS: `--require=${elsewhere}`,
-      HOME: elsewhere,
-    };
-    const options = Object.entries(told).flatMap(([name, value]) => [
-      '-o',
-      `SetEnv=${name}=${value}`,
-    ]);
-    // OpenSSH takes one SetEnv only.
-    const together = Object.entries(told)
-      .map(([name, value]) => `${name}=${value}`)
-      .join(' ');
-    t.ok(options.length > 0);
-    const answer = await ada.ssh('whoami --json', { options: ['-o', `SetEnv=${together}`] });
+    const options = tricks(elsewhere);
+    const answer = await ada.ssh('whoami --json', { options });
     t.match(answer, { status: 0, stderr: '' });
     t.equal(JSON.parse(answer.stdout).user, 'ada');
+    t.match(await lastRecord(house, 'sign-in'), { address: '127.0.0.1' });
+    const env = { GIT_SSH_COMMAND: quoteWords(['ssh', ...ada.sshOptions(), ...options]) };
+    const words = ['clone', '-q', ada.url(`ada/${behind}`), `moved-${behind}`];
+    t.match(await ada.git(words, { env }), { status: 0, stderr: '' });
     t.notOk(existsSync(elsewhere));
   });
+
+  const place: Place = { house, front, behind, ada };
+  transfers(t, place, `ada/${behind}`);
+  // What these say to each other is the same behind Node, only slower.
+  if (behind === 'client') {
+    rsyncAlone(t, place, `ada/${behind}`);
+    peerSync(t, place, `ada/${behind}`);
+  }
 
   t.test('a client that is killed leaves nothing behind', async (t) => {
     const cy = await house.person(`cy-${behind}`);
@@ -247,7 +214,10 @@ export async function scenarios(t: Test, behind: Behind): Promise<void> {
     async (t) => {
       await ada.ssh('', { options: [...sharing(ada), '-O', 'exit'] });
       await house.stop();
-      t.match(await ada.ssh('whoami'), { status: 0, stderr: '', stdout: /^ada, site admin\n/ });
+      const elsewhere = join(house.folder, 'elsewhere');
+      const first = await ada.ssh('whoami', { options: tricks(elsewhere) });
+      t.match(first, { status: 0, stderr: '', stdout: /^ada, site admin\n/ });
+      t.notOk(existsSync(elsewhere), 'S29');
       const work = await ada.worktree('alone');
       const [follower, ...done] = await Promise.all([
         follows(t, { house, front }, admin),
