@@ -27,14 +27,7 @@ import { openBeaconOf } from './doors/beacon/open.ts';
 import { Clock } from './doors/clock.ts';
 import { guestsOf } from './doors/forced/guests.ts';
 import { jobs } from './doors/jobs.ts';
-import {
-  type Closing,
-  faultOf,
-  type PassedSocket,
-  type Place,
-  placesOf,
-  placeText,
-} from './doors/listen.ts';
+import { type Closing, listenAll, type PassedSocket, placesOf } from './doors/listen.ts';
 import { askToYield } from './doors/local/client.ts';
 import type { Heir } from './doors/local/heir.ts';
 import { openLocalDoor } from './doors/local/server.ts';
@@ -42,7 +35,6 @@ import { socketPath } from './doors/local/socket-path.ts';
 import { localSessions, sshSessions } from './doors/sessions.ts';
 import type { SshDoor } from './doors/ssh/door.ts';
 import { createLog, type Log } from './log.ts';
-import { UserError } from './model/errors.ts';
 import type { ListenAddress } from './settings.ts';
 import { createRun } from './shell/run.ts';
 import type { HouseLock } from './store/sqlite.ts';
@@ -164,7 +156,7 @@ async function openDoors({ core, lock, firstAdmin, starting }: Opened): Promise<
   clock.start();
   const ssh = await openSsh(core, log);
   const places = placesOf('ssh', config.values.listen, starting.sockets);
-  const addresses = await listenAll(ssh, places, starting.warn);
+  const addresses = await listenAll((place) => ssh.listen(place), places, starting.warn);
   core.setPort(addresses[0]?.port ?? 0);
   const beacon = await openBeaconOf(core, run, starting.sockets);
   const elsewhere = (user: string) => ssh.connections().filter(({ owner }) => owner?.user === user);
@@ -226,30 +218,4 @@ async function openSsh(core: Core, log: Log): Promise<SshDoor> {
     signInFailed: (address, fingerprints) => core.audit.signInFailed(address, fingerprints),
     run: createRun(core),
   });
-}
-
-/** Listens at every place. A family that the machine lacks is a warning, unless nothing is left. */
-async function listenAll(
-  ssh: SshDoor,
-  wanted: readonly Place[],
-  warn: (text: string) => void,
-): Promise<readonly ListenAddress[]> {
-  const addresses: ListenAddress[] = [];
-  for (const place of wanted) {
-    try {
-      addresses.push(await ssh.listen(place));
-    } catch (cause) {
-      const code = faultOf(cause);
-      const fault = `can't listen on ${placeText(place)}: ${code}`;
-      const lacking = code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL';
-      if (!lacking || (addresses.length === 0 && place === wanted.at(-1))) {
-        throw new UserError('unavailable', fault, {
-          hint: 'is another server there? choose another address with --listen HOST:PORT',
-          cause,
-        });
-      }
-      warn(fault);
-    }
-  }
-  return addresses;
 }

@@ -3,6 +3,7 @@ import { type App, type Starting, startApp } from './app.ts';
 import type { Config } from './config.ts';
 import type { Conclusion } from './core/audit.ts';
 import { readPrivateKey } from './core/house.ts';
+import { openAhead } from './doors/ahead.ts';
 import { firstStartLines, listeningLine, reachableHost } from './doors/local/announce.ts';
 import { askerOf } from './doors/local/cli.ts';
 import { meetPredecessor, type Predecessor } from './doors/local/predecessor.ts';
@@ -36,9 +37,10 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
   const { told, say } = surroundings;
   const predecessor = surroundings.takeover ? await meet(config) : undefined;
   const succession = new Succession(environmentOf(surroundings));
+  const sockets = [...told.sockets, ...(predecessor?.sockets ?? [])];
   const starting: Starting = {
     asker: { confirm: askerOf() },
-    sockets: [...told.sockets, ...(predecessor?.sockets ?? [])],
+    sockets: predecessor ? await openAhead(config.values, sockets) : sockets,
     follows: predecessor !== undefined,
     concluded: predecessor && conclusionOf(predecessor),
     warn: (text) => process.stderr.write(`warning: ${text}\n`),

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   cpSync,
   mkdtempSync,
@@ -7,6 +8,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -133,12 +135,36 @@ t.test('a program that fails at the database leaves the old one at its place', a
   t.match(await lastRestart(t), { outcome: 'failed', detail: { code: 'unavailable' } });
 });
 
+t.test('an address that another program has is found before the database is touched', async (t) => {
+  const { pid } = house;
+  const other = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => other.close());
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  writeFileSync(settings, `neighbors.listen: 127.0.0.1:${port}\n`);
+
+  // The program on disk is the one that fails at the database, would it come so far.
+  const answer = await house.operator('restart');
+  writeFileSync(settings, 'log_level: info\n');
+
+  t.match(answer, { status: 6, stdout: '' });
+  t.match(
+    answer.stderr,
+    `the old one serves on: can't listen on git://127.0.0.1:${port}: EADDRINUSE`,
+  );
+  t.equal(house.pid, pid);
+  t.match(await lastRestart(t), { outcome: 'failed', detail: { code: 'unavailable' } });
+});
+
 t.test('a server takes the place of the one that runs, from wherever it is started', async (t) => {
   const { dataDir, env } = machine(t);
   const alone = serve(t, { env, args: ['--listen', '127.0.0.1:0', '--takeover'] });
   const { port } = await started(alone);
   t.match(await cpm(['whoami'], env), { status: 0 }, 'where none runs it starts as any');
 
+  const taken = ['--listen', '127.0.0.1:0', '--listen', `127.0.0.1:${house.port}`, '--takeover'];
+  const late = await serve(t, { env, args: taken }).ended;
+  t.match(late, { status: 6, stderr: `can't listen on 127.0.0.1:${house.port}: EADDRINUSE` });
   const args = ['--listen', '127.0.0.1:0', '--listen', '127.0.0.2:0', '--takeover'];
   const next = serve(t, { env, args });
   t.equal((await started(next)).port, port, 'it has the socket of the first');

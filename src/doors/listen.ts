@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
 import type { Server } from 'node:net';
+import { UserError } from '../model/errors.ts';
 import type { ListenAddress } from '../settings.ts';
 
 /** A listening socket that was opened by whoever was there before this process. */
@@ -91,4 +92,35 @@ export function placeText(place: Place): string {
 export function faultOf(cause: unknown): string {
   const { code, message } = cause as NodeJS.ErrnoException;
   return code ?? message;
+}
+
+/**
+ * Opens the SSH door at every place. A family that the machine lacks is a warning, unless nothing is left.
+ *
+ * @param listen - opens it at one, and throws what the kernel said
+ * @throws UserError `unavailable` when it can't be opened there
+ */
+export async function listenAll<T>(
+  listen: (place: Place) => Promise<T>,
+  wanted: readonly Place[],
+  warn: (text: string) => void,
+): Promise<readonly T[]> {
+  const opened: T[] = [];
+  for (const place of wanted) {
+    try {
+      opened.push(await listen(place));
+    } catch (cause) {
+      const code = faultOf(cause);
+      const fault = `can't listen on ${placeText(place)}: ${code}`;
+      const lacking = code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL';
+      if (!lacking || (opened.length === 0 && place === wanted.at(-1))) {
+        throw new UserError('unavailable', fault, {
+          hint: 'is another server there? choose another address with --listen HOST:PORT',
+          cause,
+        });
+      }
+      warn(fault);
+    }
+  }
+  return opened;
 }

@@ -13,7 +13,7 @@ import {
   placesOf,
   placeText,
 } from '../listen.ts';
-import { type Beacon, openBeacon } from './server.ts';
+import { openBeacon } from './server.ts';
 
 /** The beacon of a server that runs. */
 export interface OpenBeacon {
@@ -51,8 +51,7 @@ export async function openBeaconOf(
       };
     },
   });
-  const listeners: string[] = [];
-  for (const place of wanted) listeners.push(urlOf(await listen(beacon, place)));
+  const listeners = (await listenNear((place) => beacon.listen(place), wanted)).map(urlOf);
   const { sockets } = beacon;
   if (wanted.length === 0) return { listeners, sockets, close: (how) => beacon.close(how) };
   const unregister = core.sessions.register({
@@ -82,17 +81,30 @@ export async function openBeaconOf(
   };
 }
 
-async function listen(beacon: Beacon, place: Place): Promise<ListenAddress> {
-  try {
-    return await beacon.listen(place);
-  } catch (cause) {
-    const where = 'fd' in place ? placeText(place) : urlOf(place);
-    const fault = `can't listen on ${where}: ${faultOf(cause)}`;
-    throw new UserError('unavailable', fault, {
-      hint: 'is a git daemon there? choose another address: config set neighbors.listen HOST:PORT',
-      cause,
-    });
+/**
+ * Opens the beacon at every place.
+ *
+ * @param listen - opens it at one, and throws what the kernel said
+ * @throws UserError `unavailable` when it can't be opened there
+ */
+export async function listenNear<T>(
+  listen: (place: Place) => Promise<T>,
+  wanted: readonly Place[],
+): Promise<readonly T[]> {
+  const opened: T[] = [];
+  for (const place of wanted) {
+    try {
+      opened.push(await listen(place));
+    } catch (cause) {
+      const where = 'fd' in place ? placeText(place) : urlOf(place);
+      const fault = `can't listen on ${where}: ${faultOf(cause)}`;
+      throw new UserError('unavailable', fault, {
+        hint: 'is a git daemon there? choose another address: config set neighbors.listen HOST:PORT',
+        cause,
+      });
+    }
   }
+  return opened;
 }
 
 /** Without the compiled part, the kernel acknowledges when it likes. */
