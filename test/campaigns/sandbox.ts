@@ -30,6 +30,10 @@ done
 id -un
 `;
 
+/** The runner of the tests would load itself into every Node. */
+const cpm = ['env', '-u', 'NODE_OPTIONS', node, join(program, 'dist/cpm.cjs')];
+const operator = ['setpriv', '--reuid=cpm', '--regid=cpm', '--clear-groups', ...cpm];
+
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -41,9 +45,9 @@ async function freePort(): Promise<number> {
 
 /**
  * Has a real systemd run what `service install` makes, with all that its sandbox takes away: pushes, clones, syncs with
- * another server, and asks again and again while the service restarts.
+ * another server, and asks again and again while the service restarts, by cpm's own command and by systemd's.
  *
- * @param restarts - none leaves the other server out, too
+ * @param restarts - of each kind; with none there is one by cpm alone, and no other server
  */
 export async function sandbox(t: Test, { restarts }: { restarts: number }): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'cpm-'));
@@ -54,8 +58,6 @@ export async function sandbox(t: Test, { restarts }: { restarts: number }): Prom
   const port = await freePort();
   const ada = await Person.create('ada', join(folder, 'ada'), () => port);
   copyFileSync(ada.key.publicPath, join(folder, 'ada.pub'));
-  // The runner of the tests would load itself into every Node.
-  const cpm = ['env', '-u', 'NODE_OPTIONS', node, join(program, 'dist/cpm.cjs')];
   const words = ['service', 'install', '--admin', 'ada', '--admin-key', '/run/test/ada.pub'];
   const env = { CPM_LISTEN: `127.0.0.1:${port}` };
   const install = async () => {
@@ -124,15 +126,35 @@ async function restarted(
       return asked;
     }),
   );
-  for (let count = 0; count < restarts; count++)
+  await handedOver(t, systemd);
+  for (let count = 0; count < restarts; count++) {
     t.match(await systemd.run(['systemctl', 'restart', 'cpm.service']), { status: 0 });
+    await handedOver(t, systemd);
+  }
   over = true;
   for (const asked of await asking) t.ok(asked >= restarts);
 }
 
+/** The operator restarts the server: for systemd the service goes on, with another process. */
+async function handedOver(t: Test, systemd: Systemd): Promise<void> {
+  const before = await property(systemd, 'MainPID');
+  const words = ['--data-dir', '/var/lib/cpm', 'restart', '--json'];
+  const answer = await systemd.run([...operator, ...words], { HOME: '/var/lib/cpm' });
+  t.match(answer, { status: 0, stderr: '' });
+  const { pid } = JSON.parse(answer.stdout);
+  t.not(String(pid), before);
+  t.equal(await property(systemd, 'MainPID'), String(pid), 'systemd heard which process it is');
+  t.equal(await property(systemd, 'ActiveState'), 'active');
+  t.equal(await property(systemd, 'NRestarts'), '0', 'and started none itself');
+}
+
 /** What the kernel says of the server's process. */
 async function statusOf(systemd: Systemd): Promise<string> {
-  const asked = ['systemctl', 'show', '--property=MainPID', '--value', 'cpm.service'];
-  const pid = (await systemd.run(asked)).stdout.trim();
+  const pid = await property(systemd, 'MainPID');
   return (await systemd.run(['cat', `/proc/${pid}/status`])).stdout;
+}
+
+async function property(systemd: Systemd, name: string): Promise<string> {
+  const asked = ['systemctl', 'show', `--property=${name}`, '--value', 'cpm.service'];
+  return (await systemd.run(asked)).stdout.trim();
 }
