@@ -14,7 +14,7 @@ const clean = ['env', '-u', 'NODE_OPTIONS'];
 const packed = [
   /^README\.md$/,
   /^dist\/cpm\.cjs$/,
-  /^dist\/program-[0-9a-f]{12}(\.cjs|\.cache|-fast\.cjs)$/,
+  /^dist\/program-[0-9a-f]{12}(\.cjs|(-flags)?\.cache|-fast\.cjs)$/,
   /^hooks\/pre-receive$/,
   /^package\.json$/,
   /^src\/(doors\/forced\/client\.c|parts\.mjs|programs\/sockets\.c)$/,
@@ -27,11 +27,17 @@ function place(t: Test): string {
   return folder;
 }
 
-/** npm as this machine has it set up, which takes what it has in store and compiles with the headers of this Node. */
+/**
+ * npm as this machine has it set up, which takes what it has in store, and compiles with the headers of this Node on every
+ * processor, as src/prepare.mjs does.
+ */
 function npm(words: readonly string[], cwd: string) {
   const { NODE_OPTIONS: _ofTheRunner, ...own } = process.env as Record<string, string>;
   const env = {
+    JOBS: 'max',
     ...own,
+    npm_config_audit: 'false',
+    npm_config_fund: 'false',
     npm_config_nodedir: dirname(dirname(process.execPath)),
     npm_config_prefer_offline: 'true',
     npm_config_update_notifier: 'false',
