@@ -7,16 +7,26 @@ export type RefList = ReadonlyMap<string, string>;
 
 /** A list's lines in the order of their bytes, as its digest and the file `refs` have them. */
 export function refLines(refs: RefList): string[] {
-  return [...refs].map(([ref, oid]) => `${oid} ${ref}\n`).sort(byRef);
+  return inByteOrder([...refs.keys()]).map((ref) => `${refs.get(ref)} ${ref}\n`);
 }
 
-function byRef(one: string, other: string): number {
-  return Buffer.compare(Buffer.from(one.slice(41)), Buffer.from(other.slice(41)));
+const surrogate = /[\ud800-\udfff]/;
+
+/** Without characters beyond U+FFFF the order of the code units is that of the bytes, and takes no copy of each name. */
+function inByteOrder(names: string[]): string[] {
+  if (!names.some((name) => surrogate.test(name))) return names.sort();
+  const bytes = names.map((name) => [Buffer.from(name), name] as const);
+  return bytes.sort(([one], [other]) => Buffer.compare(one, other)).map(([, name]) => name);
 }
 
 /** What two servers compare in place of whole lists: the SHA-256 of the sorted lines, in hexadecimal. */
 export function refsDigest(refs: RefList): string {
-  return createHash('sha256').update(refLines(refs).join('')).digest('hex');
+  return linesDigest(refLines(refs).join(''));
+}
+
+/** The digest of a list whose lines are at hand. @param text - all of them, as `refLines` has them */
+export function linesDigest(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 /**

@@ -131,7 +131,9 @@ export async function allRefs(directory: string): Promise<{ name: string; oid: s
   // Loose files first: a value that git packs meanwhile is seen twice, not missed.
   for await (const ref of looseUnder(directory, 'refs')) loose.push(ref);
   const values = await readRefsOf(directory, loose);
-  for await (const [oid, ref] of allPacked(directory)) found.set(ref, oid);
+  for await (const entries of allPacked(directory)) {
+    for (const [oid, ref] of entries) found.set(ref, oid);
+  }
   for (const [ref, { oid }] of values) {
     if (oid === undefined) found.delete(ref);
     else found.set(ref, oid);
@@ -147,8 +149,8 @@ export async function countRefs(directory: string): Promise<number> {
     for await (const ref of looseUnder(directory, folder)) loose.add(ref);
   }
   let packed = 0;
-  for await (const [, ref] of allPacked(directory)) {
-    if (isWritableRef(ref) && !loose.has(ref)) packed += 1;
+  for await (const entries of allPacked(directory)) {
+    for (const [, ref] of entries) if (isWritableRef(ref) && !loose.has(ref)) packed += 1;
   }
   return loose.size + packed;
 }

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { planRef, type RefState } from '../../src/model/sync-plan.ts';
+import { refLines } from '../../src/model/sync-refs.ts';
 
 const [a, b, c] = ['a', 'b', 'c'].map((digit) => digit.repeat(40));
 const equals: RefState = {
@@ -42,4 +43,20 @@ t.test('what only a server has that led before moves nothing, and is for a perso
   t.same(plan({ mine: b, recalled }), { step: 'nothing' }, 'they have what was sent from there');
   const behind = planRef({ ...equals, theirs: b, recalled }, () => 'behind');
   t.same(behind, { step: 'nothing' }, 'it is in ours');
+});
+
+t.test('a list of refs is in the order of its bytes, whatever its names are made of', async (t) => {
+  const plain = ['z', 'a/b', 'a-b', 'a', 'Z', 'a.b', '\u00e4', '\uffee'].map(
+    (name) => `refs/heads/${name}`,
+  );
+  for (const names of [plain, [...plain, 'refs/heads/\u{1f600}']]) {
+    const inOrder = names.toSorted((one, other) =>
+      Buffer.compare(Buffer.from(one), Buffer.from(other)),
+    );
+    const lines = refLines(new Map(names.map((ref) => [ref, a ?? ''])));
+    t.same(
+      lines,
+      inOrder.map((ref) => `${a} ${ref}\n`),
+    );
+  }
 });

@@ -95,7 +95,9 @@ export async function checkObjects(
       await core.room.onDisk();
       await indexPack(core.git, directory, { pack, scratch, signal });
     }
-    const tips = [...new Set(refs.values())];
+    // What refs here lead to was checked when they were made.
+    const held = new Set((await visibleRefs(directory)).values());
+    const tips = [...new Set(refs.values())].filter((oid) => !held.has(oid));
     if (tips.length > 0) {
       await checkConnected(core.git, directory, { tips, scratch, signal });
     }

@@ -179,7 +179,9 @@ async function readState(folder: string): Promise<State | undefined> {
 async function readRefs(folder: string, state: State | undefined): Promise<RefList> {
   const refs = new Map<string, string>();
   if (state === undefined) return refs;
-  for await (const [oid, ref] of allPacked(join(folder, `refs-${state.at}`))) refs.set(ref, oid);
+  for await (const entries of allPacked(join(folder, `refs-${state.at}`))) {
+    for (const [oid, ref] of entries) refs.set(ref, oid);
+  }
   return refs;
 }
 

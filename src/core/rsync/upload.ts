@@ -38,7 +38,9 @@ export async function readUpload(folder: string): Promise<Upload> {
   const foreign = paths.find((path) => refused.includes(path));
   if (foreign !== undefined) throw notTaken(`${foreign} would lead elsewhere`);
   const refs = new Map<string, string>();
-  for await (const [oid, ref] of allPacked(folder)) refs.set(ref, oid);
+  for await (const entries of allPacked(folder)) {
+    for (const [oid, ref] of entries) refs.set(ref, oid);
+  }
   for (const path of paths.filter((each) => each.startsWith('refs/'))) {
     if (path.endsWith('.lock')) continue;
     const text = await readShort(join(folder, path));
