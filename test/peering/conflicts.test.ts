@@ -1,7 +1,11 @@
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
 import type { House } from '../support/house.ts';
 import { openPair } from '../support/pair.ts';
+import { must } from '../support/process.ts';
 import { schemaFaults } from '../support/schema.ts';
 
 const { hq, b } = await openPair(t, { here: 'dev', there: 'dev' });
@@ -164,6 +168,94 @@ t.test(
       stderr: /fingerprint/,
     });
     t.match(await hq.admin.ssh('servers add b'), { status: 5 });
+  },
+);
+
+/** One row of a server's database. */
+function rowOf<T>(house: House, sql: string, ...values: unknown[]): T {
+  const db = new Sqlite(join(house.dataDir, 'cpm.db'), { readonly: true });
+  try {
+    return db.prepare(sql).get(...values) as T;
+  } finally {
+    db.close();
+  }
+}
+
+t.test(
+  'SQLite restored old: nothing acknowledged is lost, nothing deleted by what it has not heard of',
+  async (t) => {
+    const repo = 'acme/restored';
+    const urlOf = (house: House) => house.admin.url(repo);
+    const at = (house: House) => (words: string) =>
+      house.admin.git(words, { cwd: house === hq ? work : clone });
+    const commit = async (house: House, branch: string) => {
+      const step = at(house);
+      await step(`fetch -q ${urlOf(house)} ${branch}`);
+      await step('checkout -q --detach FETCH_HEAD');
+      await step(`commit -q --allow-empty -m ${branch}-${house === hq ? 'here' : 'there'}`);
+      t.match(await step(`push -q ${urlOf(house)} HEAD:${branch}`), { status: 0 });
+      return (await step('rev-parse HEAD')).stdout.trim();
+    };
+    const refsOf = async (house: House) => {
+      const path = join(house.dataDir, 'repositories', `${repo}.git`);
+      const args = ['for-each-ref', 'refs/heads', '--format=%(refname:short) %(objectname)'];
+      return (await must('git', ['-C', path, ...args])).stdout.trim().split('\n');
+    };
+    const place = () =>
+      rowOf<{ cursor: number; stamp: string }>(b, 'SELECT cursor, stamp FROM sync_peer');
+    const stampOf = (seq: number) =>
+      rowOf<{ request: string } | undefined>(hq, 'SELECT request FROM change WHERE seq = ?', seq);
+    await git(`push -q ${urlOf(hq)} main main:both main:moved main:gone`);
+    await hq.admin.ssh(`servers link b ${repo}`);
+    t.match(await run(b, `pull ${repo} --from hq`), { result: 'created' });
+    const [first = ''] = (await refsOf(b)).map((line) => line.split(' ')[1]);
+    const copy = join(hq.folder, 'copy.db');
+    const live = new Sqlite(join(hq.dataDir, 'cpm.db'), { readonly: true });
+    await live.backup(copy);
+    live.close();
+
+    const acknowledged = await commit(hq, 'main');
+    const moved = await commit(hq, 'moved');
+    await git(`push -q ${urlOf(hq)} ${acknowledged}:refs/heads/late :gone`);
+    t.match(await run(hq, `push ${repo} --to b`), { result: 'updated' });
+    await b.admin.ssh('servers sync hq');
+    const before = place();
+    t.equal(stampOf(before.cursor)?.request, before.stamp);
+    await at(b)(`push -q ${urlOf(b)} :late :moved`);
+    const [here, other] = [await commit(hq, 'both'), await commit(b, 'both')];
+    await hq.stop();
+    for (const wal of ['-wal', '-shm']) rmSync(join(hq.dataDir, `cpm.db${wal}`), { force: true });
+    cpSync(copy, join(hq.dataDir, 'cpm.db'));
+    await hq.restart();
+    await b.admin.ssh('servers sync hq');
+    await hq.admin.ssh('servers sync b');
+
+    const after = place();
+    t.not(stampOf(before.cursor)?.request, before.stamp, 'it is another log');
+    t.equal(stampOf(after.cursor)?.request, after.stamp, 'whose place is the one known now');
+    t.same(await refsOf(hq), [
+      `both ${here}`,
+      `late ${acknowledged}`,
+      `main ${acknowledged}`,
+      `moved ${moved}`,
+    ]);
+    t.same(await refsOf(b), [`both ${other}`, `main ${acknowledged}`]);
+    t.match(await json(hq, `conflicts list ${repo}`), [
+      { ref: 'refs/heads/both', kind: 'diverged', local: here, remote: other },
+      { ref: 'refs/heads/moved', kind: 'modify_delete', local: moved, remote: null },
+    ]);
+    t.not(first, acknowledged);
+    for (const house of [hq, b]) {
+      const path = join(house.dataDir, 'repositories', `${repo}.git`);
+      await must('git', ['-C', path, 'fsck', '--connectivity-only']);
+      for (const oid of [acknowledged, moved, here, other]) {
+        await must('git', ['-C', path, 'cat-file', '-e', `${oid}^{commit}`]);
+      }
+    }
+    for (const ref of ['both', 'moved']) {
+      await hq.admin.ssh(`conflicts resolve ${repo} ${ref} --keep local`);
+    }
+    await hq.admin.ssh(`servers unlink b ${repo}`);
   },
 );
 
