@@ -12,7 +12,7 @@
  *   npm run bench -- --against gitolite      the same against sshd with gitolite, with and without a refex
  *   npm run bench -- --only used             a repository after 1,000 pushes against a fresh one; --pushes 300
  *   npm run bench -- --only people           sign-ins, decisions, lists and the record with up to 1,000,000 keys
- *   npm run bench -- --only sync             sync between two servers against git and rsync, 500 and 7,000 refs
+ *   npm run bench -- --only sync             sync between two servers against git and rsync, 500 and 7,000 refs; its lag
  *   npm run bench -- --only neighbors        looking around on quiet networks, ls-remote against git daemon
  *   npm run bench -- --only front            ls-remote through sshd to cpm against git-shell there, with 100,000 keys
  *   npm run bench -- --rounds 20             more pairs for each case

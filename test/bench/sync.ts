@@ -6,6 +6,7 @@ import { hostKeyOf, introduce, serverKeyOf } from '../support/pair.ts';
 import { quoteWords } from '../support/person.ts';
 import { must } from '../support/process.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
+import { idle, lag } from './continuous.ts';
 import { generatedRepository } from './generate.ts';
 import { cpuMs, settled, spread } from './measure.ts';
 import { algorithms } from './side.ts';
@@ -215,6 +216,10 @@ export async function sync(print: Print, counts: readonly number[], rounds: numb
       );
       for (const task of tasks) await compare(print, ways, { task, rounds });
     }
+    print();
+    const later = { teardown: (close: () => unknown) => void closing.push(close) };
+    for (const refs of counts) await lag(print, later, { refs, pushes: 3 * rounds });
+    await idle(print, later, { repos: 10_000, rounds: 10 * rounds });
   } finally {
     for (const close of closing.reverse()) await close();
   }
