@@ -95,6 +95,8 @@ t.test('what one deletes is gone everywhere, and does not come back', async (t) 
   await push('a', 'main:topic');
   const tip = (await git('rev-parse HEAD')).stdout.trim();
   for (const name of names) await moved(name, 'refs/heads/topic', tip);
+  // Each pair has agreed on it then, also the one that heard of it by the other way round.
+  await meetAll();
 
   await push('c', ':topic');
   for (const name of names) await moved(name, 'refs/heads/topic', nullOid);
@@ -108,6 +110,7 @@ t.test('one that was away gets what was written and deleted meanwhile', async (t
   await push('b', 'main:late');
   const tip = (await git('rev-parse HEAD')).stdout.trim();
   for (const name of names) await moved(name, 'refs/heads/late', tip);
+  await meetAll();
   await at('c').stop();
 
   const oid = await commit('two');
