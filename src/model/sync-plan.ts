@@ -1,4 +1,5 @@
 import { nullOid } from './ref.ts';
+import type { Deletion } from './sync-refs.ts';
 
 /** How two values of a ref lie to each other; `apart` where neither descends from the other, or one is no commit. */
 export type Relation = 'same' | 'ahead' | 'behind' | 'apart';
@@ -12,10 +13,12 @@ export interface RefState {
   readonly base: string | undefined;
   /** Whether anything was agreed with that server before. */
   readonly met: boolean;
-  /** Whether they deleted it: what is merely absent is deleted nowhere. */
-  readonly deletedThere: boolean;
-  /** The value whose deletion was the last that happened to the ref here. */
-  readonly deletedHere: string | undefined;
+  /** What they deleted, if they did: what is merely absent is deleted nowhere. */
+  readonly deletedThere: Deletion | undefined;
+  /** What was deleted here by the last that happened to the ref. */
+  readonly deletedHere: Deletion | undefined;
+  /** What the creation is called of the one value that exists, as far as it is known. */
+  readonly birth: string | undefined;
   /** They decided, knowing our value, that theirs is to stay. */
   readonly decidedThere: boolean;
   /** They found that both values can't stand, which only they could see: what they have is no news here. */
@@ -34,6 +37,8 @@ export type RefStep =
   /** Their value becomes ours; `forced` where ours is then archived. */
   | { readonly step: 'take'; readonly forced: boolean }
   | { readonly step: 'delete' }
+  /** Nothing, and they are to be told that it was deleted here: they have what they never heard the end of. */
+  | { readonly step: 'tell' }
   | { readonly step: 'conflict'; readonly kind: ConflictKind };
 
 const nothing: RefStep = { step: 'nothing' };
@@ -63,7 +68,7 @@ export function planRef(state: RefState, relation: () => Relation): RefStep {
 function planRecalled(state: RefState, relation: () => Relation): RefStep {
   const { ref, mine, theirs, base, met, deletedThere } = state;
   if (theirs === undefined) {
-    const meant = deletedThere && base !== undefined;
+    const meant = deletedThere !== undefined && base !== undefined;
     return meant ? { step: 'conflict', kind: 'modify_delete' } : nothing;
   }
   if (met && theirs === base) return nothing;
@@ -74,13 +79,16 @@ function planRecalled(state: RefState, relation: () => Relation): RefStep {
 
 /** They do not have it. */
 function planAbsent(state: RefState, mine: string): RefStep {
+  const { met, base, deletedThere, birth } = state;
   if (state.decidedThere) return { step: 'delete' };
   if (state.conflictThere) return { step: 'conflict', kind: 'modify_delete' };
-  if (!state.deletedThere) return nothing;
-  if (state.mirror || (state.met && mine === state.base)) return { step: 'delete' };
+  if (deletedThere === undefined) return nothing;
+  if (state.mirror || (met && mine === base)) return { step: 'delete' };
   // What they deleted was agreed to have another value: somebody moved it here meanwhile.
-  if (state.met && state.base !== undefined) return { step: 'conflict', kind: 'modify_delete' };
-  return nothing;
+  if (met && base !== undefined) return { step: 'conflict', kind: 'modify_delete' };
+  // It came here by another way, and they deleted it before it came to them from here.
+  const isThat = mine === deletedThere.oid && birth !== undefined && birth === deletedThere.birth;
+  return met && isThat ? { step: 'delete' } : nothing;
 }
 
 /** We do not have it. */
@@ -88,12 +96,21 @@ function planUnknown(state: RefState, theirs: string): RefStep {
   if (state.mirror || state.decidedThere) return { step: 'take', forced: false };
   if (state.conflictThere) return { step: 'conflict', kind: 'delete_modify' };
   if (state.met && theirs === state.base) return nothing;
-  // A value that was deleted here is not brought back by one who has not heard of it.
-  if (state.deletedHere === theirs) return nothing;
+  if (state.deletedHere?.oid === theirs && !isAnew(state)) {
+    // A value that was deleted here is not brought back by one who has not heard of it.
+    const isThat = state.birth !== undefined && state.birth === state.deletedHere.birth;
+    return state.met && isThat ? { step: 'tell' } : nothing;
+  }
   if (state.met && state.base !== undefined && state.deletedHere !== undefined) {
     return { step: 'conflict', kind: 'delete_modify' };
   }
   return { step: 'take', forced: false };
+}
+
+/** Whether they created it again after what was deleted here, or another of the same value. */
+function isAnew({ met, birth, deletedHere }: RefState): boolean {
+  if (!met || birth === undefined || deletedHere?.birth === undefined) return false;
+  return birth !== deletedHere.birth;
 }
 
 /** Whether so much would be deleted or forced at once that a person should look first. */

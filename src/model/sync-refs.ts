@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { isOid } from './oid.ts';
 import { isWritableRef, nullOid, refFault } from './ref.ts';
 
 /** Refs by name, each with the oid that it holds. */
@@ -34,19 +33,35 @@ export function linesDigest(text: string): string {
  * that it has no more it deleted, for what is merely absent is deleted nowhere.
  */
 export interface RefsFile {
-  /** The digest of the list that the lines are changes of; undefined for a whole list. */
-  readonly from: string | undefined;
   readonly refs: RefList;
-  readonly deleted: ReadonlySet<string>;
+  /**
+   * What the creations are called of those refs that the receiver did not have: the same on every server that took the
+   * ref from there, and another one when it is created again. By it a ref that comes late, on another way, is told from
+   * one that was made anew (the tags of an observed-remove set: Shapiro et al., INRIA RR-7506, 2011).
+   */
+  readonly births: ReadonlyMap<string, string>;
+  readonly deleted: ReadonlyMap<string, Deletion>;
 }
 
-/** The text of the file `refs`: `oid ref` lines, `-ref` for a deletion that was meant. */
+/** What the deletion of a ref took away. */
+export interface Deletion {
+  readonly oid: string;
+  /** undefined where nothing is known of the ref's creation. */
+  readonly birth: string | undefined;
+}
+
+const noBirth = '0'.repeat(32);
+
+/** The text of the file `refs`: `oid ref` lines, `+ birth ref` for creations, `- oid birth ref` for what was deleted. */
 export function writeRefsFile(
-  refs: RefList,
-  deleted: ReadonlySet<string>,
+  { refs, births, deleted }: RefsFile,
   from: { digest: string; refs: RefList } | undefined,
 ): string {
-  const gone = [...deleted].sort().map((ref) => `- ${ref}\n`);
+  const made = [...births].map(([ref, birth]) => `+ ${birth} ${ref}\n`);
+  const ended = [...deleted].map(
+    ([ref, { oid, birth }]) => `- ${oid} ${birth ?? noBirth} ${ref}\n`,
+  );
+  const gone = [...made.sort(), ...ended.sort()];
   if (from === undefined) return ['all\n', ...refLines(refs), ...gone].join('');
   const changed = [...refs].filter(([ref, oid]) => from.refs.get(ref) !== oid);
   const absent = [...from.refs.keys()].filter((ref) => !refs.has(ref));
@@ -70,29 +85,40 @@ export class UnknownList extends Error {
 export function readRefsFile(
   text: string,
   known: { digest: string; refs: RefList } | undefined,
-): Pick<RefsFile, 'refs' | 'deleted'> {
+): RefsFile {
   const [head = '', ...lines] = text.split('\n');
   if (lines.pop() !== '') throw new Error('its last line is cut off');
   const from = /^from ([0-9a-f]{64})$/.exec(head)?.[1];
   if (head !== 'all' && from === undefined) throw new Error('its first line is none of ours');
   if (from !== undefined && from !== known?.digest) throw new UnknownList();
   const refs = new Map(from === undefined ? [] : known?.refs);
-  const deleted = new Set<string>();
+  const births = new Map<string, string>();
+  const deleted = new Map<string, Deletion>();
   const seen = new Set<string>();
   for (const line of lines) {
-    const mark = line.startsWith('- ') ? '-' : line.slice(0, 40);
-    const ref = line.slice(mark.length + 1);
-    const fault = mark !== '-' && !isOid(mark) ? 'it is no line of a list' : faultOf(ref);
-    if (fault !== undefined || line[mark.length] !== ' ') throw new Error(fault ?? 'a blank lacks');
-    if (seen.has(`${mark === '-'} ${ref}`)) throw new Error('a ref stands in it twice');
-    seen.add(`${mark === '-'} ${ref}`);
-    if (mark === '-') deleted.add(ref);
-    else if (mark === nullOid) refs.delete(ref);
-    else refs.set(ref, mark);
+    const { sign = '', oid = '', birth = '', ref = '' } = lineParts.exec(line)?.groups ?? {};
+    const shape = [sign, oid && 'oid', birth && 'birth'].filter(Boolean).join(' ');
+    const fault = lineShapes.has(shape) ? faultOf(ref) : 'it is no line of a list';
+    if (fault !== undefined) throw new Error(fault);
+    if (seen.has(`${sign} ${ref}`)) throw new Error('a ref stands in it twice');
+    seen.add(`${sign} ${ref}`);
+    if (sign === '+') births.set(ref, birth);
+    else if (sign === '-') deleted.set(ref, { oid, birth: birth === noBirth ? undefined : birth });
+    else if (oid === nullOid) refs.delete(ref);
+    else refs.set(ref, oid);
   }
   refuseClashes(refs);
-  return { refs, deleted: new Set([...deleted].filter((ref) => !refs.has(ref))) };
+  return {
+    refs,
+    births: new Map([...births].filter(([ref]) => refs.has(ref))),
+    deleted: new Map([...deleted].filter(([ref]) => !refs.has(ref))),
+  };
 }
+
+const lineParts =
+  /^(?:(?<sign>[+-]) )?(?:(?<oid>[0-9a-f]{40}) )?(?:(?<birth>[0-9a-f]{32}) )?(?<ref>.+)$/;
+/** What may stand before a ref. @see writeRefsFile */
+const lineShapes = new Set(['oid', '+ birth', '- oid birth']);
 
 function faultOf(ref: string): string | undefined {
   if (!isWritableRef(ref)) return 'a ref lies where nobody may write';

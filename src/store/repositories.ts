@@ -245,6 +245,7 @@ export async function refuseTaken(
 const owned = [
   'archived_tip',
   'ref_value',
+  'ref_birth',
   'purge',
   'server_link',
   'sync_base',

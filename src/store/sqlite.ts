@@ -20,6 +20,7 @@ import { pruning } from './migrations/018-pruning.ts';
 import { sweep } from './migrations/022-sweep.ts';
 import { lead } from './migrations/023-lead.ts';
 import { ownKeys } from './migrations/024-own-keys.ts';
+import { refBirths } from './migrations/035-ref-births.ts';
 import { PreparedDatabase } from './statements.ts';
 import type { Tables } from './tables.ts';
 
@@ -56,6 +57,7 @@ const migrations = [
   sweep,
   lead,
   ownKeys,
+  refBirths,
 ];
 
 export interface OpenDatabase {

@@ -23,6 +23,7 @@ import { OwnKeys } from './own-keys.ts';
 import { Paths } from './paths.ts';
 import { Purges } from './purges.ts';
 import { Pushes } from './pushes.ts';
+import { RefBirths } from './ref-births.ts';
 import { RefHistory } from './ref-history.ts';
 import { Repositories } from './repositories.ts';
 import { Restored } from './restored.ts';
@@ -61,6 +62,7 @@ export interface Store {
   readonly access: Access;
   readonly pushes: Pushes;
   readonly history: RefHistory;
+  readonly births: RefBirths;
   readonly purges: Purges;
   readonly rules: RefRules;
   readonly audit: AuditLog;
@@ -119,6 +121,7 @@ export async function openStore(path: string, seen?: (sql: string) => void): Pro
     access: new Access(db),
     pushes: new Pushes(db),
     history: new RefHistory(db),
+    births: new RefBirths(db, houseId),
     purges: new Purges(db),
     rules: new RefRules(db),
     audit: new AuditLog(db),

@@ -1,5 +1,4 @@
 import { constants, gunzipSync, gzipSync } from 'node:zlib';
-import { nullOid } from '../model/ref.ts';
 import { linesDigest, type RefList, refLines } from '../model/sync-refs.ts';
 import { type Actor, newId, write } from './changes.ts';
 import type { Database } from './sqlite.ts';
@@ -128,23 +127,6 @@ export class Syncs {
       .limit(1)
       .executeTakeFirst();
     return row && toLastRun(row);
-  }
-
-  /** Of refs that do not exist, the value whose deletion was the last that happened to each; the others are absent. */
-  async deletions(repoId: string, refs: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const found = new Map<string, string>();
-    for (const ref of refs) {
-      const row = await this.#db
-        .selectFrom('ref_update')
-        .select(['old_oid', 'new_oid'])
-        .where('repo_id', '=', repoId)
-        .where('ref', '=', ref)
-        .orderBy('id', 'desc')
-        .limit(1)
-        .executeTakeFirst();
-      if (row?.new_oid === nullOid) found.set(ref, row.old_oid);
-    }
-    return found;
   }
 }
 

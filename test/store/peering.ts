@@ -10,7 +10,7 @@ const oid = (digit: number) => String(digit).repeat(40);
 
 /** Does once whatever the store can do about other servers. */
 export async function meetServers(store: Store, repo: Repository): Promise<void> {
-  const { servers, serverLinks, syncs, conflicts, invitations } = store;
+  const { servers, serverLinks, syncs, births, conflicts, invitations } = store;
   const key = freshKey();
   const id = await servers.add({ name: 'b', role: 'backup', key }, actor());
   const server = await servers.byId(id);
@@ -48,7 +48,11 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await syncs.ended({ ...run, ...how }, 'b', actor());
   await syncs.lastOf(pair);
   await syncs.lastWith(id);
-  await syncs.deletions(repo.id, ['refs/heads/main']);
+  const taken = new Map([['refs/heads/main', oid(1)]]);
+  const named = new Map([['refs/heads/main', 'b'.repeat(32)]]);
+  await births.note(repo.id, { births: named, values: taken });
+  await births.of(repo.id, ['refs/heads/main']);
+  await births.deletions(repo.id, ['refs/heads/main']);
 
   await meetAgain(store, pair);
 

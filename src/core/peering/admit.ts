@@ -3,18 +3,19 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../../model/errors.ts';
 import type { Principal } from '../../model/principal.ts';
-import { nullOid, type RefCommand } from '../../model/ref.ts';
-import { planRef, type RefStep, type Relation, shrinks } from '../../model/sync-plan.ts';
+import { nullOid } from '../../model/ref.ts';
 import type { RefList } from '../../model/sync-refs.ts';
 import { admitObjects } from '../../programs/admit.ts';
-import { checkConnected, indexPack, relationOf, removeScratch } from '../../programs/pack.ts';
+import { checkConnected, indexPack, removeScratch } from '../../programs/pack.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
+import { waysOf } from '../../store/server-links.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import { changeRefs, notDone } from '../ref-change.ts';
 import { keepConflicts, settleConflicts } from './conflicts.ts';
 import { corrupt, type Received, readInbox } from './inbox.ts';
+import { type Planned, plan, rehearsed } from './plan.ts';
 import { visibleRefs } from './snapshot.ts';
 
 /** What is to be brought into a repository here, from a session directory. */
@@ -76,7 +77,7 @@ export async function admit(core: Core, admission: Admission): Promise<Admitted>
   }
 }
 
-interface Checked {
+export interface Checked {
   readonly received: Received;
   /** The object directory with what is new. */
   readonly scratch: string;
@@ -137,6 +138,7 @@ async function carryOut(core: Core, admission: Admission, checked: Checked): Pro
     if (!inPlace) await admitObjects(checked.scratch, directory);
     inPlace = true;
     try {
+      await noteBirths(core, admission, { planned, received: checked.received });
       const applied = await apply(core, admission, planned);
       return await record(core, admission, { ...checked, planned, applied });
     } catch (error) {
@@ -146,75 +148,18 @@ async function carryOut(core: Core, admission: Admission, checked: Checked): Pro
   }
 }
 
-interface Planned {
-  readonly held: boolean;
-  readonly mine: RefList;
-  readonly steps: ReadonlyMap<string, RefStep>;
-  readonly commands: readonly RefCommand[];
-  readonly relations: ReadonlyMap<string, Relation>;
-}
-
-function rehearsed({ commands, steps }: Planned): RefOutcome[] {
-  const conflicts = [...steps].filter(([, { step }]) => step === 'conflict');
-  return [
-    ...commands.map(({ ref }) => ({ ref, outcome: 'applied' }) as const),
-    ...conflicts.map(([ref]) => ({ ref, outcome: 'conflict' }) as const),
-  ];
-}
-
-async function plan(
-  core: Core,
-  { repo, server, decided, only, allowShrink, recalled = false }: Admission,
-  { received, scratch }: Checked,
-): Promise<Planned> {
-  const { store, git, repos } = core;
-  const directory = repos.directory(repo);
-  const pair = { serverId: server.id, repoId: repo.id };
-  const mine = await visibleRefs(directory);
-  const base = await store.syncs.base(pair);
-  const link = await store.serverLinks.of(server.id, repo.id);
-  const { refs: theirs, deleted } = received;
-  const names = [...new Set([...mine.keys(), ...theirs.keys()])].filter(
-    (ref) => mine.get(ref) !== theirs.get(ref) && (only === undefined || only.has(ref)),
-  );
-  const absent = names.filter((ref) => !mine.has(ref));
-  const deletedHere = mine.size === 0 ? new Map() : await store.syncs.deletions(repo.id, absent);
-  const steps = new Map<string, RefStep>();
-  const relations = new Map<string, Relation>();
-  for (const ref of names) {
-    const [own, other] = [mine.get(ref), theirs.get(ref)];
-    if (own !== undefined && other !== undefined) {
-      const asked = { mine: own, theirs: other, scratch };
-      relations.set(ref, await relationOf(git, directory, asked));
-    }
-    const state = {
-      ref,
-      mine: own,
-      theirs: other,
-      base: base?.refs.get(ref),
-      met: base !== undefined,
-      deletedThere: deleted.has(ref),
-      deletedHere: deletedHere.get(ref),
-      decidedThere: decided.has(ref) && decided.get(ref) === (own ?? nullOid),
-      conflictThere: only?.has(ref) === true,
-      mirror: server.role === 'main' && link?.bornThere === true,
-      recalled,
-    };
-    steps.set(
-      ref,
-      planRef(state, () => relations.get(ref) ?? 'apart'),
-    );
-  }
-  const commands = [...steps].flatMap(([ref, { step }]): RefCommand[] => {
-    const old = mine.get(ref) ?? nullOid;
-    if (step === 'take') return [{ ref, old, new: theirs.get(ref) ?? nullOid }];
-    return step === 'delete' ? [{ ref, old, new: nullOid }] : [];
+/** Before the refs move: a creation that history knows of is never without its name. */
+async function noteBirths(
+  { store }: Core,
+  { repo }: Admission,
+  { planned, received }: { planned: Planned; received: Received },
+): Promise<void> {
+  const taken = planned.commands.filter((command) => command.old === nullOid);
+  const births = taken.flatMap(({ ref }) => {
+    const birth = received.births.get(ref);
+    return birth === undefined ? [] : [[ref, birth] as const];
   });
-  const lost = [...steps.values()].filter(
-    (one) => one.step === 'delete' || ('forced' in one && one.forced),
-  );
-  const held = !allowShrink && shrinks(mine.size, lost.length, theirs.size);
-  return { held, mine, steps, commands, relations };
+  await store.births.note(repo.id, { births: new Map(births), values: received.refs });
 }
 
 /** Moves the refs that no rule refuses. @returns per command, why not; undefined where it was done */
@@ -274,8 +219,20 @@ async function record(
     theirs: received.refs,
   });
   const pair = { serverId: server.id, repoId: repo.id };
+  if ([...steps.values()].some(({ step }) => step === 'tell')) await markToTell(core, admission);
   await core.store.syncs.agree(pair, await agreed(core, admission, done));
   return { held: false, outcomes, refs };
+}
+
+/** They have what was deleted here before it came there: nothing else would have them hear of it. */
+async function markToTell({ store, couriers }: Core, { server, repo }: Admission): Promise<void> {
+  const link = await store.serverLinks.of(server.id, repo.id);
+  const isEqual = server.role === 'dev' || server.role === 'neighbor';
+  if (!isEqual || !waysOf(link).includes('out')) return;
+  const { seq } = await store.digests.place();
+  const about = { serverId: server.id, repoId: repo.id, direction: 'out', seq } as const;
+  await store.syncMarks.put([{ ...about, name: repo.fullName }]);
+  couriers.tell();
 }
 
 /** Their values that are kept here now: all but those that a rule refused, and those not looked at. */

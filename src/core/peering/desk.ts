@@ -14,14 +14,7 @@ import { reviveMirror } from './endings.ts';
 import { agreeOnHead, followFacts } from './facts.ts';
 import { refuseUnconfirmed } from './lead.ts';
 import { answerLog } from './log-desk.ts';
-import {
-  checkFacts,
-  createEmpty,
-  deletedSince,
-  newcomerFor,
-  notLinked,
-  receiverFor,
-} from './mirror.ts';
+import { checkFacts, createEmpty, newcomerFor, newsFor, notLinked, receiverFor } from './mirror.ts';
 import { type Answers, factsOf, type Questions, type RefPair, type RepoFacts } from './protocol.ts';
 import type { SyncSession } from './sessions.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
@@ -254,17 +247,15 @@ export class PeerDesk {
       const base = await core.store.syncs.base({ serverId: server.id, repoId: repo.id });
       const had = base?.digest === asked.digest ? base?.refs : undefined;
       if (had === undefined && asked.have === null) return { state: 'have', repo: facts };
+      const theirs = had ?? new Map(asked.have);
       const wanted = { serverId: server.id, repoId: repo.id, direction: 'out' } as const;
       const session = await core.syncSessions.open(wanted);
       const startedAt = new Date().toISOString();
       this.#runs.set(session.token, { session, startedAt, created: false, sent: refs });
       const manifest = await writeSnapshot(core.git, directory, {
         refs,
-        theirs: had ?? new Map(asked.have),
-        deleted: await deletedSince(core.store, repo.id, {
-          refs,
-          known: had ?? new Map(asked.have),
-        }),
+        theirs,
+        ...(await newsFor(core.store, repo.id, { refs, known: theirs, to: server })),
         from: base !== undefined && base.digest === asked.known ? base : undefined,
         folder: session.directory,
         signal,

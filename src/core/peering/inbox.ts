@@ -16,7 +16,7 @@ import { fileNames, type Manifest } from './snapshot.ts';
 type FileHandle = Awaited<ReturnType<typeof openPlain>>;
 
 /** The files of a session after they were checked (admission A1 to A3). */
-export interface Received extends Pick<RefsFile, 'refs' | 'deleted'> {
+export interface Received extends RefsFile {
   /** Open, at its beginning; undefined where no objects came. */
   readonly pack: FileHandle | undefined;
 }

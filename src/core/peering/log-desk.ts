@@ -99,7 +99,8 @@ async function objects(
     const manifest = await writeSnapshot(core.git, directory, {
       refs,
       theirs: new Map(have),
-      deleted: new Set(),
+      births: new Map(),
+      deleted: new Map(),
       from: undefined,
       folder: session.directory,
       signal,

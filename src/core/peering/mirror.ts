@@ -1,7 +1,7 @@
 import { UserError } from '../../model/errors.ts';
-import { refFault } from '../../model/ref.ts';
+import { nullOid, refFault } from '../../model/ref.ts';
 import { checkNamespace, parseRepoName, parseRepoPath, visibilities } from '../../model/repo.ts';
-import type { RefList } from '../../model/sync-refs.ts';
+import type { RefList, RefsFile } from '../../model/sync-refs.ts';
 import { type Actor, newId } from '../../store/changes.ts';
 import type { Namespace } from '../../store/names.ts';
 import type { Repository } from '../../store/repositories.ts';
@@ -126,17 +126,34 @@ export function notLinked({ name }: Server, repo: string): UserError {
   });
 }
 
+/** What is told of refs that one side alone has. */
+export type RefNews = Pick<RefsFile, 'births' | 'deleted'>;
+
 /**
- * The refs that the other side knows, are here no more, and were deleted here: what is merely absent is not. Those that
- * it had alone when this server took over from it are none of a mirror's; they are kept here as conflicts.
+ * What a sender says beside its list: of refs that the other side lacks, what their creations are called, which says
+ * nothing to a backup; and of those that it knows and that are here no more, which were deleted here: what is merely
+ * absent is not. Those that it had alone when this server took over from it are none of a mirror's; they are kept here
+ * as conflicts.
  */
-export async function deletedSince(
-  { syncs, conflicts }: Pick<Store, 'syncs' | 'conflicts'>,
+export async function newsFor(
+  { births, conflicts }: Pick<Store, 'births' | 'conflicts'>,
   repoId: string,
-  { refs, known }: { refs: RefList; known: RefList },
-): Promise<ReadonlySet<string>> {
+  { refs, known, to }: { refs: RefList; known: RefList; to: Pick<Server, 'role'> },
+): Promise<RefNews> {
   const absent = [...known.keys()].filter((ref) => !refs.has(ref));
   const recalled = absent.length === 0 ? new Map() : await conflicts.recalled(repoId);
   const held = absent.filter((ref) => recalled.get(ref) === known.get(ref));
-  return new Set([...(await syncs.deletions(repoId, absent)).keys(), ...held]);
+  const deleted = new Map(await births.deletions(repoId, absent));
+  for (const ref of held) {
+    if (!deleted.has(ref)) deleted.set(ref, { oid: known.get(ref) ?? nullOid, birth: undefined });
+  }
+  const made = to.role === 'backup' ? [] : [...refs.keys()].filter((ref) => !known.has(ref));
+  return { births: await births.of(repoId, made), deleted };
+}
+
+/** Whether the other side has what was deleted here before it came there on another way. */
+export function isOwed({ deleted }: RefNews, known: RefList): boolean {
+  return [...deleted].some(
+    ([ref, { oid, birth }]) => birth !== undefined && known.get(ref) === oid,
+  );
 }

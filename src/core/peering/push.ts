@@ -7,7 +7,7 @@ import { tooBig } from '../room.ts';
 import { carry } from './carry.ts';
 import { agreeOnAll, endConflicts } from './conflicts.ts';
 import { marked } from './marked.ts';
-import { deletedSince } from './mirror.ts';
+import { isOwed, newsFor, type RefNews } from './mirror.ts';
 import { type Answers, factsOf } from './protocol.ts';
 import { pullRepo } from './pull.ts';
 import type { Remote } from './remote.ts';
@@ -46,6 +46,7 @@ interface Sending {
   readonly base: Base | undefined;
   readonly offer: Answers['offer'];
   readonly decided: RefList;
+  readonly news: RefNews;
   /** Lets go of the repository. */
   release(): void;
 }
@@ -82,14 +83,16 @@ async function send(
       await agreeOnAll(core, { server: remote.server, repo, by: options.by }, refs);
       return { ...quiet, result: offer.created ? 'created' : 'up-to-date' };
     }
+    const news = await newsFor(store, repo.id, { refs, known: theirs, to: remote.server });
     // It took all of this before; what it still has otherwise is its own.
-    if (offer.base === digest && decided.size === 0) return { ...quiet, result: 'up-to-date' };
+    const isKnown = offer.base === digest && decided.size === 0 && !isOwed(news, theirs);
+    if (isKnown) return { ...quiet, result: 'up-to-date' };
     if (dryRun || offer.token === null) return rehearse(refs, theirs, offer);
     return await deliver(
       core,
       remote,
       { repo, ...options },
-      { refs, theirs, base, offer, decided, release },
+      { refs, theirs, base, offer, decided, news, release },
     );
   } finally {
     release();
@@ -106,7 +109,7 @@ async function deliver(
   core: Core,
   remote: Remote,
   { repo, ...options }: { repo: Repository } & RunOptions,
-  { refs, theirs, base, offer, decided, release }: Sending,
+  { refs, theirs, base, offer, decided, news, release }: Sending,
 ): Promise<Outcome> {
   const { store, repos, git, syncSessions } = core;
   const token = offer.token ?? '';
@@ -117,7 +120,7 @@ async function deliver(
     const manifest = await writeSnapshot(git, repos.directory(repo), {
       refs,
       theirs,
-      deleted: await deletedSince(store, repo.id, { refs, known: theirs }),
+      ...news,
       from: base !== undefined && base.digest === offer.base ? base : undefined,
       folder: session.directory,
       signal: options.signal,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWritableRef } from '../../model/ref.ts';
-import { type RefList, refsDigest, writeRefsFile } from '../../model/sync-refs.ts';
+import { type RefList, type RefsFile, refsDigest, writeRefsFile } from '../../model/sync-refs.ts';
 import type { Git } from '../../programs/git.ts';
 import { type PackFile, writePack } from '../../programs/pack.ts';
 import { allRefs } from '../../programs/refs.ts';
@@ -28,13 +28,10 @@ export async function visibleRefs(directory: string): Promise<RefList> {
   );
 }
 
-export interface SnapshotOptions {
-  /** The sender's refs, read before anything else: every object that they name is there. */
-  readonly refs: RefList;
+/** With the sender's refs, read before anything else: every object that they name is there. */
+export interface SnapshotOptions extends RefsFile {
   /** What the receiver has. */
   readonly theirs: RefList;
-  /** Refs that were deleted here, and not merely lost. */
-  readonly deleted: ReadonlySet<string>;
   /** A list that both sides know: then only what changed since is written. */
   readonly from: { digest: string; refs: RefList } | undefined;
   /** The session directory. */
@@ -49,7 +46,7 @@ export interface SnapshotOptions {
 export async function writeSnapshot(
   git: Git,
   directory: string,
-  { refs, theirs, deleted, from, folder, signal }: SnapshotOptions,
+  { refs, theirs, births, deleted, from, folder, signal }: SnapshotOptions,
 ): Promise<Manifest> {
   await clear(folder);
   const held = new Set(theirs.values());
@@ -58,7 +55,7 @@ export async function writeSnapshot(
     wants.length === 0
       ? null
       : await packOf(git, directory, { wants, held, refs, known: from?.refs, folder, signal });
-  const text = writeRefsFile(refs, deleted, from);
+  const text = writeRefsFile({ refs, births, deleted }, from);
   await writeFile(join(folder, fileNames.refs), text, { mode: 0o600 });
   const manifest: Manifest = {
     version: 1,

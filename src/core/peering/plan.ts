@@ -1,0 +1,97 @@
+import { nullOid, type RefCommand } from '../../model/ref.ts';
+import { planRef, type RefStep, type Relation, shrinks } from '../../model/sync-plan.ts';
+import type { Deletion, RefList } from '../../model/sync-refs.ts';
+import { relationOf } from '../../programs/pack.ts';
+import type { Store } from '../../store/store.ts';
+import type { Core } from '../core.ts';
+import type { Admission, Checked, RefOutcome } from './admit.ts';
+import type { Received } from './inbox.ts';
+import { visibleRefs } from './snapshot.ts';
+
+export interface Planned {
+  readonly held: boolean;
+  readonly mine: RefList;
+  readonly steps: ReadonlyMap<string, RefStep>;
+  readonly commands: readonly RefCommand[];
+  readonly relations: ReadonlyMap<string, Relation>;
+}
+
+/** What would come of it. */
+export function rehearsed({ commands, steps }: Planned): RefOutcome[] {
+  const conflicts = [...steps].filter(([, { step }]) => step === 'conflict');
+  return [
+    ...commands.map(({ ref }) => ({ ref, outcome: 'applied' }) as const),
+    ...conflicts.map(([ref]) => ({ ref, outcome: 'conflict' }) as const),
+  ];
+}
+
+/** What is to be done with each ref that the two have otherwise, and whether a person should look first. */
+export async function plan(
+  core: Core,
+  { repo, server, decided, only, allowShrink, recalled = false }: Admission,
+  { received, scratch }: Checked,
+): Promise<Planned> {
+  const { store, git, repos } = core;
+  const directory = repos.directory(repo);
+  const pair = { serverId: server.id, repoId: repo.id };
+  const mine = await visibleRefs(directory);
+  const base = await store.syncs.base(pair);
+  const link = await store.serverLinks.of(server.id, repo.id);
+  const { refs: theirs } = received;
+  const names = [...new Set([...mine.keys(), ...theirs.keys()])].filter(
+    (ref) => mine.get(ref) !== theirs.get(ref) && (only === undefined || only.has(ref)),
+  );
+  const endings = await endingsOf(store, repo.id, { names, mine, received });
+  const steps = new Map<string, RefStep>();
+  const relations = new Map<string, Relation>();
+  for (const ref of names) {
+    const [own, other] = [mine.get(ref), theirs.get(ref)];
+    if (own !== undefined && other !== undefined) {
+      const asked = { mine: own, theirs: other, scratch };
+      relations.set(ref, await relationOf(git, directory, asked));
+    }
+    const state = {
+      ref,
+      mine: own,
+      theirs: other,
+      base: base?.refs.get(ref),
+      met: base !== undefined,
+      deletedThere: received.deleted.get(ref),
+      deletedHere: endings.here.get(ref),
+      birth: own === undefined ? received.births.get(ref) : endings.births.get(ref),
+      decidedThere: decided.has(ref) && decided.get(ref) === (own ?? nullOid),
+      conflictThere: only?.has(ref) === true,
+      mirror: server.role === 'main' && link?.bornThere === true,
+      recalled,
+    };
+    steps.set(
+      ref,
+      planRef(state, () => relations.get(ref) ?? 'apart'),
+    );
+  }
+  const commands = [...steps].flatMap(([ref, { step }]): RefCommand[] => {
+    const old = mine.get(ref) ?? nullOid;
+    if (step === 'take') return [{ ref, old, new: theirs.get(ref) ?? nullOid }];
+    return step === 'delete' ? [{ ref, old, new: nullOid }] : [];
+  });
+  const lost = [...steps.values()].filter(
+    (one) => one.step === 'delete' || ('forced' in one && one.forced),
+  );
+  const held = !allowShrink && shrinks(mine.size, lost.length, theirs.size);
+  return { held, mine, steps, commands, relations };
+}
+
+/** What was deleted here of what they have, and what the creations are called of what they deleted. */
+async function endingsOf(
+  { births }: Store,
+  repoId: string,
+  asked: { names: readonly string[]; mine: RefList; received: Received },
+): Promise<{ here: ReadonlyMap<string, Deletion>; births: ReadonlyMap<string, string> }> {
+  const { names, mine, received } = asked;
+  const absent = mine.size === 0 ? [] : names.filter((ref) => !mine.has(ref));
+  const ended = names.filter((ref) => mine.has(ref) && received.deleted.has(ref));
+  return {
+    here: await births.deletions(repoId, absent),
+    births: await births.of(repoId, ended),
+  };
+}
