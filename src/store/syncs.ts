@@ -1,7 +1,9 @@
 import { constants, gunzipSync, gzipSync } from 'node:zlib';
+import type { Kysely } from 'kysely';
 import { linesDigest, type RefList, refLines } from '../model/sync-refs.ts';
 import { type Actor, newId, write } from './changes.ts';
 import type { Database } from './sqlite.ts';
+import type { Tables } from './tables.ts';
 
 /** The refs of another server's repository whose values this one has kept. */
 export interface Base {
@@ -59,19 +61,28 @@ export class Syncs {
   }
 
   /** Notes the values of the other side that are kept here from now on. */
-  async agree({ serverId, repoId }: Pair, refs: RefList): Promise<void> {
-    const text = refLines(refs).join('');
-    const agreed = {
-      digest: linesDigest(text),
-      // Oids don't compress: looking longer for what repeats in them takes time alone.
-      refs: gzipSync(text, { level: constants.Z_BEST_SPEED }),
-      agreed_at: new Date().toISOString(),
-    };
-    await this.#db
-      .insertInto('sync_base')
-      .values({ server_id: serverId, repo_id: repoId, ...agreed })
-      .onConflict((on) => on.columns(['server_id', 'repo_id']).doUpdateSet(agreed))
-      .execute();
+  async agree(pair: Pair, refs: RefList): Promise<void> {
+    await putBase(this.#db, pair, refs);
+  }
+
+  /**
+   * As `agree`, unless another run has noted something since.
+   *
+   * @param before - the digest of what was agreed when the run began; undefined for nothing
+   * @returns false where nothing was noted
+   */
+  async agreeAfter(before: string | undefined, pair: Pair, refs: RefList): Promise<boolean> {
+    return this.#db.transaction().execute(async (trx) => {
+      const row = await trx
+        .selectFrom('sync_base')
+        .select('digest')
+        .where('server_id', '=', pair.serverId)
+        .where('repo_id', '=', pair.repoId)
+        .executeTakeFirst();
+      if (row?.digest !== before) return false;
+      await putBase(trx, pair, refs);
+      return true;
+    });
   }
 
   /** Writes a run down; one that did something is told to whoever follows events. */
@@ -128,6 +139,25 @@ export class Syncs {
       .executeTakeFirst();
     return row && toLastRun(row);
   }
+}
+
+async function putBase(
+  db: Kysely<Tables>,
+  { serverId, repoId }: Pair,
+  refs: RefList,
+): Promise<void> {
+  const text = refLines(refs).join('');
+  const agreed = {
+    digest: linesDigest(text),
+    // Oids don't compress: looking longer for what repeats in them takes time alone.
+    refs: gzipSync(text, { level: constants.Z_BEST_SPEED }),
+    agreed_at: new Date().toISOString(),
+  };
+  await db
+    .insertInto('sync_base')
+    .values({ server_id: serverId, repo_id: repoId, ...agreed })
+    .onConflict((on) => on.columns(['server_id', 'repo_id']).doUpdateSet(agreed))
+    .execute();
 }
 
 function toLastRun(row: { result: string; error: string | null; ended_at: string }): LastRun {

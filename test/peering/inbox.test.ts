@@ -57,12 +57,14 @@ async function scene(t: Test) {
     await writeSnapshot(core.git, directory, { refs, theirs, ...none, folder, signal });
     return folder;
   };
-  const taken = (folder: string) =>
+  const pair = { serverId: server.id, repoId: target.id };
+  const agreed = async () => (await core.store.syncs.base(pair))?.digest;
+  const taken = async (folder: string, before?: string) =>
     admit(core, {
       ...{ server, repo: target, principal: asPeer(server), by: actor(), folder, signal },
-      ...{ decided: new Map(), allowShrink: false },
+      ...{ agreed: before ?? (await agreed()), decided: new Map(), allowShrink: false },
     });
-  return { house, core, target, source, server, first, second, signal, snapshot, taken };
+  return { pair, house, core, target, source, server, first, second, signal, snapshot, taken };
 }
 
 type Scene = Awaited<ReturnType<typeof scene>>;
@@ -281,11 +283,31 @@ t.test(
     const server = all.server;
     const again = await admit(core, {
       ...{ server, repo: target, principal: asPeer(server), by: actor(), folder: outside },
-      ...{ decided: new Map(), allowShrink: false, signal: all.signal },
+      ...{ agreed: undefined, decided: new Map(), allowShrink: false, signal: all.signal },
     });
     t.strictSame(again.outcomes, [{ ref: 'refs/tags/v1', outcome: 'applied' }]);
   },
 );
+
+t.test('a list is not taken that is older than what was agreed meanwhile', async (t) => {
+  const { core, target, first, second, pair, snapshot, taken, house } = await scene(t);
+  await taken(await snapshot());
+  const before = (await core.store.syncs.base(pair))?.digest;
+  const stale = await snapshot();
+  // Meanwhile they took our own news, and that was agreed: what they had before is no wish to go back.
+  const third = await house.commit(target, 'third', second);
+  await house.git(target, 'update-ref', main, third);
+  const moved = new Map([
+    [main, third],
+    ['refs/tags/v1', first],
+  ]);
+  await core.store.syncs.agree(pair, moved);
+
+  await t.rejects(taken(stale, before), { code: 'unavailable', message: /agreed on something/ });
+
+  t.strictSame(await visibleRefs(core.repos.directory(target)), moved);
+  t.strictSame((await core.store.syncs.base(pair))?.refs, moved);
+});
 
 t.test('a bomb costs no more memory than it may: what is big is hashed as it passes', async (t) => {
   const all = await scene(t);

@@ -11,10 +11,12 @@ import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import { waysOf } from '../../store/server-links.ts';
 import type { Server } from '../../store/servers.ts';
+import type { Base } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import { changeRefs, notDone } from '../ref-change.ts';
 import { keepConflicts, settleConflicts } from './conflicts.ts';
 import { corrupt, type Received, readInbox } from './inbox.ts';
+import { Outdated } from './outdated.ts';
 import { type Planned, plan, rehearsed } from './plan.ts';
 import { visibleRefs } from './snapshot.ts';
 
@@ -26,6 +28,8 @@ export interface Admission {
   readonly principal: Principal;
   readonly by: Actor;
   readonly folder: string;
+  /** The digest of what was agreed with the other server before it read the list that it sent. */
+  readonly agreed: string | undefined;
   /** Refs on whose value a person decided over there, with our value that was decided over. */
   readonly decided: RefList;
   /** Only these refs, which the other server found in conflict; all of them, without. */
@@ -58,18 +62,21 @@ const tries = 5;
  * Admits what another server sent: checked, made durable, refs moved one by one by the three-way rule, conflicts kept,
  * and what was agreed written down. Doing it again changes nothing (replication.md, section 2, Admission).
  *
- * @throws UserError `corrupt` when it is not taken; nothing has changed then
+ * @throws UserError `corrupt` when it is not taken; nothing has changed then. Outdated where another run was agreed
+ *   meanwhile
  */
 export async function admit(core: Core, admission: Admission): Promise<Admitted> {
   const { repo, signal, server } = admission;
   const pair = { serverId: server.id, repoId: repo.id };
-  const received = await readInbox(admission.folder, await core.store.syncs.base(pair));
+  const base = await core.store.syncs.base(pair);
+  if (base?.digest !== admission.agreed) throw new Outdated();
+  const received = await readInbox(admission.folder, base);
   const release = await core.repos.hold(repo, signal);
   const scratch = join(core.config.dataDir, 'incoming', `sync-objects-${randomUUID()}`);
   try {
     await mkdir(join(scratch, 'pack'), { recursive: true, mode: 0o700 });
     await checkObjects(core, admission, { received, scratch });
-    return await carryOut(core, admission, { received, scratch });
+    return await carryOut(core, admission, { received, base, scratch });
   } finally {
     await received.pack?.close();
     await removeScratch(scratch);
@@ -79,6 +86,8 @@ export async function admit(core: Core, admission: Admission): Promise<Admitted>
 
 export interface Checked {
   readonly received: Received;
+  /** What was agreed with the other server before. */
+  readonly base: Base | undefined;
   /** The object directory with what is new. */
   readonly scratch: string;
 }
@@ -87,7 +96,7 @@ export interface Checked {
 export async function checkObjects(
   core: Core,
   { repo, signal }: Pick<Admission, 'repo' | 'signal'>,
-  { received, scratch }: Checked,
+  { received, scratch }: Pick<Checked, 'received' | 'scratch'>,
 ): Promise<void> {
   const directory = core.repos.directory(repo);
   const { pack, refs } = received;
@@ -220,7 +229,8 @@ async function record(
   });
   const pair = { serverId: server.id, repoId: repo.id };
   if ([...steps.values()].some(({ step }) => step === 'tell')) await markToTell(core, admission);
-  await core.store.syncs.agree(pair, await agreed(core, admission, done));
+  const kept = agreed(admission, done);
+  if (!(await core.store.syncs.agreeAfter(admission.agreed, pair, kept))) throw new Outdated();
   return { held: false, outcomes, refs };
 }
 
@@ -236,18 +246,16 @@ async function markToTell({ store, couriers }: Core, { server, repo }: Admission
 }
 
 /** Their values that are kept here now: all but those that a rule refused, and those not looked at. */
-async function agreed(
-  { store }: Core,
-  { server, repo, only }: Admission,
-  { received, applied }: Checked & { applied: ReadonlyMap<string, string | undefined> },
-): Promise<RefList> {
-  const before = (await store.syncs.base({ serverId: server.id, repoId: repo.id }))?.refs;
+function agreed(
+  { only }: Admission,
+  { received, applied, base }: Checked & { applied: ReadonlyMap<string, string | undefined> },
+): RefList {
   const kept = new Map(received.refs);
-  const left = [...new Set([...received.refs.keys(), ...(before?.keys() ?? [])])].filter(
+  const left = [...new Set([...received.refs.keys(), ...(base?.refs.keys() ?? [])])].filter(
     (ref) => applied.get(ref) !== undefined || (only !== undefined && !only.has(ref)),
   );
   for (const ref of left) {
-    const old = before?.get(ref);
+    const old = base?.refs.get(ref);
     if (old === undefined) kept.delete(ref);
     else kept.set(ref, old);
   }

@@ -15,6 +15,7 @@ import { agreeOnHead, followFacts } from './facts.ts';
 import { refuseUnconfirmed } from './lead.ts';
 import { answerLog } from './log-desk.ts';
 import { checkFacts, createEmpty, newcomerFor, newsFor, notLinked, receiverFor } from './mirror.ts';
+import { unlessOutdated } from './outdated.ts';
 import { type Answers, factsOf, type Questions, type RefPair, type RepoFacts } from './protocol.ts';
 import type { SyncSession } from './sessions.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
@@ -39,6 +40,8 @@ interface Run {
   readonly facts?: RepoFacts;
   /** The refs that were sent along with a snapshot. */
   readonly sent?: RefList;
+  /** The digest of what was agreed with the other side when it began. */
+  readonly agreed?: string | undefined;
 }
 
 /** Answers another server's questions. Each is decided anew: its key, its role, its link (S2). */
@@ -125,10 +128,10 @@ export class PeerDesk {
     const equal = digest === asked.digest;
     if (equal) await agreeOnAll(core, { server, repo, by }, refs);
     if (equal) await agreeOnHead(core, { server, repo, facts, by });
-    const shown = digest === asked.known || equal ? null : pairs(refs);
+    const shown = digest === asked.known || equal ? null : [...refs];
     const about = { created: false, digest, refs: shown, base: base?.digest ?? null };
     if (equal) return { token: null, ...about };
-    const token = await this.#begin(pair, { room, created: false, facts });
+    const token = await this.#begin(pair, { room, created: false, facts, agreed: base?.digest });
     return { token, ...about, room, rsync: (await ownRsync(core)) ?? null };
   }
 
@@ -155,7 +158,7 @@ export class PeerDesk {
 
   async #begin(
     { serverId, repoId }: { serverId: string; repoId: string },
-    { room, ...run }: Pick<Run, 'created' | 'newcomer' | 'facts'> & { room: number },
+    { room, ...run }: Pick<Run, 'created' | 'newcomer' | 'facts' | 'agreed'> & { room: number },
   ): Promise<string> {
     const wanted = { serverId, repoId, direction: 'in', limitBytes: 2 * room } as const;
     const session = await this.#parts.core.syncSessions.open(wanted);
@@ -170,7 +173,9 @@ export class PeerDesk {
     const run = this.#runs.get(asked.token);
     if (run === undefined) throw new UserError('not_found', 'it is gone');
     const bytes = await core.syncSessions.bytes(session);
-    const { repo, held, outcomes, refs } = await this.#admit(server, run, asked);
+    const admitted = await unlessOutdated(this.#admit(server, run, asked));
+    if (admitted === undefined) return this.#outdated(session);
+    const { repo, held, outcomes, refs } = admitted;
     if (run.facts !== undefined) await agreeOnHead(core, { server, repo, facts: run.facts, by });
     await core.syncSessions.close(session);
     this.#runs.delete(asked.token);
@@ -199,12 +204,19 @@ export class PeerDesk {
       this.changed.push({ repo: repo.fullName, refs: applied.length });
       core.sizes.changed(repo, core.repos.directory(repo));
     }
-    return { held, applied, conflicts, rejected, digest: refsDigest(refs) };
+    return { held, outdated: false, applied, conflicts, rejected, digest: refsDigest(refs) };
+  }
+
+  async #outdated(session: SyncSession): Promise<Answers['commit']> {
+    await this.#parts.core.syncSessions.close(session);
+    this.#runs.delete(session.token);
+    const nothing = { applied: [], conflicts: [], rejected: [], digest: '' };
+    return { held: false, outdated: true, ...nothing };
   }
 
   async #admit(
     server: Server,
-    { session, newcomer }: Run,
+    { session, newcomer, agreed }: Run,
     asked: Questions['commit'],
   ): Promise<Admitted & { repo: Repository }> {
     const { core, principal, signal } = this.#parts;
@@ -219,7 +231,10 @@ export class PeerDesk {
     const path = { namespace: repo.namespace, name: repo.name };
     await core.access.authorize(principal, { need: 'repo', path, right: 'write' });
     const decided = new Map(asked.decided);
-    return { repo, ...(await admit(core, { ...about, repo, decided, allowShrink: false })) };
+    return {
+      repo,
+      ...(await admit(core, { ...about, agreed, repo, decided, allowShrink: false })),
+    };
   }
 
   async #snapshot(asked: Questions['snapshot']): Promise<Answers['snapshot']> {
@@ -251,7 +266,8 @@ export class PeerDesk {
       const wanted = { serverId: server.id, repoId: repo.id, direction: 'out' } as const;
       const session = await core.syncSessions.open(wanted);
       const startedAt = new Date().toISOString();
-      this.#runs.set(session.token, { session, startedAt, created: false, sent: refs });
+      const agreed = base?.digest;
+      this.#runs.set(session.token, { session, startedAt, created: false, sent: refs, agreed });
       const manifest = await writeSnapshot(core.git, directory, {
         refs,
         theirs,
@@ -272,17 +288,14 @@ export class PeerDesk {
     const { core } = this.#parts;
     const server = await this.#server();
     const session = core.syncSessions.find(token, server.id, 'out');
-    const sent = this.#runs.get(token)?.sent;
+    const { sent, agreed } = this.#runs.get(token) ?? {};
     await core.syncSessions.close(session);
     this.#runs.delete(token);
     // It says what it holds: as much as it was sent, or something of its own.
     if (sent !== undefined && refsDigest(sent) === digest) {
-      await core.store.syncs.agree({ serverId: server.id, repoId: session.repoId }, sent);
+      const pair = { serverId: server.id, repoId: session.repoId };
+      await core.store.syncs.agreeAfter(agreed, pair, sent);
     }
     return {};
   }
-}
-
-export function pairs(refs: RefList): RefPair[] {
-  return [...refs];
 }

@@ -11,6 +11,7 @@ import {
   UnknownList,
 } from '../../model/sync-refs.ts';
 import { openPlain, sha256Of } from '../../programs/pack.ts';
+import { Outdated } from './outdated.ts';
 import { fileNames, type Manifest } from './snapshot.ts';
 
 type FileHandle = Awaited<ReturnType<typeof openPlain>>;
@@ -69,10 +70,7 @@ function readList(text: string, known: { digest: string; refs: RefList } | undef
     return readRefsFile(text, known);
   } catch (cause) {
     if (cause instanceof UnknownList) {
-      throw new UserError('unavailable', 'the two servers agreed on something else meanwhile', {
-        hint: 'run it again',
-        cause,
-      });
+      throw new Outdated(cause);
     }
     throw corrupt(`the list of refs is none: ${(cause as Error).message}`, cause);
   }

@@ -29,13 +29,11 @@ export function rehearsed({ commands, steps }: Planned): RefOutcome[] {
 export async function plan(
   core: Core,
   { repo, server, decided, only, allowShrink, recalled = false }: Admission,
-  { received, scratch }: Checked,
+  { received, base, scratch }: Checked,
 ): Promise<Planned> {
   const { store, git, repos } = core;
   const directory = repos.directory(repo);
-  const pair = { serverId: server.id, repoId: repo.id };
   const mine = await visibleRefs(directory);
-  const base = await store.syncs.base(pair);
   const link = await store.serverLinks.of(server.id, repo.id);
   const { refs: theirs } = received;
   const names = [...new Set([...mine.keys(), ...theirs.keys()])].filter(

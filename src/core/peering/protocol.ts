@@ -137,6 +137,8 @@ export interface Answers extends LogAnswers {
   };
   readonly commit: {
     readonly held: boolean;
+    /** Nothing was agreed: another run of the two was meanwhile. It is to be begun anew. */
+    readonly outdated: boolean;
     readonly applied: readonly string[];
     readonly conflicts: readonly string[];
     readonly rejected: readonly RefPair[];

@@ -8,10 +8,10 @@ import { type Admitted, admit } from './admit.ts';
 import { admitNew } from './admit-new.ts';
 import { carry } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
-import { pairs } from './desk.ts';
 import { agreeOnHead, followFacts } from './facts.ts';
 import { marked } from './marked.ts';
 import { checkFacts, createEmpty, namespaceForMirror, newcomerIn } from './mirror.ts';
+import { untilCurrent } from './outdated.ts';
 import type { Answers, Questions, RepoFacts } from './protocol.ts';
 import type { Remote } from './remote.ts';
 import {
@@ -43,7 +43,10 @@ export async function pullRepo(
   { repo, ...options }: { repo: Repository } & PullOptions,
 ): Promise<RunReport> {
   const about = { remote, repo, direction: 'in', options } as const;
-  const work = () => counted(core, about, () => fetchRepo(core, remote, { repo, ...options }));
+  const work = () =>
+    counted(core, about, () =>
+      untilCurrent(options.signal, () => fetchRepo(core, remote, { repo, ...options })),
+    );
   // What is in conflict is fetched to be looked at, whichever way it moves.
   if (options.only !== undefined) return work();
   await refuseWrongWay(core, remote, repo, 'out');
@@ -79,9 +82,7 @@ async function fetchRepo(
   };
   const first = await remote.ask('snapshot', question);
   const answer =
-    first.state === 'have'
-      ? await remote.ask('snapshot', { ...question, have: pairs(refs) })
-      : first;
+    first.state === 'have' ? await remote.ask('snapshot', { ...question, have: [...refs] }) : first;
   if (!options.by.dryRun && link !== undefined && link.remoteId !== answer.repo.id) {
     await store.serverLinks.link(server, repo, { remoteId: answer.repo.id }, options.by);
   }
@@ -91,7 +92,7 @@ async function fetchRepo(
   const done = options.created === true ? 'created' : 'up-to-date';
   const outcome: Outcome =
     answer.state === 'sent'
-      ? await take(core, remote, { repo: now, ...options }, answer)
+      ? await take(core, remote, { repo: now, agreed: base?.digest, ...options }, answer)
       : { ...quiet, result: done };
   await agreeOnHead(core, { repo: now, ...told });
   return outcome;
@@ -102,14 +103,14 @@ type Sent = Extract<Answers['snapshot'], { state: 'sent' }>;
 async function take(
   core: Core,
   remote: Remote,
-  { repo, ...options }: { repo: Repository } & PullOptions,
+  { repo, agreed, ...options }: { repo: Repository; agreed: string | undefined } & PullOptions,
   answer: Sent,
 ): Promise<Outcome> {
   const { server } = remote;
   const to = { repoId: repo.id, answer };
   return receive(core, remote, { ...options, ...to }, async ({ directory, token }) =>
     admit(core, {
-      ...{ server, repo, principal: asPeer(server), folder: directory },
+      ...{ server, repo, principal: asPeer(server), folder: directory, agreed },
       by: actorFor(server, options.by, token),
       decided: new Map(),
       only: options.only,

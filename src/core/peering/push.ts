@@ -8,6 +8,7 @@ import { carry } from './carry.ts';
 import { agreeOnAll, endConflicts } from './conflicts.ts';
 import { marked } from './marked.ts';
 import { isOwed, newsFor, type RefNews } from './mirror.ts';
+import { Outdated, untilCurrent } from './outdated.ts';
 import { type Answers, factsOf } from './protocol.ts';
 import { pullRepo } from './pull.ts';
 import type { Remote } from './remote.ts';
@@ -34,7 +35,9 @@ export async function pushRepo(
   await refuseWrongWay(core, remote, repo, 'in');
   const key = { serverId: remote.server.id, repoId: repo.id, direction: 'out' } as const;
   return marked(core, { ...key, name: repo.fullName, by: options.by }, () =>
-    counted(core, about, () => send(core, remote, { repo, ...options })),
+    counted(core, about, () =>
+      untilCurrent(options.signal, () => send(core, remote, { repo, ...options })),
+    ),
   );
 }
 
@@ -68,19 +71,23 @@ async function send(
   const pair = { serverId: remote.server.id, repoId: repo.id };
   const release = once(await repos.hold(repo, options.signal));
   try {
-    const refs = await visibleRefs(repos.directory(repo));
     const base = await store.syncs.base(pair);
-    const digest = refsDigest(refs);
+    const sum = await store.digests.of(repo.id);
+    const before = await visibleRefs(repos.directory(repo));
+    const digest = refsDigest(before);
     const { dryRun } = options.by;
     const known = base?.digest ?? null;
     const offer = await remote.ask('offer', { repo: factsOf(repo), digest, known, dryRun });
-    const theirs = new Map(offer.refs ?? (offer.digest === digest ? refs : base?.refs));
+    // What it says of the base is newer than what was read before: a list must not be older than that.
+    const isStill = sum === (await store.digests.of(repo.id));
+    const refs = isStill ? before : await visibleRefs(repos.directory(repo));
+    const theirs = new Map(offer.refs ?? (offer.digest === digest ? before : base?.refs));
     const decided = await store.conflicts.decided(pair);
     if (remote.server.role === 'backup') {
       await store.serverLinks.link(remote.server, repo, {}, options.by);
     }
     if (offer.digest === digest) {
-      await agreeOnAll(core, { server: remote.server, repo, by: options.by }, refs);
+      await agreeOnAll(core, { server: remote.server, repo, by: options.by }, before);
       return { ...quiet, result: offer.created ? 'created' : 'up-to-date' };
     }
     const news = await newsFor(store, repo.id, { refs, known: theirs, to: remote.server });
@@ -135,9 +142,11 @@ async function deliver(
     const carried = await carry(core, remote, { ...files, theirs: offer.rsync, ...options });
     const answer = await remote.ask('commit', { token, decided: [...decided] });
     const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
+    if (answer.outdated) throw new Outdated();
     if (answer.held) return { ...quiet, result: 'held', total, carried };
     const pair = { serverId: remote.server.id, repoId: repo.id };
-    await store.syncs.agree(pair, agreedAfter({ refs, theirs, base }, answer));
+    const agreed = agreedAfter({ refs, theirs, base }, answer);
+    if (!(await store.syncs.agreeAfter(base?.digest, pair, agreed))) throw new Outdated();
     const { server } = remote;
     const isAlike = (ref: string) =>
       answer.applied.includes(ref) || refs.get(ref) === theirs.get(ref);
