@@ -3,6 +3,8 @@ import type { Generated } from 'kysely';
 /** What servers lack of each other, and what is remembered between two meetings. */
 export interface SyncTables {
   repo_digest: { repo_id: string; digest: string; seq: number; disk: Generated<string> };
+  /** What the creation of a ref is called that was taken from another server, and the value that it came with. */
+  ref_birth: { repo_id: string; ref: string; oid: string; birth: string };
   sync_mark: {
     server_id: string;
     repo_id: string;

@@ -125,8 +125,6 @@ export interface Tables extends LogTables, SyncTables {
     /** Whether it happened under an earlier lead of this server, and the one that leads now did not tell of it. */
     aside: Generated<number>;
   };
-  /** What the creation of a ref is called that was taken from another server, and the value that it came with. */
-  ref_birth: { repo_id: string; ref: string; oid: string; birth: string };
   ref_value: { repo_id: string; ref: string; oid: string };
   purge: {
     repo_id: string;

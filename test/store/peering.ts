@@ -41,6 +41,7 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   const pair = { serverId: id, repoId: repo.id };
   await syncs.agree(pair, new Map([['refs/heads/main', oid(1)]]));
   await syncs.agree(pair, new Map());
+  await syncs.agreeAfter(undefined, pair, new Map());
   await syncs.base(pair);
   const numbers = { refsUpdated: 1, refsConflicted: 0, bytesSent: 1, bytesReceived: 1 };
   const run = { ...pair, ...numbers, bytesTotal: 1, startedAt: new Date().toISOString() };

@@ -210,8 +210,7 @@ export class PeerDesk {
   async #outdated(session: SyncSession): Promise<Answers['commit']> {
     await this.#parts.core.syncSessions.close(session);
     this.#runs.delete(session.token);
-    const nothing = { applied: [], conflicts: [], rejected: [], digest: '' };
-    return { held: false, outdated: true, ...nothing };
+    return { held: false, outdated: true, applied: [], conflicts: [], rejected: [], digest: '' };
   }
 
   async #admit(
