@@ -5,12 +5,37 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bundle, prepare, root } from '../src/prepare.mjs';
 import { compileAll } from './loader/hooks.mjs';
+
+/** What a test file may take, in seconds. */
+const patienceS = 300;
+
+/** The test files that take longest, the longest first. */
+const longest = [
+  'rights/hidden',
+  'peering/conflicts',
+  'memory',
+  'peering/campaign',
+  'rights/table',
+  'hostile-words',
+  'rights/mutations',
+  'rights/openssh',
+  'commands/list',
+  'crash',
+  'doors/forced/front-node',
+  'security/paused-push',
+  'peering/transport',
+  'rules/objects',
+  'restart',
+  'peering/ring',
+  'peering/sync',
+  'peering/join',
+];
 
 const total = { passed: 0, failed: 0 };
 
@@ -43,42 +68,71 @@ async function check(script) {
   print(status === 0 ? `ok     ${script}` : `FAILED ${script}\n${said.trimEnd()}`);
 }
 
-/** @param {readonly string[]} files - none for all */
-async function test(files) {
-  // Of several files tap passes over those that aren't there.
-  for (const file of files.filter((name) => !existsSync(join(root, name)))) {
-    print(`FAILED ${file}: no such file`);
-    total.failed += 1;
-  }
+/** @returns {string[]} every test file, those that take longest first, so that none of them is left to run alone */
+function allFiles() {
+  const found = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.test.ts') && !name.startsWith('fixtures/'))
+    .map((name) => `test/${name}`)
+    .sort();
+  const first = longest.map((name) => `test/${name}.test.ts`);
+  return [...new Set([...first, ...found])];
+}
+
+/** @param {readonly (() => Promise<void>)[]} work - begun in this order */
+async function inTurn(work) {
+  const left = [...work];
   // A fifth of a test file's time it waits, for a process, a disk or a clock: one file more than there are processors.
-  const jobs = `--jobs=${availableParallelism() + 1}`;
-  const args = ['run', '--disable-coverage', '--reporter=tap', jobs, ...files];
-  const child = start('node_modules/.bin/tap', args, { CPM_TEST_PROGRAM: bundle });
-  child.stderr.pipe(process.stderr);
+  const lanes = Array.from({ length: availableParallelism() + 1 }, async () => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) await next();
+  });
+  await Promise.all(lanes);
+}
+
+/**
+ * Runs a test file in a process of its own, and prints how it went.
+ *
+ * @param {string} file
+ */
+async function test(file) {
+  const began = performance.now();
+  const args = ['--enable-source-maps', '--import', './test/loader/register.mjs', file];
+  const env = { CPM_TEST_PROGRAM: bundle, TAP_TIMEOUT: String(patienceS) };
+  const child = start(process.execPath, args, env);
+  // tap gives up by itself, and says what it waits for; unless the file keeps it from that.
+  const guard = setTimeout(() => child.kill('SIGKILL'), (patienceS + 30) * 1000);
+  child.stderr.pipe(process.stderr, { end: false });
   const closed = once(child, 'close');
-  const { pass, fail } = await report(createInterface({ input: child.stdout }));
-  const [status] = await closed;
+  const { pass, fail, failures } = await report(createInterface({ input: child.stdout }));
+  const [status, signal] = await closed;
+  clearTimeout(guard);
+  // A file that ended badly with nothing to show for it (it can't be loaded, or was killed) is a failure too.
+  const failed = status === 0 ? fail : Math.max(fail, 1);
   total.passed += pass;
-  // A run that ended badly with nothing to show for it (no test found, tap itself broken) is a failure too.
-  total.failed += status === 0 ? fail : Math.max(fail, 1);
+  total.failed += failed;
+  const end = failed > 0 && failures.length === 0 ? [`  it ended with ${signal ?? status}`] : [];
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  print(
+    [`${failed === 0 ? 'ok    ' : 'FAILED'} ${file}  ${seconds} s`, ...failures, ...end].join('\n'),
+  );
 }
 
 /**
  * Reads TAP 14 as tap writes it, where a subtest is indented and closed by a result in its parent, and what explains
- * a failure follows it between `---` and `...`. Prints one line for each file, then what failed in it and why.
+ * a failure follows it between `---` and `...`.
  *
  * @param {AsyncIterable<string>} lines
- * @returns {Promise<{ pass: number, fail: number }>} tap's own counts
+ * @returns {Promise<{ pass: number, fail: number, failures: string[] }>} tap's own counts; what failed, and why
  */
 async function report(lines) {
   const counts = { pass: 0, fail: 0 };
   /** @type {{ name: string, explained: boolean }[]} the subtests we are in, outermost first */
   const inside = [];
   /** @type {string[]} */
-  let failures = [];
+  const failures = [];
   /** How far the explanation of the last failure is indented; nothing else is an explanation that matters. */
   let margin = '-';
   let explaining = false;
+  let counted = false;
   for await (const line of lines) {
     if (line === `${margin}---`) explaining = true;
     else if (line === `${margin}...`) explaining = false;
@@ -99,23 +153,26 @@ async function report(lines) {
         margin = ' '.repeat(depth * 4 + 2);
       }
       inside.length = Math.min(inside.length, depth);
-      if (depth === 0) {
-        print(`${not ? 'FAILED' : 'ok    '} ${name.replace(' # time=', '  ')}`);
-        for (const failure of failures) print(failure);
-        failures = [];
-      }
     }
-    for (const [, key = '', number] of line.matchAll(/(?<=^# \{.*)(pass|fail): (\d+)/g))
+    for (const [, key = '', number] of line.matchAll(/(?<=^# \{.*)(pass|fail): (\d+)/g)) {
       counts[key] = Number(number);
+      counted = true;
+    }
   }
-  return counts;
+  // Without its last lines it was broken off, with whatever status.
+  if (!counted) counts.fail += 1;
+  return { ...counts, failures };
 }
 
-const files = process.argv.slice(2);
+const asked = process.argv.slice(2);
 if (prepare({ forTests: true })) {
-  if (files.length === 0) await Promise.all(['lint', 'types', 'unused'].map(check));
   await compileAll();
-  await test(files);
+  const checks = asked.length === 0 ? ['lint', 'types', 'unused'] : [];
+  const files = asked.length === 0 ? allFiles() : asked;
+  await inTurn([
+    ...checks.map((name) => () => check(name)),
+    ...files.map((name) => () => test(name)),
+  ]);
 } else {
   total.failed += 1;
 }
