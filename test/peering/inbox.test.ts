@@ -19,7 +19,9 @@ import {
   readBundle,
   receiveBundle,
 } from '../../src/core/peering/bundle.ts';
+import { agreeOnHead } from '../../src/core/peering/facts.ts';
 import { scanOutbox } from '../../src/core/peering/outbox.ts';
+import { factsOf } from '../../src/core/peering/protocol.ts';
 import { asPeer } from '../../src/core/peering/run.ts';
 import { type Manifest, visibleRefs, writeSnapshot } from '../../src/core/peering/snapshot.ts';
 import { nullOid } from '../../src/model/ref.ts';
@@ -307,6 +309,25 @@ t.test('a list is not taken that is older than what was agreed meanwhile', async
 
   t.strictSame(await visibleRefs(core.repos.directory(target)), moved);
   t.strictSame((await core.store.syncs.base(pair))?.refs, moved);
+});
+
+t.test('a default branch is not taken that is older than what was agreed meanwhile', async (t) => {
+  const { core, target, second, server, pair, snapshot, taken, house } = await scene(t);
+  await taken(await snapshot());
+  await house.git(target, 'update-ref', 'refs/heads/trunk', second);
+  const { syncPeers, repositories } = core.store;
+  await syncPeers.agreeHead(pair, 'main');
+  const told = { server, repo: target, facts: factsOf(target), by: actor() };
+  const head = async () => (await repositories.byId(target.id))?.defaultBranch;
+
+  // While a pack was on its way the other side followed us.
+  await core.repos.set(target, { defaultBranch: 'trunk' }, actor());
+  await syncPeers.agreeHead(pair, 'trunk');
+  await agreeOnHead(core, { ...told, before: 'main' });
+  t.equal(await head(), 'trunk');
+
+  await agreeOnHead(core, { ...told, before: 'trunk' });
+  t.equal(await head(), 'main', 'what they moved back since is taken');
 });
 
 t.test('a bomb costs no more memory than it may: what is big is hashed as it passes', async (t) => {

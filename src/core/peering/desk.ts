@@ -6,7 +6,7 @@ import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
-import { type Admitted, admit } from './admit.ts';
+import { type Admitted, admit, type RefOutcome } from './admit.ts';
 import { admitNew, type Newcomer } from './admit-new.ts';
 import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
@@ -36,8 +36,8 @@ interface Run {
   readonly created: boolean;
   /** What is to be made of what comes. */
   readonly newcomer?: Newcomer;
-  /** What the sender said of the repository. */
-  readonly facts?: RepoFacts;
+  /** What the sender said of the repository, and the default branch that was agreed with it by then. */
+  readonly told?: { readonly facts: RepoFacts; readonly before: string | undefined };
   /** The refs that were sent along with a snapshot. */
   readonly sent?: RefList;
   /** The digest of what was agreed with the other side when it began. */
@@ -125,13 +125,14 @@ export class PeerDesk {
     const digest = refsDigest(refs);
     const pair = { serverId: server.id, repoId: repo.id };
     const base = await core.store.syncs.base(pair);
+    const told = { facts, before: await core.store.syncPeers.head(pair) };
     const equal = digest === asked.digest;
     if (equal) await agreeOnAll(core, { server, repo, by }, refs);
-    if (equal) await agreeOnHead(core, { server, repo, facts, by });
+    if (equal) await agreeOnHead(core, { server, repo, by, ...told });
     const shown = digest === asked.known || equal ? null : [...refs];
     const about = { created: false, digest, refs: shown, base: base?.digest ?? null };
     if (equal) return { token: null, ...about };
-    const token = await this.#begin(pair, { room, created: false, facts, agreed: base?.digest });
+    const token = await this.#begin(pair, { room, created: false, told, agreed: base?.digest });
     return { token, ...about, room, rsync: (await ownRsync(core)) ?? null };
   }
 
@@ -158,7 +159,7 @@ export class PeerDesk {
 
   async #begin(
     { serverId, repoId }: { serverId: string; repoId: string },
-    { room, ...run }: Pick<Run, 'created' | 'newcomer' | 'facts' | 'agreed'> & { room: number },
+    { room, ...run }: Pick<Run, 'created' | 'newcomer' | 'told' | 'agreed'> & { room: number },
   ): Promise<string> {
     const wanted = { serverId, repoId, direction: 'in', limitBytes: 2 * room } as const;
     const session = await this.#parts.core.syncSessions.open(wanted);
@@ -176,17 +177,15 @@ export class PeerDesk {
     const admitted = await unlessOutdated(this.#admit(server, run, asked));
     if (admitted === undefined) return this.#outdated(session);
     const { repo, held, outcomes, refs } = admitted;
-    if (run.facts !== undefined) await agreeOnHead(core, { server, repo, facts: run.facts, by });
+    if (run.told !== undefined) await agreeOnHead(core, { server, repo, by, ...run.told });
     await core.syncSessions.close(session);
     this.#runs.delete(asked.token);
     const transport = this.#tarred.has(asked.token) ? 'tar' : 'rsync';
-    const applied = outcomes.filter(({ outcome }) => outcome === 'applied').map(({ ref }) => ref);
-    const conflicts = outcomes
-      .filter(({ outcome }) => outcome === 'conflict')
-      .map(({ ref }) => ref);
-    const rejected = outcomes
-      .filter(({ outcome }) => outcome === 'rejected')
-      .map(({ ref, why }): RefPair => [ref, why ?? '']);
+    const refsThat = (what: RefOutcome['outcome']) =>
+      outcomes.filter((each) => each.outcome === what);
+    const applied = refsThat('applied').map(({ ref }) => ref);
+    const conflicts = refsThat('conflict').map(({ ref }) => ref);
+    const rejected = refsThat('rejected').map(({ ref, why }): RefPair => [ref, why ?? '']);
     const did = conflicts.length > 0 ? 'conflict' : applied.length > 0 ? 'updated' : 'up-to-date';
     const result = held ? 'held' : run.created ? 'created' : did;
     await core.store.syncs.ended(

@@ -56,14 +56,22 @@ async function mirror(core: Core, { server, repo, facts, by }: Told): Promise<vo
 /**
  * Between equals the default branch goes by the three-way rule, once its branch is there. One that moved here and there
  * stays as it is on both sides.
+ *
+ * @param before - what was agreed when the other server told of its own: when another run has agreed on something since,
+ *   this may be older than that, and changes nothing
  */
-export async function agreeOnHead(core: Core, { server, repo, facts, by }: Told): Promise<void> {
-  const { syncPeers, serverLinks } = core.store;
+export async function agreeOnHead(
+  core: Core,
+  { server, repo, facts, by, before }: Told & { readonly before: string | undefined },
+): Promise<void> {
+  const { syncPeers, serverLinks, repositories } = core.store;
   const link = await serverLinks.of(server.id, repo.id);
   if (by.dryRun || link === undefined || link.bornThere || server.role === 'backup') return;
   const pair = { serverId: server.id, repoId: repo.id };
-  const [mine, theirs] = [repo.defaultBranch, facts.defaultBranch];
+  const now = (await repositories.byId(repo.id)) ?? repo;
+  const [mine, theirs] = [now.defaultBranch, facts.defaultBranch];
   const base = await syncPeers.head(pair);
+  if (base !== before) return;
   if (mine === theirs || base === undefined) {
     if (base !== theirs) await syncPeers.agreeHead(pair, theirs);
     return;
@@ -72,6 +80,6 @@ export async function agreeOnHead(core: Core, { server, repo, facts, by }: Told)
   const ref = `refs/heads/${theirs}`;
   const there = (await readRefsOf(core.repos.directory(repo), [ref])).get(ref);
   if (there?.oid === undefined) return;
-  await core.repos.set(repo, { defaultBranch: theirs }, actorFor(server, by, by.request));
+  await core.repos.set(now, { defaultBranch: theirs }, actorFor(server, by, by.request));
   await syncPeers.agreeHead(pair, theirs);
 }

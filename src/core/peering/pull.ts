@@ -64,6 +64,7 @@ async function fetchRepo(
   const pair = { serverId: server.id, repoId: repo.id };
   const refs = await visibleRefs(repos.directory(repo));
   const base = await store.syncs.base(pair);
+  const head = await store.syncPeers.head(pair);
   const link = await store.serverLinks.of(server.id, repo.id);
   const shared = link !== undefined || (await isGranted(store, server, repo, 'write'));
   if (!shared && options.only === undefined) {
@@ -94,7 +95,7 @@ async function fetchRepo(
     answer.state === 'sent'
       ? await take(core, remote, { repo: now, agreed: base?.digest, ...options }, answer)
       : { ...quiet, result: done };
-  await agreeOnHead(core, { repo: now, ...told });
+  await agreeOnHead(core, { repo: now, ...told, before: head });
   return outcome;
 }
 
