@@ -281,6 +281,23 @@ t.test('a dry run tells what would go, and sends nothing', async (t) => {
   t.match(await run(b, 'pull acme/app --from hq'), { result: 'updated', refs_updated: 1 });
 });
 
+t.test('what was sent and is not taken does not wait for the end of the connection', async (t) => {
+  const tree = (await git('rev-parse HEAD^{tree}')).stdout.trim();
+  const who = 'Ada <ada@localhost> 01 +0000';
+  const commit = `tree ${tree}\nauthor ${who}\ncommitter ${who}\n\nx\n`;
+  const write = ['hash-object', '-w', '--literally', '-t', 'commit', '--stdin'];
+  const bad = (await must('git', ['-C', dir(hq), ...write], { stdin: commit })).stdout.trim();
+  await must('git', ['-C', dir(hq), 'update-ref', 'refs/heads/bad', bad]);
+  const before = await refsOf(b);
+
+  const refused = await b.admin.ssh('pull acme/app --from hq');
+  t.match(refused, { status: 7, stderr: /not taken: .*nothing was changed/ });
+
+  t.strictSame(readdirSync(join(hq.dataDir, 'incoming')), []);
+  t.equal(await refsOf(b), before);
+  await must('git', ['-C', dir(hq), 'update-ref', '-d', 'refs/heads/bad']);
+});
+
 t.test(
   'history and events know the server by its name, and no session is left behind',
   async (t) => {

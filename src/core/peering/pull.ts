@@ -137,7 +137,12 @@ async function receive(
   try {
     const files = { directory: session.directory, token, direction: 'pull', total } as const;
     const carried = await carry(core, remote, { ...files, theirs: answer.rsync, ...options });
-    const { held, outcomes, refs } = await admitted(session);
+    const { held, outcomes, refs } = await admitted(session).catch(async (error) => {
+      // What is not taken need not lie there until the connection ends, nor wait here for the next run.
+      if (!remote.isOver) await remote.ask('done', { token, digest: '' }).catch(() => {});
+      if (error instanceof UserError && error.code === 'corrupt') await syncSessions.close(session);
+      throw error;
+    });
     await remote.ask('done', { token, digest: refsDigest(refs) });
     await syncSessions.close(session);
     if (held) return { ...quiet, result: 'held', total, carried };
