@@ -14,6 +14,9 @@ import { findServer } from './servers.ts';
 
 const pageRows = 500;
 
+/** So long a list waits for the sizes of what has just changed. */
+const measureMs = 500;
+
 interface Row {
   name: string;
   /** null for one that is not registered. */
@@ -196,8 +199,9 @@ export const list = listCommand({
       const inside = namespace === undefined ? pattern : `${namespace}/*`;
       return sorted(strays(context, inside), sort as Sort);
     }
-    // Sizes are measured half a second behind the pushes, and whoever pushed looks at once.
-    await context.core.sizes.flush();
+    // Sizes are measured half a second behind the pushes, and whoever pushed looks at once. Where so much is pushed that
+    // measuring takes long, they are those of a moment before.
+    await context.core.sizes.flushWithin(measureMs);
     return sorted(readable(context, { pattern, namespace }), sort as Sort);
   },
   cells: (row) => [

@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log.ts';
-import { sizeOfTree } from '../programs/size.ts';
+import { RepositorySizes } from '../programs/repository-sizes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
 
@@ -12,6 +13,7 @@ const settleMs = 500;
 export class Sizes {
   readonly #store: Store;
   readonly #log: Log;
+  readonly #measured = new RepositorySizes();
   readonly #waiting = new Map<string, string>();
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -38,12 +40,17 @@ export class Sizes {
     await this.#running;
   }
 
+  /** As `flush`, but for whoever can't wait longer than this: what is not measured by then is, behind them. */
+  async flushWithin(mostMs: number): Promise<void> {
+    await Promise.race([this.flush(), delay(mostMs, undefined, { ref: false })]);
+  }
+
   async #measure(): Promise<void> {
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const [id, directory] of waiting) {
       try {
-        await this.#store.repositories.measured(id, await sizeOfTree(directory));
+        await this.#store.repositories.measured(id, await this.#measured.measure(directory));
       } catch (error) {
         this.#log.error({ err: error, repo: id }, 'size not measured');
       }

@@ -1,13 +1,20 @@
 import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Bytes of all files below a folder, as they are long; what vanishes meanwhile counts nothing. */
-export async function sizeOfTree(directory: string): Promise<number> {
+/**
+ * Bytes of all files below a folder, as they are long; what vanishes meanwhile counts nothing.
+ *
+ * @param leavesOut - asked of each folder below, by its path: whether it is not looked into
+ */
+export async function sizeOfTree(
+  directory: string,
+  leavesOut: (folder: string) => boolean = () => false,
+): Promise<number> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
   let bytes = 0;
   for (const entry of entries) {
     const path = join(directory, entry.name);
-    if (entry.isDirectory()) bytes += await sizeOfTree(path);
+    if (entry.isDirectory()) bytes += leavesOut(path) ? 0 : await sizeOfTree(path, leavesOut);
     else if (entry.isFile()) {
       bytes += await stat(path).then(
         ({ size }) => size,
