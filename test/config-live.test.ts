@@ -84,7 +84,7 @@ t.test('a SIGHUP takes over what was written by hand, and nothing of a faulty fi
   process.kill(house.pid, 'SIGHUP');
   await house.says(/configuration not reloaded/);
   t.match(await bo.ssh('org create guild --dry-run'), { status: 4 });
-  t.match(await house.operator('whoami', { env: { CPM_CONFIG: '' } }), { status: 0 });
+  t.match(await house.command('whoami', { env: { CPM_CONFIG: '' } }), { status: 0 });
 
   writeFileSync(file, good);
 });
@@ -93,7 +93,7 @@ t.test('config set refuses where the file as a whole would not be valid', async 
   const good = readFileSync(file, 'utf8');
   writeFileSync(file, `${good}nonsense: 1\n`);
 
-  const answer = await house.operator('config set limits.channels 5', { env: { CPM_CONFIG: '' } });
+  const answer = await house.command('config set limits.channels 5', { env: { CPM_CONFIG: '' } });
 
   t.match(answer, { status: 2, stderr: /config\.yaml:\d+: "nonsense" is no setting/ });
   t.equal(readFileSync(file, 'utf8'), `${good}nonsense: 1\n`);

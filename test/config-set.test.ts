@@ -60,17 +60,17 @@ t.test('a key in one word is set where it stands', async (t) => {
   const path = place('flat.yaml', 'limits.idle: 1m # one word\nlog_level: warn\n');
   await house.stop();
 
-  const set = await house.operator(['--config', path, 'config', 'set', 'limits.idle', '2m']);
-  const more = await house.operator(['--config', path, 'config', 'set', 'limits.channels', '3']);
+  const set = await house.command(['--config', path, 'config', 'set', 'limits.idle', '2m']);
+  const more = await house.command(['--config', path, 'config', 'set', 'limits.channels', '3']);
 
   t.match([set, more], [{ status: 0 }, { status: 0 }]);
   t.equal(
     readFileSync(path, 'utf8'),
     'limits.idle: 2m # one word\nlog_level: warn\nlimits:\n  channels: 3\n',
   );
-  const got = await house.operator(['--config', path, 'config', 'get', 'limits.idle']);
+  const got = await house.command(['--config', path, 'config', 'get', 'limits.idle']);
   t.match(got, { status: 0, stdout: '2m\n' });
-  const gone = await house.operator(['--config', path, 'config', 'unset', 'limits.idle']);
+  const gone = await house.command(['--config', path, 'config', 'unset', 'limits.idle']);
   t.match(gone, { status: 0 });
   t.equal(readFileSync(path, 'utf8'), 'log_level: warn\nlimits:\n  channels: 3\n');
   await house.restart();
@@ -81,12 +81,12 @@ t.test('config set makes the file where there is none, its owner’s alone', asy
   await house.stop();
   const env = { CPM_CONFIG: '', XDG_CONFIG_HOME: join(house.folder, 'new') };
 
-  const set = await house.operator('config set limits.idle 3m', { env });
+  const set = await house.command('config set limits.idle 3m', { env });
 
   t.match(set, { status: 0 });
   t.equal(readFileSync(path, 'utf8'), 'limits:\n  idle: 3m\n');
   t.equal(lstatSync(path).mode & 0o777, 0o600);
-  t.match(await house.operator('config get limits.idle', { env }), { stdout: '3m\n' });
+  t.match(await house.command('config get limits.idle', { env }), { stdout: '3m\n' });
   await house.restart();
 });
 

@@ -34,7 +34,7 @@ t.test('every fault is told at once: where, key, what was found, what is allowed
     ].join('\n'),
   );
 
-  const answer = await house.operator(['--config', faulty, 'config', 'list'], {
+  const answer = await house.command(['--config', faulty, 'config', 'list'], {
     env: { CPM_SHUTDOWN__GRACE: '1 hour', CPM_LIMITS__AUTH_TRIES: '' },
   });
 
@@ -80,7 +80,7 @@ t.test('a file that is no YAML, or no list of settings, is told with its line', 
   ] as const;
   for (const [text, why] of cases) {
     const path = place('broken.yaml', text);
-    const answer = await house.operator(['--config', path, 'whoami']);
+    const answer = await house.command(['--config', path, 'whoami']);
     t.equal(answer.status, 2, text);
     t.match(answer.stderr, why);
     t.notMatch(answer.stderr, '\x1b');
@@ -88,7 +88,7 @@ t.test('a file that is no YAML, or no list of settings, is told with its line', 
   const absent = join(house.folder, 'absent.yaml');
   for (const env of [{}, { CPM_CONFIG: absent }]) {
     const words = 'CPM_CONFIG' in env ? [] : ['--config', absent];
-    const answer = await house.operator([...words, 'whoami'], { env });
+    const answer = await house.command([...words, 'whoami'], { env });
     t.match(answer, { status: 2, stderr: `configuration file ${absent}: ENOENT` });
   }
 });
@@ -214,12 +214,12 @@ t.test('what is in force is shown with its origin, to site admins and nobody els
     default_namespace: 'ada',
   })) {
     t.match(row(key), { value, origin: 'default' }, key);
-    t.match(await house.operator(['config', 'get', key]), { stdout: `${value}\n` });
+    t.match(await house.command(['config', 'get', key]), { stdout: `${value}\n` });
   }
   const { server } = JSON.parse((await house.admin.ssh('whoami --json')).stdout);
   t.match(row('public_url'), { value: server, origin: 'default' });
   t.match(await house.admin.ssh('config get limits.idle'), { status: 0, stdout: '5m\n' });
-  t.match(await house.operator('config get limits.idle'), { status: 0, stdout: '5m\n' });
+  t.match(await house.command('config get limits.idle'), { status: 0, stdout: '5m\n' });
   t.match(await house.admin.ssh('config get limits.idel'), {
     status: 2,
     stderr: /"limits\.idel" is no setting\nhint: did you mean limits\.idle\?/,

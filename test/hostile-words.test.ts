@@ -137,7 +137,7 @@ async function askLocally(words: readonly string[]): Promise<Answer> {
 const doors: readonly (Entrance & { readonly nth: number })[] = [
   { name: 'ssh', run: (words) => admin.ssh(words), nth: 1 },
   { name: 'the local socket', run: askLocally, nth: 1 },
-  { name: 'cpm', run: (words) => house.operator(words), nth: 20 },
+  { name: 'cpm', run: (words) => house.command(words), nth: 20 },
 ];
 
 function sampled<T>(words: readonly T[], { nth }: { readonly nth: number }): readonly T[] {
@@ -241,7 +241,7 @@ t.test('what looks like an option is one to nobody: not to ssh, git or us', asyn
       status: 2,
       stderr: /is not a repository name/,
     });
-    t.match(await house.operator(['show', '--', word]), { status: 2 });
+    t.match(await house.command(['show', '--', word]), { status: 2 });
   }
   untouched(t);
 });

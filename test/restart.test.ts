@@ -32,8 +32,8 @@ const asJson = ({ stdout }: { stdout: string }) => JSON.parse(stdout);
 /** The record of the last restart, after a look that all is well. */
 async function lastRestart(t: Test): Promise<unknown> {
   t.match(await house.admin.ssh('whoami'), { status: 0 }, 'it answers');
-  t.match(await house.operator('audit verify'), { status: 0 });
-  const rows = asJson(await house.operator('audit list --limit 1000 --json'));
+  t.match(await house.command('audit verify'), { status: 0 });
+  const rows = asJson(await house.command('audit list --limit 1000 --json'));
   const open = rows.filter(({ outcome }: { outcome: string }) => outcome === 'open');
   t.equal(open.length, 1, 'only the record of this very look is open');
   t.notMatch(house.stderr, /cleaned up after a crash|request failed/);
@@ -57,7 +57,7 @@ t.test('a configuration that is no good leaves the old server as it was', async 
   const { pid } = house;
   writeFileSync(settings, 'log_level: loud\n');
 
-  const answer = await house.operator('restart', { env: { CPM_CONFIG: '/dev/null' } });
+  const answer = await house.command('restart', { env: { CPM_CONFIG: '/dev/null' } });
   writeFileSync(settings, 'log_level: info\n');
 
   t.match(answer, { status: 6, stdout: '' });
@@ -70,7 +70,7 @@ t.test('a new process that is killed while it waits changes nothing', async (t) 
   const { pause, ended } = await halfPush(t, house, 'killed');
   const { pid } = house;
 
-  const restart = house.operator('restart');
+  const restart = house.command('restart');
   process.kill(await begun(restart), 'SIGKILL');
   const came = house.admin.ssh('whoami');
   pause.resume();
@@ -86,9 +86,9 @@ t.test('transfers end in the old process, and whoever comes waits for the new on
   const { pause, ended } = await halfPush(t, house, 'ends');
   const { pid } = house;
 
-  const restart = house.operator('restart --json');
+  const restart = house.command('restart --json');
   const heir = await begun(restart);
-  const came = [house.admin.ssh('whoami'), house.operator('whoami')];
+  const came = [house.admin.ssh('whoami'), house.command('whoami')];
   process.kill(pid, 0);
   pause.resume();
 
@@ -104,12 +104,12 @@ t.test('transfers end in the old process, and whoever comes waits for the new on
 t.test('what is not done within the grace is ended', async (t) => {
   const { ended } = await halfPush(t, house, 'late');
 
-  t.match(await house.operator('restart --grace 1s'), { status: 0, stdout: /serves now/ });
+  t.match(await house.command('restart --grace 1s'), { status: 0, stdout: /serves now/ });
 
   const { status, stderr } = await ended;
   t.not(status, 0);
   t.match(stderr, /the server is restarting/);
-  t.match(asJson(await house.operator('show late --json')), { refs: [] });
+  t.match(asJson(await house.command('show late --json')), { refs: [] });
   t.match(await lastRestart(t), { outcome: 'ok' });
 });
 
@@ -125,7 +125,7 @@ t.test('a program that fails at the database leaves the old one at its place', a
     writeFileSync(join(dist, name), fails);
   }
 
-  const restart = house.operator('restart');
+  const restart = house.command('restart');
   await begun(restart);
   const came = house.admin.ssh('whoami');
 
@@ -144,7 +144,7 @@ t.test('an address that another program has is found before the database is touc
   writeFileSync(settings, `neighbors.listen: 127.0.0.1:${port}\n`);
 
   // The program on disk is the one that fails at the database, would it come so far.
-  const answer = await house.operator('restart');
+  const answer = await house.command('restart');
   writeFileSync(settings, 'log_level: info\n');
 
   t.match(answer, { status: 6, stdout: '' });

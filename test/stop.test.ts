@@ -37,8 +37,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     t.notOk(existsSync(join(house.dataDir, 'run', 'pid')), 'nor the pid');
     await house.restart();
     t.match(await house.admin.ssh('show app'), { status: 0, stdout: /refs\/heads\/main/ });
-    t.match(await house.operator('audit verify'), { status: 0 });
-    const open = JSON.parse((await house.operator('audit list --limit 1000 --json')).stdout).filter(
+    t.match(await house.command('audit verify'), { status: 0 });
+    const open = JSON.parse((await house.command('audit list --limit 1000 --json')).stdout).filter(
       ({ outcome, action }: { outcome: string; action: string }) =>
         outcome === 'open' && action !== 'audit list',
     );
@@ -58,8 +58,8 @@ t.test('a push that is not done within the grace is ended, with a reason', async
   t.not(status, 0);
   t.match(stderr, /the server is stopping/);
   await house.restart();
-  t.match(JSON.parse((await house.operator('show app --json')).stdout), { refs: [] });
-  t.match(await house.operator('audit list --action git-receive-pack --json'), {
+  t.match(JSON.parse((await house.command('show app --json')).stdout), { refs: [] });
+  t.match(await house.command('audit list --action git-receive-pack --json'), {
     stdout: /"outcome":"interrupted"/,
   });
 });

@@ -10,7 +10,7 @@ await house.restart();
 const ana = await house.person('ana');
 const ann = await house.person('ann');
 for (const name of ['app', 'apple', 'banana']) await ana.ssh(`init ${name}`);
-await house.operator('init ada/secret');
+await house.command('init ada/secret');
 await ana.ssh('org create anvil');
 
 /** The words that are offered, without what is said about them. */
@@ -83,7 +83,7 @@ t.test('commands, flags, values and names are offered, at every door', async (t)
     t.strictSame(offers(answer?.stdout ?? ''), expected, `${door?.name}: ${words}`);
   }
   const robot = await generateKey(join(house.folder, 'robot'));
-  await house.operator(`sshkey add ${robot.publicPath} --repo ana/app --right read`);
+  await house.command(`sshkey add ${robot.publicPath} --repo ana/app --right read`);
   const typed = robot.fingerprint.slice(0, 12);
   for (const person of [ana, house.admin, ann])
     for (const words of [`sshkey show ${typed}`, `repo access grant ana/app key:${typed}`]) {
@@ -113,15 +113,15 @@ t.test('S18 names that one may not see are not offered, whatever is typed', asyn
 
 t.test('what needs no names is answered without a data directory', async (t) => {
   const env = { CPM_DATA_DIR: join(house.folder, 'nothing') };
-  t.match(await house.operator('completion words -- repo acc', { env }), { stdout: 'access\t\n' });
-  t.match(await house.operator('completion words -- show a', { env }), { status: 3 });
-  t.match(await house.operator('completion tcsh', { env }), {
+  t.match(await house.command('completion words -- repo acc', { env }), { stdout: 'access\t\n' });
+  t.match(await house.command('completion words -- show a', { env }), { status: 3 });
+  t.match(await house.command('completion tcsh', { env }), {
     status: 2,
     stderr: /it is one of: bash, zsh, fish/,
   });
-  t.match(await house.operator('completion bash --json', { env }), { stdout: /^{"shell":"bash",/ });
-  const { stdout } = await house.operator('help');
+  t.match(await house.command('completion bash --json', { env }), { stdout: /^{"shell":"bash",/ });
+  const { stdout } = await house.command('help');
   t.match(stdout, /completion {2}/);
   t.notMatch(stdout, /completion words/);
-  t.match(await house.operator('help completion words'), { stdout: /completion words \[WORD…\]/ });
+  t.match(await house.command('help completion words'), { stdout: /completion words \[WORD…\]/ });
 });

@@ -128,7 +128,7 @@ async function type(line: string, words: string): Promise<Answer> {
     return house.admin.ssh(real.replace('SEQ:HASH', head));
   }
   if (words === 'sessions end') return house.admin.ssh(`${words} ${await openSession()}`);
-  if (isLocal(line)) return house.operator(real, { stdin });
+  if (isLocal(line)) return house.command(real, { stdin });
   return (isAnas(line) ? ana : house.admin).ssh(real, { stdin });
 }
 

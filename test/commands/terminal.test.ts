@@ -13,7 +13,7 @@ for (const line of [
   'init ana/a-longer-name',
   'user add bo',
 ])
-  await house.operator(line);
+  await house.command(line);
 
 function locally(line: string, env: Readonly<Record<string, string>> = {}): Screen {
   const [program, ...args] = findProgram().command;
@@ -90,25 +90,25 @@ for (const [name, screen] of Object.entries(screens)) {
         t.equal(status, 2, JSON.stringify(no));
         t.match(lines.join('\n'), /cpm: .*(not confirmed|needs --yes)/);
       }
-      t.match(await house.operator('user show bo'), { status: 0 });
+      t.match(await house.command('user show bo'), { status: 0 });
     },
   );
 
   t.test(`${name}: with a yes it is done, with --yes or --dry-run nothing is asked`, async (t) => {
-    await house.operator(`user add fay-${name}`);
-    await house.operator(`user add gus-${name}`);
+    await house.command(`user add fay-${name}`);
+    await house.command(`user add gus-${name}`);
     const asked = screen(`user delete fay-${name}`);
     await asked.until(/\[y\/N\] /);
     asked.type('y\r');
     t.equal((await asked.end()).status, 0);
-    t.match(await house.operator(`user show fay-${name}`), { status: 3 });
+    t.match(await house.command(`user show fay-${name}`), { status: 3 });
 
     for (const flag of ['--dry-run', '--yes']) {
       const { status, lines } = await screen(`user delete gus-${name} ${flag}`).end();
       t.equal(status, 0);
       t.notMatch(lines.join('\n'), /\[y\/N\]/, flag);
     }
-    t.match(await house.operator(`user show gus-${name}`), { status: 3 });
+    t.match(await house.command(`user show gus-${name}`), { status: 3 });
   });
 
   t.test(`${name}: Ctrl-C at the question does nothing`, async (t) => {
@@ -116,7 +116,7 @@ for (const [name, screen] of Object.entries(screens)) {
     await asked.until(/\[y\/N\] /);
     asked.type('\x03');
     t.not((await asked.end()).status, 0);
-    t.match(await house.operator('user show bo'), { status: 0 });
+    t.match(await house.command('user show bo'), { status: 0 });
   });
 }
 
@@ -130,14 +130,14 @@ t.test(
   'without a terminal there is no table, no colour, no question and no hint of habits',
   async (t) => {
     for (const door of [
-      house.operator('desc acme/app plain'),
+      house.command('desc acme/app plain'),
       house.admin.ssh('desc acme/app plain'),
     ])
       t.match(await door, { status: 0, stderr: '' });
-    for (const door of [house.operator('list'), house.admin.ssh('list')])
+    for (const door of [house.command('list'), house.admin.ssh('list')])
       t.match(await door, { stdout: /^acme\/app\tprivate\towner\t/, stderr: '' });
     for (const door of [
-      house.operator('user delete bo', { stdin: 'y\n' }),
+      house.command('user delete bo', { stdin: 'y\n' }),
       house.admin.ssh('user delete bo', { stdin: 'y\n' }),
     ])
       t.match(await door, {

@@ -22,7 +22,7 @@ await git(`push -q -f ${house.admin.url('acme/app')} main`);
 const place = (name: string) => join(house.folder, name);
 const ask = async (words: string, { stdin = '', dataDir = house.dataDir } = {}) => {
   const env = { CPM_DATA_DIR: dataDir };
-  const { status, stdout, stderr } = await house.operator(`${words} --json`, { stdin, env });
+  const { status, stdout, stderr } = await house.command(`${words} --json`, { stdin, env });
   return { status, stderr, said: stdout === '' ? undefined : JSON.parse(stdout) };
 };
 const refs = async (dataDir: string) => {

@@ -24,7 +24,7 @@ await bo.git(['push', '-q', '--force', bo.url('app'), 'main'], { cwd: work });
 await bo.git(['clone', '-q', bo.url('app'), 'clone']);
 await admin.ssh('init notes --description d');
 await admin.ssh('repo set notes --visibility internal');
-await house.operator('sshkey generate --name deploy');
+await house.command('sshkey generate --name deploy');
 await bo.ssh('show nothing');
 
 /** A copy of the data directory as a stopped server left it. */
@@ -59,11 +59,11 @@ t.test('S30 after real use everything in the data directory is its owner’s alo
 });
 
 t.test('S28 the record is whole after all this, and stays so when rows are added', async (t) => {
-  const before = JSON.parse((await house.operator('audit verify --json')).stdout);
+  const before = JSON.parse((await house.command('audit verify --json')).stdout);
   t.match(before, { ok: true, first_bad: null });
 
   await admin.ssh('whoami');
-  const after = await house.operator(['audit', 'verify', '--head', before.head, '--json']);
+  const after = await house.command(['audit', 'verify', '--head', before.head, '--json']);
 
   t.equal(after.status, 0);
   t.match(JSON.parse(after.stdout), { ok: true, first_bad: null });
@@ -74,7 +74,7 @@ t.test('S28 the record is whole after all this, and stays so when rows are added
 
 t.test('S28 a request is two rows, one written when it begins and one when it ends', async (t) => {
   await admin.ssh('whoami');
-  await house.operator('audit list');
+  await house.command('audit list');
   const db = new Sqlite(join(house.dataDir, 'cpm.db'), { readonly: true });
   t.teardown(() => db.close());
 
@@ -89,7 +89,7 @@ t.test('S28 a request is two rows, one written when it begins and one when it en
 });
 
 t.test('S28 a changed row, a missing row and a cut tail are found', async (t) => {
-  const { head } = JSON.parse((await house.operator('audit verify --json')).stdout);
+  const { head } = JSON.parse((await house.command('audit verify --json')).stdout);
   await house.stop();
   const cases = [
     { name: 'changed', sql: "UPDATE audit SET outcome = 'denied' WHERE seq = 5", first_bad: 5 },
@@ -101,7 +101,7 @@ t.test('S28 a changed row, a missing row and a cut tail are found', async (t) =>
     const copy = copyOf(name);
     tamper(copy, sql);
 
-    const found = await house.operator(['--data-dir', copy, 'audit', 'verify', '--json']);
+    const found = await house.command(['--data-dir', copy, 'audit', 'verify', '--json']);
 
     t.equal(found.status, first_bad === null ? 0 : 7, name);
     t.match(JSON.parse(found.stdout), { ok: first_bad === null, first_bad });
@@ -109,11 +109,11 @@ t.test('S28 a changed row, a missing row and a cut tail are found', async (t) =>
   const cut = copyOf('cut');
   tamper(cut, 'DELETE FROM audit WHERE seq > (SELECT max(seq) FROM audit) - 4');
   t.match(
-    await house.operator(['--data-dir', cut, 'audit', 'verify']),
+    await house.command(['--data-dir', cut, 'audit', 'verify']),
     { status: 7 },
     'a head that was signed and stored tells of the end that is gone',
   );
-  const found = await house.operator(['--data-dir', cut, 'audit', 'verify', '--head', head]);
+  const found = await house.command(['--data-dir', cut, 'audit', 'verify', '--head', head]);
   t.match(found, { status: 7 }, 'but not with a head that was kept');
   t.match(found.stdout, /^The record is broken at row \d+; \d+ rows before it are whole\.\n$/);
 });
@@ -142,7 +142,7 @@ t.test('S7 / test 15: with any part missing serve ends, and makes nothing', asyn
     t.match(stderr, 'is half a data directory');
     t.match(stderr, /nothing was created\nhint: is a disk not mounted\?/);
     t.same(entries(copy), before, 'nothing is made, nothing is lost');
-    const command = await house.operator(['--data-dir', copy, 'user', 'list']);
+    const command = await house.command(['--data-dir', copy, 'user', 'list']);
     t.ok([3, 6].includes(command.status), 'commands don’t work on it either');
     t.same(entries(copy), before);
     rmSync(copy, { recursive: true });
@@ -178,7 +178,7 @@ t.test(
         ['user', 'add', 'eve'],
         ['audit', 'verify'],
       ]) {
-        const answer = await house.operator(['--data-dir', copy, ...words]);
+        const answer = await house.command(['--data-dir', copy, ...words]);
         t.match(answer, { status: 4, stdout: '' }, words.join(' '));
         t.match(answer.stderr, told);
       }

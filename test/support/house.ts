@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { askLocally } from './local.ts';
 import { Person, type Words } from './person.ts';
 import { type Answer, cleanEnv, run, type Surroundings } from './process.ts';
 import { findProgram } from './program.ts';
@@ -19,7 +20,7 @@ export interface HouseOptions {
   readonly syncs?: boolean;
 }
 
-const startMs = 30_000;
+const startMs = 60_000;
 const stopMs = 40_000;
 
 /** A real server process with a data directory, people and an operator; everything is gone when the test ends. */
@@ -83,15 +84,22 @@ export class House {
     return Person.create(name, join(this.folder, name), () => this.port);
   }
 
-  /** Runs `cpm …` on the machine itself, on this data directory. @param words - a string is split at blanks */
-  operator(words: Words, surroundings: Surroundings = {}): Promise<Answer> {
-    const [program, ...args] = this.#program.command;
-    const more = typeof words === 'string' ? words.split(' ').filter((word) => word) : words;
-    const env = { ...this.#env, ...surroundings.env };
-    return run(program, [...args, ...more], { cwd: this.folder, ...surroundings, env });
+  /** Asks the server on the machine itself; `command` where none runs. @param words - a string is split at blanks */
+  async operator(words: Words, surroundings: Omit<Surroundings, 'env'> = {}): Promise<Answer> {
+    const here = { cwd: this.folder, ...surroundings };
+    const listens = this.#child !== undefined;
+    const answer = listens && (await askLocally(this.dataDir, split(words), here));
+    return answer || this.command(words, surroundings);
   }
 
-  /** Waits for text in the server's log. @throws with the log when the server ends before, or after 30 s */
+  /** Runs the program `cpm` itself, on the machine and on this data directory. @see operator */
+  command(words: Words, surroundings: Surroundings = {}): Promise<Answer> {
+    const [program, ...args] = this.#program.command;
+    const env = { ...this.#env, ...surroundings.env };
+    return run(program, [...args, ...split(words)], { cwd: this.folder, ...surroundings, env });
+  }
+
+  /** Waits for text in the server's log. @throws with the log when the server ends before, or after 60 s */
   async says(text: RegExp): Promise<void> {
     const signal = AbortSignal.timeout(startMs);
     while (!text.test(this.stderr)) {
@@ -176,6 +184,10 @@ export class House {
   }
 }
 
+function split(words: Words): readonly string[] {
+  return typeof words === 'string' ? words.split(' ').filter((word) => word) : words;
+}
+
 /** One that has died by itself is none to be killed; its end is still to be heard of. */
 function killIfThere(pid: number, signal: NodeJS.Signals): void {
   try {
@@ -195,6 +207,6 @@ export interface Entrance {
 export function doors(house: House): Entrance[] {
   return [
     { name: 'ssh', run: (words, surroundings) => house.admin.ssh(words, surroundings) },
-    { name: 'local', run: (words, surroundings) => house.operator(words, surroundings) },
+    { name: 'local', run: (words, surroundings) => house.command(words, surroundings) },
   ];
 }
