@@ -13,6 +13,14 @@ const store = join(root, 'dist', 'tests');
 /** Names the way of compiling: another one must not find what this one made. */
 const recipe = readFileSync(fileURLToPath(import.meta.url));
 
+const domain = new URL('./domain.mjs', import.meta.url).href;
+
+/** @type {import('node:module').ResolveHook} */
+export async function resolve(specifier, context, next) {
+  if (specifier === 'async-hook-domain') return { url: domain, shortCircuit: true };
+  return next(specifier, context);
+}
+
 /** @type {import('node:module').LoadHook} */
 export async function load(url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return next(url, context);
