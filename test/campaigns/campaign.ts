@@ -6,6 +6,7 @@ import { inPushes } from './crash.ts';
 import { inCommands, inFirstStarts } from './crash-commands.ts';
 import { fuzzParsers, fuzzPort } from './fuzz.ts';
 import { fuzzPeer } from './fuzz-peer.ts';
+import { sameTime } from './hidden-time.ts';
 import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
@@ -48,6 +49,11 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     (t) => fuzzBeacon(t, { streams: 7000, answers: 3000, crowd: 18 }),
   ],
   ['rights', 'each fault of the code is noticed', (t) => faultsNoticed(t, { every: 1 })],
+  [
+    'rights',
+    'what is hidden takes no longer to answer than what is missing',
+    (t) => sameTime(t, { rounds: 1000 }),
+  ],
   ['merge', '200 histories, merged as in a work tree', (t) => merges(t, { histories: 200 })],
   [
     'sync',

@@ -1,4 +1,4 @@
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { Test } from 'tap';
@@ -9,6 +9,7 @@ import { type Built, InProcess, makeProps, type Props } from '../rights/in-proce
 import { type Mutation, mutations } from '../rights/mutations.ts';
 import { play, type Surprise } from '../rights/play.ts';
 import { type Row, rows } from '../rights/table.ts';
+import { memoryFolder } from '../support/memory-folder.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -50,7 +51,8 @@ async function playWith(
 
 /** Each single fault in the rights code is noticed by the table of rights. @param every - tried is every so manieth of them */
 export async function faultsNoticed(t: Test, { every }: { every: number }): Promise<void> {
-  const folder = t.testdir({ house: {}, control: {} });
+  const folder = memoryFolder(t);
+  for (const name of ['house', 'control']) mkdirSync(join(folder, name));
   const from = join(folder, 'house');
   const props = await makeProps(from);
   const stage = await InProcess.open(from, props, { openCore, createRun });

@@ -3,6 +3,7 @@ import { commands } from '../../src/commands/index.ts';
 import { openCore } from '../../src/core/core.ts';
 import { createRun } from '../../src/shell/run.ts';
 import { House } from '../support/house.ts';
+import { memoryFolder } from '../support/memory-folder.ts';
 import { raise } from './cast.ts';
 import { InProcess, makeProps } from './in-process.ts';
 import { OpenSsh } from './openssh.ts';
@@ -118,26 +119,12 @@ async function compare(t: Test, stage: Stage, which = pairs): Promise<void> {
 t.test(
   'test 12: what is hidden answers as what is missing, byte for byte, through the gate',
   async (t) => {
-    const folder = t.testdir({});
+    const folder = memoryFolder(t);
     const stage = await InProcess.open(folder, await makeProps(folder), { openCore, createRun });
     t.teardown(() => stage.close());
     await raise(stage);
 
     await compare(t, stage);
-
-    for (const [question, rounds] of [
-      ['show R', 500],
-      ['git clone R', 500],
-      ['git push R', 100],
-    ] as const) {
-      const times = { hidden: [] as number[], missing: [] as number[] };
-      for (let nth = 0; nth < rounds; nth += 1) {
-        times.hidden.push(await timed(() => ask(stage, 'st', question, 'un/private')));
-        times.missing.push(await timed(() => ask(stage, 'st', question, 'un/missing')));
-      }
-      const [hidden, missing] = [median(times.hidden), median(times.missing)];
-      t.comment(`${question}: hidden ${hidden} ms, missing ${missing} ms, medians of ${rounds}`);
-    }
   },
 );
 
@@ -169,14 +156,3 @@ t.test('every command that takes a repository is asked about a hidden one', asyn
     [],
   );
 });
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return performance.now() - start;
-}
-
-function median(times: number[]): string {
-  const sorted = times.sort((a, b) => a - b);
-  return (sorted[Math.floor(sorted.length / 2)] ?? 0).toFixed(2);
-}

@@ -25,7 +25,7 @@ async function connect(t: Test, person: Person) {
   );
   t.teardown(() => master.kill());
   const closed = new Promise<void>((resolve) => master.once('close', () => resolve()));
-  await once(master.stdout, 'data', { signal: AbortSignal.timeout(10_000) });
+  await once(master.stdout, 'data', { signal: AbortSignal.timeout(60_000) });
   const options = ['-o', `ControlPath=${path}`, '-o', 'ControlMaster=no'];
   return {
     ask: (words: string) => person.ssh(words, { options }),

@@ -1,13 +1,14 @@
 import t from 'tap';
 import { openCore } from '../../src/core/core.ts';
 import { createRun } from '../../src/shell/run.ts';
+import { memoryFolder } from '../support/memory-folder.ts';
 import { raise } from './cast.ts';
 import { InProcess, makeProps } from './in-process.ts';
 import { deployKeys } from './key-table.ts';
 import { play } from './play.ts';
 import { people, rows } from './table.ts';
 
-const folder = t.testdir({});
+const folder = memoryFolder(t);
 const stage = await InProcess.open(folder, await makeProps(folder), { openCore, createRun });
 t.teardown(() => stage.close());
 const cast = await raise(stage);
