@@ -149,7 +149,7 @@ t.test('S28 the head is signed again and again, for the journal and for verify',
   });
   const until = (count: number) =>
     new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${heads.length} heads`)), 10_000);
+      const timer = setTimeout(() => reject(new Error(`${heads.length} heads`)), 60_000);
       onHead = () => {
         if (heads.length < count) return;
         clearTimeout(timer);

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, watch } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-const patienceMs = 20_000;
+const patienceMs = 60_000;
 
-/** Waits until a folder has an entry that is meant. @throws when that takes longer than 20 s */
+/** Waits until a folder has an entry that is meant. @throws when that takes longer than 60 s */
 export async function entryIn(folder: string, isMeant: (name: string) => boolean): Promise<void> {
   const watcher = watch(folder);
   const signal = AbortSignal.timeout(patienceMs);
@@ -17,7 +17,7 @@ export async function entryIn(folder: string, isMeant: (name: string) => boolean
   }
 }
 
-/** Waits until a path is there, its folders too. @throws when one of them takes longer than 20 s */
+/** Waits until a path is there, its folders too. @throws when one of them takes longer than 60 s */
 export async function appears(path: string): Promise<void> {
   const parent = dirname(path);
   if (!existsSync(parent)) await appears(parent);

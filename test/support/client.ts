@@ -5,7 +5,7 @@ import { type Answer, cleanEnv } from './process.ts';
 
 /** A client that runs beside the test, and what it has said so far. */
 export interface Client {
-  /** Waits for text on stdout or stderr. @throws with all that it said when it ends before, or after 20 s */
+  /** Waits for text on stdout or stderr. @throws with all that it said when it ends before, or after 60 s */
   says(text: string | RegExp): Promise<void>;
   send(bytes: Uint8Array): void;
   /** Ends its input. */
@@ -15,7 +15,7 @@ export interface Client {
   readonly ended: Promise<Answer>;
 }
 
-const patienceMs = 20_000;
+const patienceMs = 60_000;
 
 /** Starts a program, which is ended with the test. */
 export function startClient(

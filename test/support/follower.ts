@@ -7,7 +7,7 @@ import { type Person, quoteWords, type Words } from './person.ts';
 import { cleanEnv } from './process.ts';
 import { findProgram } from './program.ts';
 
-const patienceMs = 20_000;
+const patienceMs = 60_000;
 
 /** How a follower ended, and when, by `performance.now()`. */
 export interface FollowerEnd {

@@ -76,7 +76,7 @@ export function serve(
     kill: (signal) => child.kill(signal),
     ended,
     async says(text) {
-      const signal = AbortSignal.timeout(30_000);
+      const signal = AbortSignal.timeout(60_000);
       for (;;) {
         const found = text.exec(stdout);
         if (found !== null) return found;

@@ -8,7 +8,7 @@ import { type Answer, cleanEnv, run } from './process.ts';
 export const program = '/opt/cpm';
 export const node = '/opt/node';
 
-const startMs = 30_000;
+const startMs = 60_000;
 
 /**
  * What is made before systemd takes over: everything that it or cpm would write to is in memory and gone with it, and
