@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { House } from './support/house.ts';
@@ -143,6 +143,58 @@ t.test(
     for (const oid of oids) {
       writtenFile(t, trace, new RegExp(`^objects/${oid.slice(0, 2)}/${oid.slice(2)}$`), report);
     }
+  },
+);
+
+/** The folders of loose objects that a push had synced. */
+const fanOutsIn = (trace: Trace) =>
+  new Set(
+    trace.calls
+      .filter(({ name }) => /^f(data)?sync$/.test(name))
+      .flatMap(({ args }) => /^objects\/([0-9a-f]{2})$/.exec(inside(inBrackets(args)))?.[1] ?? []),
+  );
+
+/** The objects of the last commit that the one before has not. */
+const newest = async () =>
+  (await git('rev-list', '--objects', '--no-object-names', 'HEAD', '^HEAD~1')).split('\n');
+
+t.test(
+  'folders that many pushes wrote to are synced once, and again when one writes to them',
+  options,
+  async (t) => {
+    await ada.ssh('init often');
+    for (let n = 0; n < 60; n++) writeFileSync(join(work, `few-${n}`), `few ${n}\n`);
+    await git('add', '.');
+    await commit('sixty objects');
+    await push('main', { to: 'often' });
+    const folders = new Set((await newest()).map((oid) => oid.slice(0, 2)));
+    const loose = readdirSync(join(house.dataDir, 'repositories/ada/often.git/objects'));
+    t.ok([...folders].every((folder) => loose.includes(folder)));
+    await commit('looks at them again');
+    await push('main', { to: 'often' });
+    const before = await newest();
+    let oid = '';
+    for (let n = 0; !(folders.has(oid.slice(0, 2)) && !before.includes(oid)); n++) {
+      writeFileSync(join(work, 'into-one'), `${n}\n`);
+      oid = await git('hash-object', 'into-one');
+    }
+    await git('add', '.');
+    await commit('into one of them');
+
+    const trace = await push('main', { to: 'often' });
+
+    const own = await newest();
+    t.ok(own.includes(oid));
+    const report = everyPush(t, trace, movedAt(trace, 'refs/heads/main'));
+    for (const each of own) {
+      writtenFile(t, trace, new RegExp(`^objects/${each.slice(0, 2)}/${each.slice(2)}$`), report);
+    }
+    // Those of the push before may be synced once more: they were too young to be told apart from what comes next.
+    const due = new Set([...own, ...before].map((each) => each.slice(0, 2)));
+    t.same(
+      [...fanOutsIn(trace)].filter((folder) => !due.has(folder)),
+      [],
+    );
   },
 );
 

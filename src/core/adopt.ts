@@ -108,7 +108,7 @@ export class Adoption {
     if (by.dryRun) return { id, refs: kept.length };
     await neutralise(directory, branch);
     await keepApart(git, directory, others);
-    await syncObjects(directory, 0);
+    await syncObjects(directory);
     await syncRefs(
       directory,
       kept.map((ref) => ref.name),

@@ -4,6 +4,7 @@ import { type Config, publicUrl, type Reread, takeOver } from '../config.ts';
 import type { Log } from '../log.ts';
 import { initBare } from '../programs/bare.ts';
 import { type Git, openGit } from '../programs/git.ts';
+import { NewObjects } from '../programs/objects.ts';
 import { RefAnswers } from '../programs/ref-answers.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { AccessControl } from './access.ts';
@@ -42,6 +43,7 @@ export interface Core extends Life, Carriage {
   readonly renames: Renames;
   readonly git: Git;
   readonly refAnswers: RefAnswers;
+  readonly newObjects: NewObjects;
   readonly handover: Handover;
   readonly sessions: Sessions;
   readonly signIns: SignIns;
@@ -115,7 +117,7 @@ export async function openCore(config: Config, log: Log, how: Opening = {}): Pro
     renames,
     ...life,
     git,
-    refAnswers: new RefAnswers(git),
+    ...remembered(git),
     handover: new Handover(),
     sessions: new Sessions(),
     signIns,
@@ -145,6 +147,11 @@ export async function openCore(config: Config, log: Log, how: Opening = {}): Pro
       await store.close();
     },
   };
+}
+
+/** What is kept in mind of repositories' files. */
+function remembered(git: Git): Pick<Core, 'refAnswers' | 'newObjects'> {
+  return { refAnswers: new RefAnswers(git), newObjects: new NewObjects() };
 }
 
 /** Where this server is reached. */

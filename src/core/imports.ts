@@ -137,7 +137,7 @@ export class Imports {
     if (!names.every(isWritableRef)) throw new Error('a ref came in that nobody may write');
     const defaultBranch = branchOf(names, repo.defaultBranch, head);
     await setHead(staged, defaultBranch);
-    await syncObjects(staged, 0);
+    await syncObjects(staged);
     await syncRefs(staged, names);
     const commands = refs.map((ref) => ({ ref: ref.name, old: nullOid, new: ref.oid }));
     if (by.dryRun) {

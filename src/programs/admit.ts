@@ -1,6 +1,6 @@
 import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncObjects } from './objects.ts';
+import { isFanOut, syncObjects } from './objects.ts';
 
 /**
  * Moves the objects of a scratch object directory into a repository, durably. Readers see them whole or not at all: of
@@ -10,7 +10,6 @@ import { syncObjects } from './objects.ts';
  */
 export async function admitObjects(quarantine: string, directory: string): Promise<void> {
   const objects = join(directory, 'objects');
-  const begunMs = Date.now();
   const folders = (await readdir(quarantine)).filter((name) => /^([0-9a-f]{2}|pack)$/.test(name));
   for (const folder of folders) {
     await mkdir(join(objects, folder), { recursive: true, mode: 0o700 });
@@ -20,7 +19,7 @@ export async function admitObjects(quarantine: string, directory: string): Promi
       await rename(join(quarantine, folder, name), join(objects, folder, name));
     }
   }
-  await syncObjects(directory, begunMs);
+  await syncObjects(directory, folders.filter(isFanOut));
 }
 
 function isIndex(name: string): boolean {

@@ -1,24 +1,16 @@
-import { lstat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { KnownFolders, lookAtFolder } from './folders.ts';
+import { isFanOut } from './objects.ts';
 import { sizeOfTree } from './size.ts';
 
-/** What a folder of loose objects held. */
-interface Folder {
+/** What a folder of loose objects held when it looked so. */
+interface Held {
+  readonly print: string;
   readonly bytes: number;
-  /** Its `ctime` in milliseconds, when a name in it last came or went; undefined where one may just be coming. */
-  readonly changedMs: number | undefined;
 }
-
-type Folders = Map<string, Folder>;
 
 /** Folders that are looked at at one time. */
 const atOnce = 64;
-
-/** Repositories whose folders are remembered: at most 256 folders of each. */
-const mostRemembered = 64;
-
-/** A name that comes within one tick of the file system's clock after another changes no time: ticks are 10 ms at most. */
-const freshMs = 100;
 
 /**
  * Measures repositories again and again. Up to 256 folders hold a repository's loose objects, and reading them is nearly
@@ -26,8 +18,7 @@ const freshMs = 100;
  * name came or went since it was read holds as many bytes as then.
  */
 export class RepositorySizes {
-  /** By directory, those measured last at the end. */
-  readonly #remembered = new Map<string, Folders>();
+  readonly #held = new KnownFolders<Held>();
   readonly #now: () => number;
 
   /** @param now - epoch milliseconds; the machine's unless given */
@@ -38,50 +29,28 @@ export class RepositorySizes {
   /** Bytes of all files of a bare repository. @see sizeOfTree */
   async measure(directory: string): Promise<number> {
     const objects = `${join(directory, 'objects')}${sep}`;
-    const paths: string[] = [];
-    const otherBytes = await sizeOfTree(directory, (folder) => {
-      const isOfLoose = folder.startsWith(objects) && isFanOut(folder.slice(objects.length));
-      if (isOfLoose) paths.push(folder);
-      return isOfLoose;
+    const fanOuts: string[] = [];
+    let bytes = await sizeOfTree(directory, (folder) => {
+      const isLoose = folder.startsWith(objects) && isFanOut(folder.slice(objects.length));
+      if (isLoose) fanOuts.push(folder);
+      return isLoose;
     });
-    const before: Folders = this.#remembered.get(directory) ?? new Map();
-    const now: Folders = new Map();
-    let looseBytes = 0;
-    for (let from = 0; from < paths.length; from += atOnce) {
-      const some = paths.slice(from, from + atOnce);
-      const found = await Promise.all(some.map((path) => this.#look(path, before.get(path))));
-      for (const [nth, path] of some.entries()) {
-        const folder = found[nth];
-        if (folder === undefined) continue;
-        looseBytes += folder.bytes;
-        now.set(path, folder);
-      }
+    const held = this.#held.of(directory);
+    for (let from = 0; from < fanOuts.length; from += atOnce) {
+      const some = fanOuts.slice(from, from + atOnce);
+      const found = await Promise.all(some.map((folder) => this.#bytesIn(folder, held)));
+      bytes += found.reduce((sum, each) => sum + each, 0);
     }
-    this.#remember(directory, now);
-    return otherBytes + looseBytes;
+    return bytes;
   }
 
-  /** @returns undefined where the folder is gone */
-  async #look(path: string, before: Folder | undefined): Promise<Folder | undefined> {
-    const freshFromMs = this.#now() - freshMs;
-    const found = await lstat(path).catch(() => undefined);
-    if (found === undefined) return undefined;
-    if (before?.changedMs === found.ctimeMs) return before;
-    const bytes = await sizeOfTree(path);
-    return { bytes, changedMs: found.ctimeMs > freshFromMs ? undefined : found.ctimeMs };
+  async #bytesIn(folder: string, held: Map<string, Held>): Promise<number> {
+    const look = await lookAtFolder(folder, this.#now());
+    const known = held.get(folder);
+    if (look !== undefined && known !== undefined && known.print === look.print) return known.bytes;
+    held.delete(folder);
+    const bytes = await sizeOfTree(folder);
+    if (look?.print !== undefined) held.set(folder, { print: look.print, bytes });
+    return bytes;
   }
-
-  #remember(directory: string, folders: Folders): void {
-    this.#remembered.delete(directory);
-    this.#remembered.set(directory, folders);
-    for (const oldest of this.#remembered.keys()) {
-      if (this.#remembered.size <= mostRemembered) return;
-      this.#remembered.delete(oldest);
-    }
-  }
-}
-
-/** Whether a folder below `objects` is one of loose objects. @see gitrepository-layout(5) */
-function isFanOut(name: string): boolean {
-  return /^[0-9a-f]{2}$/.test(name);
 }

@@ -196,8 +196,8 @@ async function push(
 
 function talkOf(core: Core, request: Request, directory: string): Talk {
   const { gitProtocol: protocol, stdio, signal } = request;
-  const { git, refAnswers } = core;
-  return { git, refAnswers, directory, protocol, stdio, signal };
+  const { git, refAnswers, newObjects } = core;
+  return { git, refAnswers, newObjects, directory, protocol, stdio, signal };
 }
 
 /** Runs a talk to its end. What it throws is told on stderr: stdout is in the middle of git's protocol by then. */

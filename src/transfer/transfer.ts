@@ -4,6 +4,7 @@ import type { Invitee, ServerPrincipal } from '../model/principal.ts';
 import type { RepoPath } from '../model/repo.ts';
 import type { Stdio } from '../model/stdio.ts';
 import type { Git } from '../programs/git.ts';
+import type { NewObjects } from '../programs/objects.ts';
 import type { RefAnswers } from '../programs/ref-answers.ts';
 import type { Actor } from '../store/changes.ts';
 
@@ -19,6 +20,7 @@ export interface Target {
 export interface Talk extends Target {
   readonly git: Git;
   readonly refAnswers: RefAnswers;
+  readonly newObjects: NewObjects;
   readonly stdio: Stdio;
   readonly signal: AbortSignal;
 }

@@ -13,6 +13,7 @@ import { UserError } from '../../src/model/errors.ts';
 import type { RefCommand } from '../../src/model/ref.ts';
 import { initBare } from '../../src/programs/bare.ts';
 import { type Git, openGit } from '../../src/programs/git.ts';
+import { NewObjects } from '../../src/programs/objects.ts';
 import { RefAnswers } from '../../src/programs/ref-answers.ts';
 import { transfers } from '../../src/transfer/index.ts';
 import type { Talk } from '../../src/transfer/transfer.ts';
@@ -192,6 +193,7 @@ async function serve(socket: Socket, house: House, directory: string): Promise<u
   const talk: Talk = {
     git: house.git,
     refAnswers: new RefAnswers(house.git),
+    newObjects: new NewObjects(),
     directory,
     protocol: head.protocol,
     signal: abort.signal,

@@ -6,6 +6,7 @@ import { PassThrough } from 'node:stream';
 import type { Test } from 'tap';
 import { flushPkt, type Pkt, pkt, readPkt } from '../../src/model/pktline.ts';
 import { nullOid } from '../../src/model/ref.ts';
+import { NewObjects } from '../../src/programs/objects.ts';
 import { environmentOf, listProcesses } from '../../src/programs/processes.ts';
 import { RefAnswers } from '../../src/programs/ref-answers.ts';
 import { receivePack } from '../../src/transfer/receive-pack/plan.ts';
@@ -63,6 +64,7 @@ export function rawPush(house: House, directory = house.repo): RawPush {
   const talk = {
     git: house.git,
     refAnswers: new RefAnswers(house.git),
+    newObjects: new NewObjects(),
     directory,
     protocol: undefined,
     signal: abort.signal,

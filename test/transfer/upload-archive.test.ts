@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import t from 'tap';
 import { flushPkt, pkt } from '../../src/model/pktline.ts';
+import { NewObjects } from '../../src/programs/objects.ts';
 import { RefAnswers } from '../../src/programs/ref-answers.ts';
 import { archiveTips } from '../../src/programs/tips.ts';
 import { uploadArchive } from '../../src/transfer/upload-archive.ts';
@@ -40,6 +41,7 @@ async function askBytes(house: House, bytes: Buffer): Promise<{ end: unknown; ou
     .talk({
       git,
       refAnswers,
+      newObjects: new NewObjects(),
       directory,
       protocol: undefined,
       signal,

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { flushPkt, pkt } from '../../src/model/pktline.ts';
 import { initBare } from '../../src/programs/bare.ts';
 import { type Git, openGit } from '../../src/programs/git.ts';
+import { NewObjects } from '../../src/programs/objects.ts';
 import { RefAnswers } from '../../src/programs/ref-answers.ts';
 import { statusOf } from '../../src/transfer/pass.ts';
 import { uploadPack } from '../../src/transfer/upload-pack/plan.ts';
@@ -75,7 +76,15 @@ async function talk(repo: Repo, protocol: string | undefined, bytes: Buffer) {
   const { directory, git, refAnswers } = repo;
   const { signal } = new AbortController();
   const stdio = { stdin, stdout, stderr };
-  const status = await plan.talk({ git, refAnswers, directory, protocol, signal, stdio });
+  const status = await plan.talk({
+    git,
+    refAnswers,
+    newObjects: new NewObjects(),
+    directory,
+    protocol,
+    signal,
+    stdio,
+  });
   stdout.end();
   await once(stdout, 'close');
   return { status, said: Buffer.concat(chunks).toString('latin1') };

@@ -87,7 +87,7 @@ async function fill(
     if (pack !== undefined) await indexPack(git, staged, { pack, signal });
     const tips = [...new Set(refs.values())];
     if (tips.length > 0) await checkConnected(git, staged, { tips, scratch: undefined, signal });
-    await syncObjects(staged, 0);
+    await syncObjects(staged);
   } catch (cause) {
     throw refusedBy(cause, signal);
   }

@@ -1,7 +1,6 @@
 import type { RefResult } from '../../core/push.ts';
 import { UserError } from '../../model/errors.ts';
 import { nullOid, type RefCommand } from '../../model/ref.ts';
-import { syncObjects } from '../../programs/objects.ts';
 import { endPush } from '../../programs/quarantine.ts';
 import { readRefsOf } from '../../programs/refs.ts';
 import type { Exit, Program } from '../../programs/run.ts';
@@ -67,12 +66,12 @@ async function follow(
 
 /** Makes durable and records what git did. The record is made even where the disk failed: the refs have moved. */
 async function settle(
-  { push }: Attempt,
+  { push, talk }: Attempt,
   results: readonly RefResult[],
   { directory, begunMs }: { readonly directory: string; readonly begunMs: number },
 ): Promise<{ lines: readonly string[]; fault?: unknown }> {
   const isAnyDone = results.some(({ refused }) => refused === undefined);
-  const synced = isAnyDone ? syncObjects(directory, begunMs) : Promise.resolve();
+  const synced = isAnyDone ? talk.newObjects.sync(directory, begunMs) : Promise.resolve();
   const [disk] = await Promise.allSettled([synced]);
   const [record] = await Promise.allSettled([push.settle(results)]);
   if (record.status === 'rejected') return { lines: [], fault: record.reason };
