@@ -10,6 +10,7 @@ import type { Watch } from '../programs/watched.ts';
 import type { Actor } from '../store/changes.ts';
 import type { Repository } from '../store/repositories.ts';
 import type { Store } from '../store/store.ts';
+import type { UntidyRepository } from '../store/upkeep.ts';
 import { expireTips, whenFree } from './expiry.ts';
 import type { Locks } from './locks.ts';
 import type { Repos } from './repos.ts';
@@ -40,13 +41,15 @@ export interface Maintained {
 /** The lock of whoever packs: one at a time on this machine. */
 const packing = 'housekeeping';
 
-/** A repository that was pushed to less than so long ago is left alone, unless it has waited for long. */
+/** A repository that was pushed to less than so long ago is left alone, unless much has changed in it. */
 const idleMs = 5000;
 const manyChanges = 100;
 /** One that rests for longer is packed for less: what pushes leave costs every reader of it a little. */
 const restMs = 60_000;
 const someChanges = 20;
 const tooManyChanges = 1000;
+/** One that never rests is packed for many changes, too: for a twentieth of the time, unless they are too many. */
+const pausePerTook = 20;
 const mostAtOnce = 200;
 
 /** One that changes is packed anew as a whole so often. */
@@ -66,6 +69,8 @@ export class Housekeeping {
   readonly #parts: HousekeepingParts;
   /** By id, how many changes a repository had, of how many, when it was last looked at. */
   readonly #looked = new Map<string, string>();
+  /** By id, until when a repository that never rests is left alone, by `performance.now()`. */
+  readonly #pauses = new Map<string, number>();
   #running: string | undefined;
   #last: { readonly repo: string; readonly at: string } | undefined;
 
@@ -151,8 +156,12 @@ export class Housekeeping {
       const before = await takeStock(directory);
       if (isDryRun) return before;
       const seen = (await store.upkeep.tidiness(repo.id))?.untidy ?? 0;
+      const begunMs = performance.now();
       await tidy(git, directory, beside);
+      const endedMs = performance.now();
+      this.#pauses.set(repo.id, endedMs + (endedMs - begunMs) * pausePerTook);
       await store.upkeep.tidied(repo.id, seen);
+      this.#looked.delete(repo.id);
       return before;
     });
   }
@@ -233,7 +242,7 @@ export class Housekeeping {
     const due: string[] = [];
     for (const repo of await store.upkeep.untidy(mostAtOnce)) {
       const idleForMs = Date.now() - Date.parse(repo.updatedAt);
-      if (idleForMs < idleMs && repo.untidy < tooManyChanges) continue;
+      if (idleForMs < idleMs && !this.#isDueAtWork(repo)) continue;
       const enough = idleForMs < restMs ? manyChanges : someChanges;
       const look = `${repo.untidy} of ${enough}`;
       if (this.#looked.get(repo.id) === look) continue;
@@ -243,6 +252,12 @@ export class Housekeeping {
       }
     }
     return due;
+  }
+
+  /** Whether one that is being pushed to needs packing all the same. */
+  #isDueAtWork({ id, untidy }: UntidyRepository): boolean {
+    if (untidy >= tooManyChanges) return true;
+    return untidy >= manyChanges && performance.now() >= (this.#pauses.get(id) ?? 0);
   }
 
   /** Full names of repositories with archived tips, or objects, whose time is over. */

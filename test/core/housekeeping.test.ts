@@ -82,6 +82,32 @@ t.test('a repository is due once enough has changed and it is at rest', async (t
   age(house, rested);
   t.same(await house.core.housekeeping.due(), ['ada/many'], 'but for one that rests for longer');
   t.same(await house.core.housekeeping.due(), [], 'once, too');
+  await house.core.housekeeping.maintain(many, actor(), { signal });
+  age(house, `UPDATE repository SET untidy = 20 WHERE name = 'many'`);
+  age(house, rested);
+  t.same(await house.core.housekeeping.due(), ['ada/many'], 'and again once it was packed');
+});
+
+t.test('one that is pushed to all the time is packed as well, and not all the time', async (t) => {
+  const house = await House.open(t);
+  const [app, huge] = [await house.create('app'), await house.create('huge')];
+  const changes = (repo: Repository, count: number) =>
+    age(house, `UPDATE repository SET untidy = ${count} WHERE id = '${repo.id}'`);
+  await fill(house, app, 6);
+  await fill(house, huge, 6);
+  changes(app, 99);
+  t.same(await house.core.housekeeping.due(), []);
+  changes(app, 100);
+  t.same(await house.core.housekeeping.due(), ['ada/app']);
+
+  await house.core.housekeeping.maintain(app, actor(), { signal });
+
+  changes(app, 100);
+  t.same(await house.core.housekeeping.due(), [], 'it took time a moment ago');
+  changes(app, 1000);
+  t.same(await house.core.housekeeping.due(), ['ada/app'], 'but so many are too many');
+  changes(huge, 100);
+  t.same(await house.core.housekeeping.due(), ['ada/huge'], 'another has pauses of its own');
 });
 
 t.test('archived tips go when their time is over, not before', async (t) => {
