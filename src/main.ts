@@ -6,6 +6,7 @@ import type { Core } from './core/core.ts';
 import { enter } from './doors/forced/enter.ts';
 import { readForced } from './doors/forced/words.ts';
 import {
+  answerBeforehand,
   answerOffline,
   confirmed,
   type Invocation,
@@ -49,6 +50,8 @@ async function main(words: readonly string[]): Promise<number> {
       },
       file: globals.config,
     });
+    const answered = await answerBeforehand(config, invocation, stdio);
+    if (answered !== undefined) return answered;
     if (command.words === 'serve') return await startServer(config, args['takeover'] === true);
     if (command.words === 'service install') {
       return await installHere(config, invocation, stdio);

@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -26,6 +26,39 @@ t.test('config set keeps comments and order, and says when it counts', async (t)
   t.equal(lstatSync(file).mode & 0o777, 0o600);
   await house.restart();
   t.match(await house.operator('config get limits.idle'), { stdout: '7m\n' });
+});
+
+t.test('a running server answers for the file that it reads alone', async (t) => {
+  const other = join(house.folder, 'other.yaml');
+  writeFileSync(other, 'log_level: warn\n');
+  for (const words of [
+    ['set', 'limits.idle', '3m'],
+    ['unset', 'limits.idle'],
+    ['path'],
+    ['list'],
+  ]) {
+    t.match(await house.operator(['--config', other, 'config', ...words]), {
+      status: 5,
+      stdout: '',
+      stderr: `the server that runs here reads ${file}, not ${other}`,
+    });
+  }
+  t.equal(readFileSync(other, 'utf8'), 'log_level: warn\n');
+  t.notMatch(readFileSync(file, 'utf8'), '3m');
+});
+
+t.test('a file is checked where no data directory is yet, and none is made', async (t) => {
+  const nowhere = join(house.folder, 'nowhere');
+  const validate = (text: string) =>
+    house.operator(['--data-dir', nowhere, 'config', 'validate', '-'], { stdin: text });
+  t.match(await validate('log_level: warn\n'), { status: 0, stdout: 'What was sent is valid.\n' });
+  t.match(await validate('log_level: loud\n'), {
+    status: 2,
+    stderr: /standard input:1: log_level/,
+  });
+  const words = ['--data-dir', nowhere, 'config', 'validate', join(house.folder, 'none.yaml')];
+  t.match(await house.operator(words), { status: 2, stderr: /can't be read/ });
+  t.throws(() => lstatSync(nowhere));
 });
 
 t.test('config set refuses what would not validate, and dry runs change nothing', async (t) => {

@@ -148,6 +148,9 @@ export async function runWith<T extends { readonly fullName: string }>(
   return { rows, errors };
 }
 
+/** Why runs that were answered are a no after all. */
+const failures = new WeakMap<readonly RunRow[], UserError>();
+
 /** One that failed alone is the command's own failure; of several each is told. */
 export function answered(
   context: Context,
@@ -155,9 +158,24 @@ export function answered(
   errors: readonly UserError[],
 ): readonly RunRow[] {
   const [first] = errors;
-  if (rows.length === 1 && first !== undefined) throw first;
+  if (first === undefined) return rows;
+  if (rows.length === 1 && errors.length === 1) {
+    failures.set(rows, first);
+    return rows;
+  }
   for (const { message } of errors) context.note(message);
+  const said = errors.length === 1 ? first.message : `${errors.length} things failed`;
+  failures.set(
+    rows,
+    new UserError('unavailable', said, {
+      ...(first.hint === undefined ? {} : { hint: first.hint }),
+    }),
+  );
   return rows;
+}
+
+export function runRefusal(rows: readonly RunRow[]): UserError | undefined {
+  return failures.get(rows);
 }
 
 /** The arguments that push and pull share. */

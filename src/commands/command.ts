@@ -1,3 +1,4 @@
+import type { Config } from '../config.ts';
 import type { Ask, Granted } from '../core/ask.ts';
 import type { Core } from '../core/core.ts';
 import type { UserError } from '../model/errors.ts';
@@ -106,6 +107,8 @@ export interface Context {
   staySilent(): void;
   /** Whether the operator, on the machine itself, asks. */
   readonly local: boolean;
+  /** The configuration file that was named with `--config`, which may not be the one that a running server reads. */
+  readonly configFile: string | undefined;
   /** The content of a FILE argument: `-` is standard input. At most 1 MiB unless told. @throws UserError `usage` */
   readFile(file: string, largestBytes?: number): Promise<Buffer>;
   /** Absolute path of a PATH argument; only the local door has any. @throws UserError `usage` */
@@ -160,6 +163,8 @@ export interface Command {
   run(context: Context, args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** Answers without a data directory; undefined where it needs one after all. Only for what may need none. */
   offline?(args: Readonly<Record<string, unknown>>): Promise<unknown>;
+  /** Answers from the configuration alone, where there is no data directory yet. */
+  beforehand?(config: Config, args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** How the answer reads; for a list, how one row reads as cells. */
   text(answer: unknown): string;
   /** Why an answer, once printed, is a no after all; undefined where it is none. */
@@ -193,6 +198,7 @@ interface Definition<A extends Readonly<Record<string, ArgSchema>>, R extends ke
   target?(args: Args<A, R>): string | undefined;
   run(context: Context, args: Args<A, R>): Promise<T>;
   offline?(args: Args<A, R>): Promise<T | undefined>;
+  beforehand?(config: Config, args: Args<A, R>): Promise<T>;
   text(answer: T): string;
   refusal?(answer: T): UserError | undefined;
 }

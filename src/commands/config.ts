@@ -1,7 +1,9 @@
-import { mkdir, readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { type Config, checkConfigText, faulty, settingFault } from '../config.ts';
 import { editConfigText } from '../config-file.ts';
+import { UserError } from '../model/errors.ts';
 import { writeDurably } from '../programs/files.ts';
 import { type Key, startOnly, variableOf } from '../settings.ts';
 import { boolean, object, string } from './answers.ts';
@@ -32,6 +34,23 @@ async function inForce(core: Context['core'], entry: Entry): Promise<Entry> {
   return { ...entry, value: (await derived[entry.key]?.(core)) ?? '' };
 }
 
+/**
+ * A running server answers for the file that it reads, and for no other.
+ *
+ * @throws UserError `conflict` when another one was named
+ */
+async function checkFile({ core, configFile }: Context): Promise<void> {
+  const { file } = core.config;
+  if (configFile === undefined || configFile === file) return;
+  const [named, read] = await Promise.all(
+    [configFile, file].map((path) => realpath(path).catch(() => path)),
+  );
+  if (named === read) return;
+  throw new UserError('conflict', `the server that runs here reads ${file}, not ${configFile}`, {
+    hint: 'leave --config out; another file is checked with: config validate FILE',
+  });
+}
+
 const get = command({
   words: 'config get',
   summary: 'One setting as it is in force',
@@ -41,7 +60,11 @@ const get = command({
   required: ['key'],
   answer: object({ key: string, value: string, origin: string }),
   needs: () => ({ need: 'site-admin' }),
-  run: async ({ core }, args) => inForce(core, entryOf(core.config, args.key as Key)),
+  run: async (context, args) => {
+    await checkFile(context);
+    const { core } = context;
+    return inForce(core, entryOf(core.config, args.key as Key));
+  },
   text: ({ value }) => value,
 });
 
@@ -54,7 +77,10 @@ const listSettings = list({
   columns: ['KEY', 'VALUE', 'ORIGIN'],
   hidden: ({ origin }) => (origin === true ? [] : ['ORIGIN']),
   needs: () => ({ need: 'site-admin' }),
-  run: async ({ core }) => entryRows(core),
+  run: async (context) => {
+    await checkFile(context);
+    return entryRows(context.core);
+  },
   cells: (row) => [row.key, row.value, row.origin],
 });
 
@@ -69,7 +95,10 @@ const path = command({
   args: {},
   answer: object({ path: string }),
   needs: () => ({ need: 'site-admin' }),
-  run: async ({ core }) => ({ path: core.config.file }),
+  run: async (context) => {
+    await checkFile(context);
+    return { path: context.core.config.file };
+  },
   text: (answer) => answer.path,
 });
 
@@ -87,8 +116,10 @@ const validate = command({
   positions: ['file'],
   answer: object({ ok: boolean, path: string }),
   needs: () => ({ need: 'site-admin' }),
-  run: async ({ core, readFile, resolvePath }, { file }) => {
+  run: async (context, { file }) => {
+    const { core, readFile, resolvePath } = context;
     if (file === undefined) {
+      await checkFile(context);
       await core.config.readAgain();
       return { ok: true, path: core.config.file };
     }
@@ -96,8 +127,21 @@ const validate = command({
     await checkConfigText(String(await readFile(file)), file === '-' ? 'standard input' : path);
     return { ok: true, path };
   },
+  beforehand: async (config, { file }) => {
+    if (file === undefined) return { ok: true, path: config.file };
+    const path = file === '-' ? file : resolve(file);
+    const content = file === '-' ? await buffer(process.stdin) : await contentOf(path);
+    await checkConfigText(String(content), file === '-' ? 'standard input' : path);
+    return { ok: true, path };
+  },
   text: ({ path: told }) => `${told === '-' ? 'What was sent' : told} is valid.`,
 });
+
+async function contentOf(path: string): Promise<Buffer> {
+  return readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new UserError('usage', `${path} can't be read: ${cause.code ?? 'unreadable'}`, { cause });
+  });
+}
 
 /** What became of a setting, and from when on it counts. */
 interface Edited {
@@ -106,11 +150,9 @@ interface Edited {
   readonly restart: boolean;
 }
 
-async function edit(
-  { core, by, note }: Context,
-  wanted: Key,
-  value: string | undefined,
-): Promise<Edited> {
+async function edit(context: Context, wanted: Key, value: string | undefined): Promise<Edited> {
+  await checkFile(context);
+  const { core, by, note } = context;
   const { file } = core.config;
   const before = await readFile(file, 'utf8').catch(() => '');
   const after = await editConfigText(before, wanted, value);

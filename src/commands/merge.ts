@@ -71,7 +71,8 @@ export const merge = command({
     if (during !== undefined) note(`commit ${shortOid(during)} of ${source} can't be applied`);
     const isUnused = answer.result === 'fast-forward' || answer.result === 'rebased';
     if (message !== undefined && isUnused) note(`${answer.result}: the message was not needed`);
-    return { ...answer, repo: repo.fullName, commit };
+    const { changed, source: merged, target, result, conflicts } = answer;
+    return { changed, repo: repo.fullName, source: merged, target, result, commit, conflicts };
   },
   text: ({ result, source, target, commit, conflicts }) => {
     const at = commit === null ? '' : ` ${shortOid(commit)}`;

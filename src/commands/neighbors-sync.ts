@@ -9,7 +9,16 @@ import type { Repository } from '../store/repositories.ts';
 import type { OneWay } from '../store/server-links.ts';
 import type { Server } from '../store/servers.ts';
 import { array, boolean, object, present, string } from './answers.ts';
-import { allFor, answered, optionsOf, type RunRow, runAnswer, runText, runWith } from './carry.ts';
+import {
+  allFor,
+  answered,
+  optionsOf,
+  type RunRow,
+  runAnswer,
+  runRefusal,
+  runText,
+  runWith,
+} from './carry.ts';
 import { type Context, command } from './command.ts';
 import { findNeighbor, name } from './neighbors.ts';
 
@@ -97,7 +106,27 @@ async function both(context: Context, server: Server, repos: readonly Shared[]) 
   const failed = new Set(rows.filter(({ result }) => result === 'failed').map(({ repo }) => repo));
   const rest = pushed.filter(({ fullName }) => !failed.has(fullName));
   add(await runWith(context, server, { repos: rest, work: push }));
+  return { rows, errors };
+}
+
+/** All that is shared with some neighbors. */
+async function all(context: Context, servers: readonly Server[]) {
+  const rows: RunRow[] = [];
+  const errors: UserError[] = [];
+  for (const server of servers) {
+    const shared = await allFor(context, server);
+    const repos = shared.map((repo) => ({ fullName: repo.fullName, repo }));
+    const done = await both(context, server, repos);
+    rows.push(...done.rows);
+    errors.push(...done.errors);
+  }
   return answered(context, rows, errors);
+}
+
+async function confirmedServers({ core }: Context): Promise<readonly Server[]> {
+  const ids = (await core.store.neighbors.list()).flatMap(({ serverId }) => serverId ?? []);
+  const found = await Promise.all(ids.map((id) => core.store.servers.byId(id)));
+  return found.filter((server) => server !== undefined);
 }
 
 interface Shared {
@@ -146,6 +175,7 @@ const sync = command({
   words: 'neighbors sync',
   summary: 'Sync what is shared with a neighbor now, or copy a public repository from any of them',
   examples: [
+    'neighbors sync',
     'neighbors sync beta acme/app',
     'neighbors sync nb-0123456789ab acme/app --into acme/their-app',
   ],
@@ -155,35 +185,29 @@ const sync = command({
     into: { type: 'string', format: 'new-repo', description: 'what a copy is called here' },
   },
   positions: ['name', 'repo'],
-  required: ['name'],
   answer: runAnswer,
   changes: true,
   needs: () => ({ need: 'site-admin' }),
   target: ({ name: neighbor, repo }) => (repo === undefined ? neighbor : `${neighbor} ${repo}`),
   run: async (context, { name: wanted, repo, into }) => {
     const { core } = context;
-    const neighbor = await findNeighbor(context, wanted);
     context.staySilent();
-    if (repo === undefined) {
-      const server = await confirmedServer(context, neighbor);
-      const all = await allFor({ core }, server);
-      return both(
-        context,
-        server,
-        all.map((each) => ({ fullName: each.fullName, repo: each })),
-      );
-    }
+    if (wanted === undefined) return all(context, await confirmedServers(context));
+    const neighbor = await findNeighbor(context, wanted);
+    if (repo === undefined) return all(context, [await confirmedServer(context, neighbor)]);
     const found = await here(context, repo);
     const { serverId } = neighbor;
     const link = found && serverId && (await core.store.serverLinks.of(serverId, found.id));
     const isCopy = into !== undefined || (found && (await core.store.neighbors.copyOf(found.id)));
     if (link || (serverId !== undefined && !isCopy)) {
       const server = await confirmedServer(context, neighbor);
-      return both(context, server, [{ fullName: repo, repo: found }]);
+      const { rows, errors } = await both(context, server, [{ fullName: repo, repo: found }]);
+      return answered(context, rows, errors);
     }
     return copy(context, neighbor, { repo, into });
   },
   text: runText,
+  refusal: runRefusal,
 });
 
 export const neighborsSyncCommands = [share, sync];

@@ -14,6 +14,7 @@ import {
   optionsOf,
   type RunRow,
   runAnswer,
+  runRefusal,
   runText,
   runWith,
   serversOf,
@@ -66,6 +67,7 @@ function pushCommand(words: string) {
       return answered(context, rows, errors);
     },
     text: runText,
+    refusal: runRefusal,
   });
 }
 
@@ -130,6 +132,7 @@ function pullCommand(words: string) {
       return answered(context, rows, errors);
     },
     text: runText,
+    refusal: runRefusal,
   });
 }
 

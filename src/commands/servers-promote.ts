@@ -68,9 +68,13 @@ const rehearsal = command({
   refusal: ({ equal, server, differences }) =>
     equal
       ? undefined
-      : new UserError('conflict', `${server}: ${differences.length} things differ`, {
-          hint: `carry what is missing, then look again: servers sync ${server}`,
-        }),
+      : new UserError(
+          'conflict',
+          `${server}: ${differences.length === 1 ? 'one thing differs' : `${differences.length} things differ`}`,
+          {
+            hint: `carry what is missing, then look again: servers sync ${server}`,
+          },
+        ),
 });
 
 /** `servers promote`. */

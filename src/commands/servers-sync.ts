@@ -6,7 +6,15 @@ import { endRecall, meet } from '../core/peering/round.ts';
 import { UserError } from '../model/errors.ts';
 import type { Server } from '../store/servers.ts';
 import { logMark } from '../store/sync-marks.ts';
-import { answered, optionsOf, type RunRow, rowOf, runAnswer, runText } from './carry.ts';
+import {
+  answered,
+  optionsOf,
+  type RunRow,
+  rowOf,
+  runAnswer,
+  runRefusal,
+  runText,
+} from './carry.ts';
 import { type Context, command } from './command.ts';
 import { findServer, name } from './servers.ts';
 
@@ -38,6 +46,7 @@ const sync = command({
     return answered(context, rows, errors);
   },
   text: runText,
+  refusal: runRefusal,
 });
 
 /** Those that have an address here, and are trusted. */

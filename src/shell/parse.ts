@@ -43,10 +43,7 @@ export interface Tree {
  */
 export function parse(words: readonly string[], tree: Tree, remote: boolean): Parsed {
   if (remote) refuseLocalFlags(words);
-  const { given, positional } = readFlags(words, {
-    taken: optionsOf(tree.commands, findCommand(respell(bareWords(words)).words, tree)?.command),
-    later: Object.values(tree.laterFlags).flat(),
-  });
+  const { given, positional } = readWords(words, tree);
   const globals = globalsOf(given);
   const { words: spelled, flags, habit } = respell(positional);
   const found = findCommand(spelled, tree);
@@ -64,6 +61,19 @@ export function parse(words: readonly string[], tree: Tree, remote: boolean): Pa
     throw new UserError('usage', `${command.words} changes nothing: --dry-run makes no sense`);
   }
   return { globals, command, args, topic, habit };
+}
+
+/** @throws UserError `usage`: flags of a program that is not served say nothing that anybody here knows */
+function readWords(words: readonly string[], tree: Tree): ReturnType<typeof readFlags> {
+  const bare = respell(bareWords(words)).words;
+  const [noun] = bare;
+  const taken = optionsOf(tree.commands, findCommand(bare, tree)?.command);
+  try {
+    return readFlags(words, { taken, later: Object.values(tree.laterFlags).flat() });
+  } catch (fault) {
+    if (noun === undefined || words[0] !== noun || isNoun(noun, tree)) throw fault;
+    throw unknown(bare, tree);
+  }
 }
 
 /** Flags as given and those that a habit stands for. @throws UserError `usage` for one that is both */
@@ -87,6 +97,13 @@ function findCommand(
     if (command !== undefined) return { command, rest: words.slice(length) };
   }
   return undefined;
+}
+
+/** Whether commands begin with a word, of this version or of a later one. */
+function isNoun(word: string, { commands, later }: Tree): boolean {
+  return [...commands.map((each) => each.words), ...later].some(
+    (words) => words.split(' ')[0] === word,
+  );
 }
 
 function unknown(words: readonly string[], tree: Tree): UserError {

@@ -54,6 +54,7 @@ export async function runCommand(
     signal: request.signal,
     staySilent: () => request.staySilent?.(),
     local: request.door === 'local',
+    configFile: globals.config && resolvePath(request.directory ?? '/', globals.config),
     readFile: (file, largestBytes = usualFileBytes) =>
       readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),

@@ -1,5 +1,9 @@
 /** Nouns in the number that the command tree does not have, and those of verbs under `org` and `repo`. */
 const nouns: ReadonlyMap<string, string> = new Map([
+  ['audits', 'audit'],
+  ['backups', 'backup'],
+  ['completions', 'completion'],
+  ['configs', 'config'],
   ['users', 'user'],
   ['repos', 'repo'],
   ['repository', 'repo'],

@@ -34,6 +34,8 @@ t.test(
     const { main, topic } = await scene.diverge({ b: 'ours\n' }, { d: 'theirs\n' });
     const merged = (await ask(`merge ${name} topic`)) as { commit: string };
     t.match(merged, { changed: true, result: 'merged', source: 'topic', target: 'main' });
+    const fields = ['repo', 'source', 'target', 'result', 'commit', 'conflicts'];
+    t.strictSame(Object.keys(merged), ['changed', ...fields], 'in the order that is promised');
     await scene.git('fetch', '-q', 'origin');
     t.equal(await scene.onServer('refs/heads/main'), merged.commit);
     t.equal(

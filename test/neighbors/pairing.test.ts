@@ -189,7 +189,7 @@ t.test('what both share moves both ways; what one only sends, that way alone', a
   t.match(await b.admin.ssh('pull acme/lib --from alpha'), { status: 4, stderr: /only sent to/ });
   await b.admin.ssh('neighbors share alpha acme/lib --pull');
   t.match(await a.admin.ssh('pull acme/lib --from beta'), { status: 3 }, 'nothing is given');
-  t.match(await oneRow(b, 'neighbors sync alpha acme/lib'), [{ result: 'updated' }]);
+  t.match(await oneRow(b, 'neighbors sync'), [{ repo: 'acme/lib', result: 'updated' }]);
   t.match(await refsOf(b, 'acme/lib'), /refs\/heads\/more/);
 });
 

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import t from 'tap';
 import { invitationKey, parseInvitation } from '../../src/model/invitation.ts';
+import { beaconConfig } from '../support/beacon.ts';
 import { House } from '../support/house.ts';
 import { hostKeyOf } from '../support/pair.ts';
 import { run } from '../support/process.ts';
 
 const [hq, b] = await Promise.all([
-  House.open(t, { admin: 'ada' }),
+  // Neighbors find it at an address where nobody signs in.
+  House.open(t, { admin: 'ada', config: beaconConfig }),
   House.open(t, { admin: 'bea' }),
 ]);
 await hq.admin.ssh('org create acme');

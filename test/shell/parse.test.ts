@@ -306,6 +306,7 @@ t.test('unknown words get a hint', async (t) => {
   });
   t.match(refusal(['user']), { message: 'user: what about it?', hint: /user add, user list/ });
   t.match(refusal(['user', 'frob']), { message: 'user "frob": no such command', hint: /user add/ });
+  t.match(refusal(['scp', '-t', 'x']), { message: '"scp": no such command' });
   t.match(refusal(['']), { message: '"": no such command' });
   t.match(refusal(['Init', 'x']), { message: '"Init": no such command' });
 });

@@ -14,7 +14,10 @@ import { readPrivateKey } from '../house.ts';
 export function ownAddress(core: Core): PeerAddress {
   const url = core.publicUrl();
   if (core.config.values.public_url !== '') return addressIn(url);
-  const listeners = core.sessions.listeners.map((each) => new URL(each));
+  // Where neighbors find this server is a listener too, and nobody signs in there.
+  const listeners = core.sessions.listeners
+    .map((each) => new URL(each))
+    .filter(({ protocol }) => protocol === 'ssh:');
   const hosts = listeners.map(({ hostname }) => hostname.replaceAll(/[[\]]/g, ''));
   const at = hosts.findIndex((host) => host !== '0.0.0.0' && host !== '::');
   const isEverywhere = hosts.some((host) => host === '0.0.0.0' || host === '::');

@@ -3,6 +3,8 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from '../../commands/command.ts';
 import { commands, help, later, laterFlags } from '../../commands/index.ts';
 import { version } from '../../commands/version.ts';
+import type { Config } from '../../config.ts';
+import { checkOwner, inspectHouse } from '../../core/house.ts';
 import { createLog } from '../../log.ts';
 import { UserError } from '../../model/errors.ts';
 import type { Stdio } from '../../model/stdio.ts';
@@ -54,6 +56,24 @@ export async function answerOffline(
     { json: globals.json, terminal: terminalOf() },
   );
   return 0;
+}
+
+/** Answers what the configuration alone says, where no data directory is yet. @returns undefined for all else */
+export async function answerBeforehand(
+  config: Config,
+  { globals, command, args }: Invocation,
+  stdio: Stdio,
+): Promise<number | undefined> {
+  if (command.beforehand === undefined || (await isThere(config))) return undefined;
+  const answer = await command.beforehand(config, args);
+  const said = { command, args, answer };
+  await printAnswer(stdio, said, { json: globals.json, terminal: terminalOf() });
+  return 0;
+}
+
+/** @throws UserError `denied` where another account has it, `unavailable` where some of it is missing */
+async function isThere({ dataDir, databasePath }: Config): Promise<boolean> {
+  return (await checkOwner(dataDir)) && (await inspectHouse(dataDir, databasePath)) === 'complete';
 }
 
 /** The terminal that this process writes to; undefined where its output goes elsewhere. */
