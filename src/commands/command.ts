@@ -109,6 +109,8 @@ export interface Context {
   readonly local: boolean;
   /** The configuration file that was named with `--config`, which may not be the one that a running server reads. */
   readonly configFile: string | undefined;
+  /** Whether the server itself asks, for something fell due. */
+  readonly byClock: boolean;
   /** The content of a FILE argument: `-` is standard input. At most 1 MiB unless told. @throws UserError `usage` */
   readFile(file: string, largestBytes?: number): Promise<Buffer>;
   /** Absolute path of a PATH argument; only the local door has any. @throws UserError `usage` */

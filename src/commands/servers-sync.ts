@@ -92,7 +92,9 @@ async function syncWith(
   try {
     await syncMarks.tryNow(server.id);
     await syncPeers.tryNow(server.id);
-    await meet(core, server, { by, signal });
+    // The clock meets it by itself, every interval: what is to be sent does not wait for it.
+    const isMet = context.byClock && !core.couriers.isDue(server.id);
+    if (!isMet) await meet(core, server, { by, signal });
     const now = (await core.store.servers.byId(server.id)) ?? server;
     await deliverMarks(core, now, {
       ...optionsOf(context, {}, allowShrink),

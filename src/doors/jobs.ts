@@ -109,7 +109,7 @@ function changingKeys(core: Core): Job {
 
 const syncMs = 1000;
 /** Changes that come together are looked at together, after whoever made them was answered. */
-const gatherMs = 15;
+const gatherMs = 5;
 const mostServers = 1000;
 
 /** What other servers lack of this one, and it of them. */

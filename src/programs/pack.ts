@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { constants, createReadStream, createWriteStream } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Relation } from '../model/sync-plan.ts';
 import type { Git } from './git.ts';
 import { type Program, send } from './run.ts';
@@ -142,10 +143,14 @@ export async function indexPack(
   await over;
 }
 
+/** New commits, each with its parents: as many of them as were asked for, and not all there are. */
+export type NewCommits = ReadonlyMap<string, readonly string[]>;
+
 /**
  * Whether everything that some tips reach is there (admission A5).
  *
  * @param scratch - the object directory with what is new; undefined where nothing is
+ * @param atMost - so many of the commits that no ref reaches are told; none without it
  * @throws Error with git's words when something lacks
  */
 export async function checkConnected(
@@ -154,21 +159,44 @@ export async function checkConnected(
   {
     tips,
     scratch,
+    atMost = 0,
     signal,
   }: {
     readonly tips: readonly string[];
     readonly scratch: string | undefined;
+    readonly atMost?: number;
     readonly signal: AbortSignal;
   },
-): Promise<void> {
-  const args = ['rev-list', '--objects', '--stdin', '--not', '--all', '--quiet'];
-  const { status, stderr } = await git.run(args, {
-    cwd: directory,
-    scratch,
-    signal,
-    input: tips.map((oid) => `${oid}\n`).join(''),
-  });
-  if (status !== 0) throw new Error(`git rev-list ended with ${status}: ${stderr.trim()}`);
+): Promise<NewCommits> {
+  const shown = atMost === 0 ? ['--quiet'] : ['--parents', '--no-object-names'];
+  const args = ['rev-list', '--objects', '--stdin', '--not', '--all', ...shown];
+  const child = git.start(args, { cwd: directory, scratch });
+  const over = ended(child, 'rev-list', signal);
+  // It may fail while its lines are still read, when nobody waits for it yet.
+  over.catch(() => undefined);
+  child.stdin.end(tips.map((oid) => `${oid}\n`).join(''));
+  const commits = new Map<string, readonly string[]>();
+  for await (const line of createInterface({ input: child.stdout })) {
+    // Whatever is no commit, or has no parent, is one word.
+    const [oid = '', ...parents] = line.split(' ');
+    if (parents.length > 0 && commits.size < atMost) commits.set(oid, parents);
+  }
+  await over;
+  return commits;
+}
+
+/** Whether new commits alone lead from theirs to ours: then it lies ahead. Where they don't, git is to tell. */
+export function isForward(
+  commits: NewCommits,
+  { mine, theirs }: { mine: string; theirs: string },
+): boolean {
+  const reached = new Set([theirs]);
+  for (const oid of reached) {
+    const parents = commits.get(oid) ?? [];
+    if (parents.includes(mine)) return true;
+    for (const parent of parents) reached.add(parent);
+  }
+  return false;
 }
 
 /** How another value of a ref lies to ours; what is no commit lies apart. */

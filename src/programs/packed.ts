@@ -75,15 +75,18 @@ async function* packedLines(file: FileHandle): AsyncGenerator<readonly Entry[]> 
     // Only "\n" ends a line: a ref's name may hold what Unicode calls a line separator.
     const end = bytes.lastIndexOf(0x0a) + 1;
     rest = bytes.subarray(end);
-    const lines = bytes.toString('utf8', 0, end).split('\n');
-    yield lines.flatMap((line) => readLine(line));
+    yield entriesOf(bytes.toString('utf8', 0, end).split('\n'));
   }
 }
 
-/** @returns nothing for the header and for the peeled value of a tag */
-function readLine(line: string): [] | [Entry] {
-  if (line[0] === '#' || line[0] === '^' || line[40] !== ' ') return [];
-  return [[line.slice(0, 40), line.slice(41)]];
+/** Without the header and the peeled values of tags. */
+function entriesOf(lines: readonly string[]): readonly Entry[] {
+  const entries: Entry[] = [];
+  for (const line of lines) {
+    if (line[0] === '#' || line[0] === '^' || line[40] !== ' ') continue;
+    entries.push([line.slice(0, 40), line.slice(41)]);
+  }
+  return entries;
 }
 
 /** git says in the header when its lines are in the order of their bytes. */

@@ -1,5 +1,5 @@
-import { constants } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isOid } from '../model/oid.ts';
 import { isWritableRef } from '../model/ref.ts';
@@ -11,8 +11,8 @@ export type RefValue =
   | { readonly oid: string; readonly symref?: undefined }
   | { readonly symref: string; readonly oid?: undefined };
 
-/** Files that are open at one time. */
-const atOnce = 16;
+/** Files that are read before others have their turn. */
+const atOnce = 32;
 
 /**
  * Reads refs as git stores them, without a git process: first the loose file, then packed-refs, the order in which
@@ -30,10 +30,9 @@ export async function readRefsOf(
   const values = new Map<string, RefValue>();
   const absent: string[] = [];
   for (let at = 0; at < refs.length; at += atOnce) {
-    const some = refs.slice(at, at + atOnce);
-    const read = await Promise.all(some.map((ref) => readLoose(directory, ref)));
-    for (const [nth, ref] of some.entries()) {
-      const value = read[nth];
+    if (at > 0) await new Promise(setImmediate);
+    for (const ref of refs.slice(at, at + atOnce)) {
+      const value = readLoose(directory, ref);
       if (value === undefined) absent.push(ref);
       else values.set(ref, value);
     }
@@ -60,11 +59,11 @@ export async function readRef(directory: string, ref: string): Promise<string | 
 
 /** Whether a ref is a name for another ref, as HEAD is. */
 export async function isSymref(directory: string, ref: string): Promise<boolean> {
-  return (await readLoose(directory, ref))?.symref !== undefined;
+  return readLoose(directory, ref)?.symref !== undefined;
 }
 
-async function readLoose(directory: string, ref: string): Promise<RefValue | undefined> {
-  const text = await readNoFollow(join(directory, ref));
+function readLoose(directory: string, ref: string): RefValue | undefined {
+  const text = readNoFollow(join(directory, ref));
   if (text === undefined) return undefined;
   const line = text.trimEnd();
   if (line.startsWith('ref:')) return { symref: line.slice('ref:'.length).trim() };
@@ -72,11 +71,15 @@ async function readLoose(directory: string, ref: string): Promise<RefValue | und
   throw new Error(`${ref} holds neither an object id nor a ref`);
 }
 
-/** @returns undefined when there is no such file; a symbolic link reads as a symref, which it once was to git */
-async function readNoFollow(path: string): Promise<string | undefined> {
-  let file: Awaited<ReturnType<typeof open>>;
+/**
+ * At once: a file of 41 bytes is read in less time than it takes to hand it to another thread and wait for that.
+ *
+ * @returns undefined when there is no such file; a symbolic link reads as a symref, which it once was to git
+ */
+function readNoFollow(path: string): string | undefined {
+  let file: number;
   try {
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return undefined;
@@ -84,12 +87,12 @@ async function readNoFollow(path: string): Promise<string | undefined> {
     throw error;
   }
   try {
-    return await file.readFile('latin1');
+    return readFileSync(file, 'latin1');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EISDIR') return undefined;
     throw error;
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -126,6 +129,13 @@ async function syncIfThere(path: string): Promise<void> {
  * @throws Error when a ref file holds neither an oid nor a symref
  */
 export async function allRefs(directory: string): Promise<{ name: string; oid: string }[]> {
+  const found = await refValues(directory);
+  const byName = [...found].sort(([one], [other]) => (one < other ? -1 : 1));
+  return byName.map(([name, oid]) => ({ name, oid }));
+}
+
+/** As `allRefs`, in no order. */
+export async function refValues(directory: string): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const loose: string[] = [];
   // Loose files first: a value that git packs meanwhile is seen twice, not missed.
@@ -138,8 +148,7 @@ export async function allRefs(directory: string): Promise<{ name: string; oid: s
     if (oid === undefined) found.delete(ref);
     else found.set(ref, oid);
   }
-  const byName = [...found].sort(([one], [other]) => (one < other ? -1 : 1));
-  return byName.map(([name, oid]) => ({ name, oid }));
+  return found;
 }
 
 /** How many refs clients see: branches, tags and notes. */

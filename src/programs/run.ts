@@ -121,12 +121,13 @@ function ender(pid: number, exited: Promise<Exit>): () => void {
 /** Waits for what is left of a group whose leader is gone; kills what is still there after five seconds. */
 async function groupEnd(pid: number): Promise<void> {
   const deadline = performance.now() + killAfterMs;
-  while (signalGroup(pid, 0)) {
+  // They mostly end together.
+  for (let pauseMs = 1; signalGroup(pid, 0); pauseMs = Math.min(10, 2 * pauseMs)) {
     if (performance.now() > deadline) {
       signalGroup(pid, 'SIGKILL');
       return;
     }
-    await wait(10);
+    await wait(pauseMs);
   }
 }
 

@@ -55,6 +55,7 @@ export async function runCommand(
     staySilent: () => request.staySilent?.(),
     local: request.door === 'local',
     configFile: globals.config && resolvePath(request.directory ?? '/', globals.config),
+    byClock: request.door === 'clock',
     readFile: (file, largestBytes = usualFileBytes) =>
       readFileArgument(request, file, largestBytes),
     resolvePath: (path) => resolvePath(request.directory ?? '/', path),

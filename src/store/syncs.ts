@@ -2,6 +2,7 @@ import { constants, gunzipSync, gzipSync } from 'node:zlib';
 import type { Kysely } from 'kysely';
 import { linesDigest, type RefList, refLines } from '../model/sync-refs.ts';
 import { type Actor, newId, write } from './changes.ts';
+import { KnownLists } from './known-lists.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 
@@ -9,7 +10,6 @@ import type { Tables } from './tables.ts';
 export interface Base {
   readonly digest: string;
   readonly refs: RefList;
-  readonly agreedAt: string;
 }
 
 /** A repository here and the server it is kept equal with. */
@@ -45,24 +45,31 @@ export interface LastRun {
 /** What was agreed with other servers, and the runs that led to it. */
 export class Syncs {
   readonly #db: Database;
+  readonly #lists = new KnownLists();
 
   constructor(db: Database) {
     this.#db = db;
   }
 
   async base({ serverId, repoId }: Pair): Promise<Base | undefined> {
-    const row = await this.#db
+    const bases = this.#db
       .selectFrom('sync_base')
-      .select(['digest', 'refs', 'agreed_at'])
       .where('server_id', '=', serverId)
-      .where('repo_id', '=', repoId)
-      .executeTakeFirst();
-    return row && { digest: row.digest, refs: unpack(row.refs), agreedAt: row.agreed_at };
+      .where('repo_id', '=', repoId);
+    const noted = await bases.select('digest').executeTakeFirst();
+    if (noted === undefined) return undefined;
+    const known = this.#lists.of(noted.digest);
+    if (known !== undefined) return { digest: noted.digest, refs: known };
+    const row = await bases.select(['digest', 'refs']).executeTakeFirst();
+    if (row === undefined) return undefined;
+    const refs = unpack(row.refs);
+    this.#lists.keep(row.digest, refs);
+    return { digest: row.digest, refs };
   }
 
   /** Notes the values of the other side that are kept here from now on. */
   async agree(pair: Pair, refs: RefList): Promise<void> {
-    await putBase(this.#db, pair, refs);
+    this.#lists.keep(await putBase(this.#db, pair, refs), refs);
   }
 
   /**
@@ -72,17 +79,17 @@ export class Syncs {
    * @returns false where nothing was noted
    */
   async agreeAfter(before: string | undefined, pair: Pair, refs: RefList): Promise<boolean> {
-    return this.#db.transaction().execute(async (trx) => {
+    const digest = await this.#db.transaction().execute(async (trx) => {
       const row = await trx
         .selectFrom('sync_base')
         .select('digest')
         .where('server_id', '=', pair.serverId)
         .where('repo_id', '=', pair.repoId)
         .executeTakeFirst();
-      if (row?.digest !== before) return false;
-      await putBase(trx, pair, refs);
-      return true;
+      return row?.digest === before ? putBase(trx, pair, refs) : undefined;
     });
+    if (digest !== undefined) this.#lists.keep(digest, refs);
+    return digest !== undefined;
   }
 
   /** Writes a run down; one that did something is told to whoever follows events. */
@@ -141,11 +148,12 @@ export class Syncs {
   }
 }
 
+/** @returns the digest of the list */
 async function putBase(
   db: Kysely<Tables>,
   { serverId, repoId }: Pair,
   refs: RefList,
-): Promise<void> {
+): Promise<string> {
   const text = refLines(refs).join('');
   const agreed = {
     digest: linesDigest(text),
@@ -158,6 +166,7 @@ async function putBase(
     .values({ server_id: serverId, repo_id: repoId, ...agreed })
     .onConflict((on) => on.columns(['server_id', 'repo_id']).doUpdateSet(agreed))
     .execute();
+  return agreed.digest;
 }
 
 function toLastRun(row: { result: string; error: string | null; ended_at: string }): LastRun {

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { nullOid } from '../../src/model/ref.ts';
 import { initBare } from '../../src/programs/bare.ts';
 import { type Git, openGit } from '../../src/programs/git.ts';
+import { checkConnected, isForward } from '../../src/programs/pack.ts';
 import {
   allRefs,
   countRefs,
@@ -248,6 +249,34 @@ t.test(
     await t.rejects(archiveTips(git, directory, ['deadbeef'.repeat(5)]), /update-ref/);
   },
 );
+
+t.test('what new commits lead to is known from the look whether all is there', async (t) => {
+  const { directory, git, text, commit } = await makeRepo(t);
+  const old = await commit('old');
+  await text(['update-ref', 'refs/heads/main', old]);
+  const one = await commit('one', old);
+  const [left, right] = [await commit('left', one), await commit('right', one)];
+  const tip = await commit('tip', left, right);
+  const apart = await commit('apart');
+  const { signal } = new AbortController();
+  const look = (tips: readonly string[], atMost?: number) =>
+    checkConnected(git, directory, {
+      ...{ tips, scratch: undefined, signal },
+      ...(atMost !== undefined && { atMost }),
+    });
+  const commits = await look([tip, apart], 10);
+  t.strictSame([...(commits.get(tip) ?? [])], [left, right], 'a merge with both its parents');
+  t.notOk(commits.has(old), 'what a ref reaches is not new');
+  t.ok(isForward(commits, { mine: old, theirs: tip }), 'ahead of what was here');
+  t.ok(isForward(commits, { mine: one, theirs: tip }), 'by any way');
+  t.notOk(isForward(commits, { mine: tip, theirs: one }), 'and not the other way round');
+  t.notOk(isForward(commits, { mine: old, theirs: apart }), 'what has no parent leads nowhere');
+  t.equal((await look([tip], 2)).size, 2, 'no more of them than were asked for');
+  t.equal((await look([tip])).size, 0, 'none where nobody asks');
+  const broken = await text(['mktree', '--missing'], `100644 blob ${'1'.repeat(40)}\tlost\n`);
+  const bad = await text(['commit-tree', broken, '-p', old, '-m', 'bad']);
+  for (const atMost of [0, 10]) await t.rejects(look([bad], atMost), /rev-list ended with 128/);
+});
 
 t.test('refs move together and only from where they are', async (t) => {
   const { directory, git, commit } = await makeRepo(t);

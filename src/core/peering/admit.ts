@@ -6,7 +6,7 @@ import type { Principal } from '../../model/principal.ts';
 import { nullOid } from '../../model/ref.ts';
 import type { RefList } from '../../model/sync-refs.ts';
 import { admitObjects } from '../../programs/admit.ts';
-import { checkConnected, indexPack, removeScratch } from '../../programs/pack.ts';
+import { checkConnected, indexPack, type NewCommits, removeScratch } from '../../programs/pack.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import { waysOf } from '../../store/server-links.ts';
@@ -75,8 +75,8 @@ export async function admit(core: Core, admission: Admission): Promise<Admitted>
   const scratch = join(core.config.dataDir, 'incoming', `sync-objects-${randomUUID()}`);
   try {
     await mkdir(join(scratch, 'pack'), { recursive: true, mode: 0o700 });
-    await checkObjects(core, admission, { received, scratch });
-    return await carryOut(core, admission, { received, base, scratch });
+    const commits = await checkObjects(core, admission, { received, scratch });
+    return await carryOut(core, admission, { received, base, scratch, commits });
   } finally {
     await received.pack?.close();
     await removeScratch(scratch);
@@ -90,14 +90,20 @@ export interface Checked {
   readonly base: Base | undefined;
   /** The object directory with what is new. */
   readonly scratch: string;
+  /** Those of what came, where that was little. */
+  readonly commits: NewCommits;
 }
+
+/** Bytes of a pack whose objects are told one by one without being felt, and the most commits that are. */
+const littleBytes = 1024 * 1024;
+const littleCommits = 10_000;
 
 /** Checks what arrived, objects and tips, before anything of it is the repository's (admission A4, A5). */
 export async function checkObjects(
   core: Core,
   { repo, signal }: Pick<Admission, 'repo' | 'signal'>,
   { received, scratch }: Pick<Checked, 'received' | 'scratch'>,
-): Promise<void> {
+): Promise<NewCommits> {
   const directory = core.repos.directory(repo);
   const { pack, refs } = received;
   try {
@@ -108,9 +114,10 @@ export async function checkObjects(
     // What refs here lead to was checked when they were made.
     const held = new Set((await visibleRefs(directory)).values());
     const tips = [...new Set(refs.values())].filter((oid) => !held.has(oid));
-    if (tips.length > 0) {
-      await checkConnected(core.git, directory, { tips, scratch, signal });
-    }
+    if (tips.length === 0) return new Map();
+    const isLittle = pack !== undefined && (await pack.stat()).size <= littleBytes;
+    const atMost = isLittle ? littleCommits : 0;
+    return await checkConnected(core.git, directory, { tips, scratch, atMost, signal });
   } catch (cause) {
     throw refusedBy(cause, signal);
   }

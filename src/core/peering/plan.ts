@@ -1,7 +1,7 @@
 import { nullOid, type RefCommand } from '../../model/ref.ts';
 import { planRef, type RefStep, type Relation, shrinks } from '../../model/sync-plan.ts';
 import type { Deletion, RefList } from '../../model/sync-refs.ts';
-import { relationOf } from '../../programs/pack.ts';
+import { isForward, relationOf } from '../../programs/pack.ts';
 import type { Store } from '../../store/store.ts';
 import type { Core } from '../core.ts';
 import type { Admission, Checked, RefOutcome } from './admit.ts';
@@ -29,7 +29,7 @@ export function rehearsed({ commands, steps }: Planned): RefOutcome[] {
 export async function plan(
   core: Core,
   { repo, server, decided, only, allowShrink, recalled = false }: Admission,
-  { received, base, scratch }: Checked,
+  { received, base, scratch, commits }: Checked,
 ): Promise<Planned> {
   const { store, git, repos } = core;
   const directory = repos.directory(repo);
@@ -46,7 +46,8 @@ export async function plan(
     const [own, other] = [mine.get(ref), theirs.get(ref)];
     if (own !== undefined && other !== undefined) {
       const asked = { mine: own, theirs: other, scratch };
-      relations.set(ref, await relationOf(git, directory, asked));
+      const known = isForward(commits, asked) ? 'ahead' : undefined;
+      relations.set(ref, known ?? (await relationOf(git, directory, asked)));
     }
     const state = {
       ref,

@@ -5,7 +5,7 @@ import { isWritableRef } from '../../model/ref.ts';
 import { type RefList, type RefsFile, refsDigest, writeRefsFile } from '../../model/sync-refs.ts';
 import type { Git } from '../../programs/git.ts';
 import { type PackFile, writePack } from '../../programs/pack.ts';
-import { allRefs } from '../../programs/refs.ts';
+import { refValues } from '../../programs/refs.ts';
 import { typesOf } from '../../programs/tips.ts';
 
 /** What the file `manifest` of a session says of the two others. */
@@ -22,10 +22,9 @@ export const fileNames = { refs: 'refs', manifest: 'manifest' } as const;
 
 /** The branches, tags and notes of a repository. */
 export async function visibleRefs(directory: string): Promise<RefList> {
-  const refs = await allRefs(directory);
-  return new Map(
-    refs.filter(({ name }) => isWritableRef(name)).map(({ name, oid }) => [name, oid]),
-  );
+  const refs = await refValues(directory);
+  for (const ref of refs.keys()) if (!isWritableRef(ref)) refs.delete(ref);
+  return refs;
 }
 
 /** With the sender's refs, read before anything else: every object that they name is there. */
