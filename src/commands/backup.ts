@@ -142,9 +142,11 @@ const restore = command({
   text: (answer) =>
     answer.keys.length > 0 || answer.repositories === 0
       ? restoredText(answer)
-      : answer.confirmed
+      : answer.changed
         ? 'The keys are confirmed: everybody signs in again.'
-        : 'Restored already; only site admins sign in until --confirm-keys.',
+        : answer.confirmed
+          ? 'Restored already, and its keys are confirmed.'
+          : 'Restored already; only site admins sign in until --confirm-keys.',
 });
 
 interface Restored {

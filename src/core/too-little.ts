@@ -24,8 +24,9 @@ export async function tooLittle(
   const rank = right === 'read' || right === 'write' ? right : `act as its ${right}`;
   const verb = { read: 'read it', write: 'read and write it', admin: 'administer it' } as const;
   const may = verb[held.right as keyof typeof verb] ?? 'own it';
-  const admins = await store.access.adminsOf(repo);
-  const ask = admins.length === 0 ? 'ask its admin' : `ask ${admins.join(' or ')}`;
+  const whom = right === 'owner' ? 'owner' : 'admin';
+  const admins = await store.access.adminsOf(repo, whom);
+  const ask = admins.length === 0 ? `ask its ${whom}` : `ask ${admins.join(' or ')}`;
   const command = right === 'owner' ? '' : `: repo access grant ${repo.fullName} ${name} ${right}`;
   return new UserError(
     'denied',

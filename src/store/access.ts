@@ -62,8 +62,8 @@ export class Access {
     return holdingsOf(this.#db, userIds, repo);
   }
 
-  /** Users who could give a right to the repository, for a hint: three names at the most. */
-  async adminsOf(repo: RepoRef): Promise<readonly string[]> {
+  /** Users who could give a right to the repository, or do for it what takes an owner, for a hint: three names at the most. */
+  async adminsOf(repo: RepoRef, rank: 'admin' | 'owner'): Promise<readonly string[]> {
     const owner = this.#db
       .selectFrom('user')
       .select('name')
@@ -74,7 +74,7 @@ export class Access {
       .innerJoin('user', 'user.id', 'org_member.user_id')
       .select('user.name')
       .where('org_member.org_id', '=', repo.namespaceId)
-      .where('org_member.role', '<>', 'member')
+      .where('org_member.role', 'in', rank === 'owner' ? ['owner'] : ['admin', 'owner'])
       .where('user.state', '=', 'active')
       .orderBy('user.name')
       .limit(3);

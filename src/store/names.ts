@@ -44,7 +44,7 @@ export async function takeName(
   if (held !== undefined) {
     throw new UserError(
       'conflict',
-      `the name ${name} belonged to a ${held.kind} before and stays reserved`,
+      `the name ${name} belonged to ${held.kind === 'org' ? 'an org' : 'a user'} before and stays reserved`,
       {
         hint: 'choose another name',
       },

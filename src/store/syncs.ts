@@ -36,12 +36,6 @@ export interface SyncRun extends Pair {
   readonly startedAt: string;
 }
 
-export interface LastRun {
-  readonly result: SyncResult;
-  readonly error: string | undefined;
-  readonly endedAt: string;
-}
-
 /** What was agreed with other servers, and the runs that led to it. */
 export class Syncs {
   readonly #db: Database;
@@ -122,29 +116,29 @@ export class Syncs {
     });
   }
 
-  /** How the last run of a repository with a server ended. */
-  async lastOf({ serverId, repoId }: Pair): Promise<LastRun | undefined> {
+  /** What the last run of a repository with a server came to. */
+  async lastOf({ serverId, repoId }: Pair): Promise<SyncResult | undefined> {
     const row = await this.#db
       .selectFrom('sync_run')
-      .select(['result', 'error', 'ended_at'])
+      .select('result')
       .where('server_id', '=', serverId)
       .where('repo_id', '=', repoId)
       .orderBy('ended_at', 'desc')
       .limit(1)
       .executeTakeFirst();
-    return row && toLastRun(row);
+    return row?.result as SyncResult | undefined;
   }
 
-  /** How the last run with a server ended. */
-  async lastWith(serverId: string): Promise<LastRun | undefined> {
-    const row = await this.#db
-      .selectFrom('sync_run')
-      .select(['result', 'error', 'ended_at'])
-      .where('server_id', '=', serverId)
+  /** When the last run ended that did not fail: of all with a server, or of one repository. */
+  async doneAt({ serverId, repoId }: Partial<Pair> & Pick<Pair, 'serverId'>) {
+    const runs = this.#db.selectFrom('sync_run').where('server_id', '=', serverId);
+    const row = await (repoId === undefined ? runs : runs.where('repo_id', '=', repoId))
+      .select('ended_at')
+      .where('result', '<>', 'failed')
       .orderBy('ended_at', 'desc')
       .limit(1)
       .executeTakeFirst();
-    return row && toLastRun(row);
+    return row?.ended_at;
   }
 }
 
@@ -167,14 +161,6 @@ async function putBase(
     .onConflict((on) => on.columns(['server_id', 'repo_id']).doUpdateSet(agreed))
     .execute();
   return agreed.digest;
-}
-
-function toLastRun(row: { result: string; error: string | null; ended_at: string }): LastRun {
-  return {
-    result: row.result as SyncResult,
-    error: row.error ?? undefined,
-    endedAt: row.ended_at,
-  };
 }
 
 function unpack(bytes: Buffer): RefList {

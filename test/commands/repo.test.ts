@@ -133,6 +133,13 @@ t.test('who may read is told whom to ask; who may not see it is told nothing', a
       /ask ana: repo access grant acme\/app bo admin/,
     ),
   );
+  await house.operator('org member role acme bo admin');
+  t.match(
+    await bo.ssh('repo delete acme/app --yes'),
+    refused(4, /you may administer it, not act as its owner/, /ask ana\n/),
+    'and not an admin, for what takes an owner',
+  );
+  await house.operator('org member role acme bo member');
   t.match(await bo.ssh('repo access list acme/app'), { status: 4 });
   t.match(
     await bo.ssh('repo set ana/ssh --description x'),

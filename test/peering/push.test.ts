@@ -96,10 +96,12 @@ t.test('servers test tells a key that is not known from a host key that is anoth
   await b.admin.ssh('servers remove hq --yes');
   t.match(await walk('b'), { status: 6, at: 'sign-in', detail: /does not know this server's key/ });
   t.match(await noted('b'), { state: 'down', error: /^sign-in: / });
+  const { last_sync_at } = await noted('b');
   const failed = await hq.admin.ssh('push acme/app --to b --json');
   t.equal(failed.status, 4);
   t.match(JSON.parse(failed.stdout), [{ repo: 'acme/app', server: 'b', result: 'failed' }]);
   t.match(JSON.parse(failed.stderr), { error: { code: 'denied' } });
+  t.strictSame((await noted('b')).last_sync_at, last_sync_at, 'what failed is no sync');
   const url = `cpm@127.0.0.1:${hq.port}`;
   const flags = ['--role', 'main', '--fingerprint', await hostKeyOf(hq), '--key', '-'];
   t.match(await b.admin.ssh(['servers', 'add', 'hq', url, ...flags], { stdin: key }), {

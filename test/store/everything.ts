@@ -138,7 +138,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await access.holdingsOn(bo.id, [app]);
   await access.holdingsOf([ada.id, bo.id], app);
   await access.holdings(bo.id, { id: app.id, namespaceId: ada.id });
-  await access.adminsOf(app);
+  await access.adminsOf(app, 'admin');
   await access.list(app);
   await access.listOn([app.namespaceId]);
   await access.revoke(on, who, 'write', actor());

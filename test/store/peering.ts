@@ -48,7 +48,8 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   const how = { direction: 'out', transport: 'rsync', result: 'updated' } as const;
   await syncs.ended({ ...run, ...how }, 'b', actor());
   await syncs.lastOf(pair);
-  await syncs.lastWith(id);
+  await syncs.doneAt(pair);
+  await syncs.doneAt({ serverId: id });
   const taken = new Map([['refs/heads/main', oid(1)]]);
   const named = new Map([['refs/heads/main', 'b'.repeat(32)]]);
   await births.note(repo.id, { births: named, values: taken });

@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises';
 import { UserError } from '../../model/errors.ts';
 import type { Core } from '../core.ts';
 import { checkDisk, checkKeys, checkLeftovers, checkModes } from './files.ts';
@@ -28,7 +29,11 @@ export async function* examine(core: Core, fix: boolean): AsyncGenerator<Finding
 async function checkConfig({ config }: Core): Promise<Finding> {
   try {
     const { file } = await config.readAgain();
-    return ok('config', file);
+    const there = await access(file).then(
+      () => true,
+      () => false,
+    );
+    return ok('config', there ? file : `no file at ${file}`);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return fail('config', error.message, error.hint ?? 'cpm config validate');

@@ -10,6 +10,7 @@ export interface ServerState {
   readonly role: Server['role'];
   readonly state: Server['state'] | 'held';
   readonly latency_ms: number | null;
+  /** When the two last exchanged what they have, and did not fail. */
   readonly last_sync_at: string | null;
   /** Seconds since the oldest change that it lacks; 0 where it has all; null before the first sync. */
   readonly behind_s: number | null;
@@ -22,11 +23,11 @@ export interface ServerState {
 export async function serverState(core: Core, server: Server): Promise<ServerState> {
   const { store } = core;
   await scanOutbox(core);
-  const last = await store.syncs.lastWith(server.id);
+  const doneAt = await store.syncs.doneAt({ serverId: server.id });
   const { metAt } = await store.syncPeers.of(server.id);
   const marks = await store.syncMarks.of(server.id);
   const isHeld = server.state !== 'untrusted' && marks.some(({ held }) => held);
-  const met = [last?.endedAt, metAt].filter((each) => each !== undefined).sort();
+  const met = [doneAt, metAt].filter((each) => each !== undefined).sort();
   const failed = marks.find(({ error }) => error !== undefined)?.error;
   return {
     name: server.name,
@@ -59,14 +60,15 @@ export async function syncStates(core: Core, repo: { id: string }) {
     const server = await store.servers.byId(link.serverId);
     if (server === undefined) continue;
     const last = await store.syncs.lastOf(link);
+    const doneAt = await store.syncs.doneAt(link);
     const { metAt } = await store.syncPeers.of(server.id);
     const marks = (await store.syncMarks.ofRepo(repo.id)).filter(
       ({ serverId }) => serverId === server.id,
     );
-    const met = [last?.endedAt, metAt].filter((each) => each !== undefined).sort();
+    const met = [doneAt, metAt].filter((each) => each !== undefined).sort();
     states.push({
       server: server.name,
-      state: marks.some(({ held }) => held) ? 'held' : (last?.result ?? 'unknown'),
+      state: marks.some(({ held }) => held) ? 'held' : (last ?? 'unknown'),
       behind_s: met.length === 0 ? null : secondsSince(oldest(marks)),
       last_sync_at: met.at(-1) ?? null,
     });
@@ -82,9 +84,9 @@ export async function mirrorLine(
   const main = await store.serverLinks.writerOf(repo.id);
   if (main === undefined) return undefined;
   const { metAt } = await store.syncPeers.of(main.id);
-  const last = await store.syncs.lastWith(main.id);
+  const doneAt = await store.syncs.doneAt({ serverId: main.id });
   const lacks = (await store.syncMarks.ofRepo(repo.id)).filter((each) => each.serverId === main.id);
-  const met = [metAt, last?.endedAt].filter((each) => each !== undefined).sort();
+  const met = [metAt, doneAt].filter((each) => each !== undefined).sort();
   const since = oldest(lacks) ?? met.at(-1);
   if (since === undefined) return `mirror of ${main.name}, which was not met yet`;
   return `mirror of ${main.name}, ${secondsSince(since)} s behind`;

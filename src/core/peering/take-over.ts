@@ -93,8 +93,8 @@ export async function takeOver(core: Core, main: Server, by: Actor): Promise<Tak
     const marks = (await store.syncMarks.of(main.id)).filter(({ direction }) => direction === 'in');
     const wishes = await store.wishes.of(main.id, mostWishes);
     const { metAt } = await store.syncPeers.of(main.id);
-    const last = await store.syncs.lastWith(main.id);
-    const met = [metAt, last?.endedAt, followed?.heardAt].filter((each) => each !== undefined);
+    const doneAt = await store.syncs.doneAt({ serverId: main.id });
+    const met = [metAt, doneAt, followed?.heardAt].filter((each) => each !== undefined);
     const term = (await store.leads.term()) + 1;
     await store.leadSwitch.take(main, { origin, term, recalled: false }, by);
     core.couriers.expect(main.id);
