@@ -106,6 +106,8 @@ export async function agreeOnAll(
   const pair = { serverId: server.id, repoId: repo.id };
   const base = await store.syncs.base(pair);
   if (base?.digest !== refsDigest(refs)) await store.syncs.agree(pair, refs);
+  // What was decided over a value that is nobody's any more decides nothing.
+  await store.conflicts.told(pair, [...(await store.conflicts.decided(pair)).keys()]);
   await endConflicts(core, { server, repo, by }, { refs, isAlike: () => true });
 }
 

@@ -1,7 +1,8 @@
 import { nullOid } from '../../model/ref.ts';
 import { type RefList, refsDigest } from '../../model/sync-refs.ts';
 import type { Repository } from '../../store/repositories.ts';
-import type { Base } from '../../store/syncs.ts';
+import type { Store } from '../../store/store.ts';
+import type { Base, Pair } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import { tooBig } from '../room.ts';
 import { carry } from './carry.ts';
@@ -146,7 +147,7 @@ async function deliver(
     if (answer.held) return { ...quiet, result: 'held', total, carried };
     const pair = { serverId: remote.server.id, repoId: repo.id };
     const agreed = agreedAfter({ refs, theirs, base }, answer);
-    if (!(await store.syncs.agreeAfter(base?.digest, pair, agreed))) throw new Outdated();
+    await agreeOnMoved(store.syncs, pair, { base, agreed });
     const { server } = remote;
     const isAlike = (ref: string) =>
       answer.applied.includes(ref) || refs.get(ref) === theirs.get(ref);
@@ -182,6 +183,29 @@ function agreedAfter(
     if (value !== undefined) agreed.set(ref, value);
   }
   return agreed;
+}
+
+/**
+ * Notes what was agreed by this run. Where another one has noted something since it began, that stays, but for the refs
+ * that this one alone has moved.
+ */
+async function agreeOnMoved(
+  syncs: Store['syncs'],
+  pair: Pair,
+  { base, agreed }: { base: Base | undefined; agreed: RefList },
+): Promise<void> {
+  let [before, list] = [base, agreed];
+  while (!(await syncs.agreeAfter(before?.digest, pair, list))) {
+    before = await syncs.base(pair);
+    const merged = new Map(before?.refs);
+    for (const ref of new Set([...agreed.keys(), ...(base?.refs.keys() ?? [])])) {
+      const [was, now] = [base?.refs.get(ref), agreed.get(ref)];
+      if (was === now || merged.get(ref) !== was) continue;
+      if (now === undefined) merged.delete(ref);
+      else merged.set(ref, now);
+    }
+    list = merged;
+  }
 }
 
 /** A conflict is kept on both sides: what the other has is fetched, of these refs alone. */
