@@ -89,12 +89,17 @@ export function readFlags(
     .map(flagName)
     .filter((name) => name !== undefined);
   const takesValue = names.filter((name) => flags[name]?.type !== 'boolean');
+  const takesNone = ['help', ...names.filter((name) => flags[name]?.type === 'boolean')];
   const { argv, error } = Parser.detailed([...words], {
     alias: { help: ['h'] },
-    boolean: ['help', ...names.filter((name) => flags[name]?.type === 'boolean')],
+    boolean: takesNone,
     string: takesValue,
     array: names.filter((name) => flags[name]?.type === 'array'),
-    narg: Object.fromEntries(takesValue.map((name) => [name, 1])),
+    // A "true" or "false" behind one that takes none is a word of its own.
+    narg: Object.fromEntries([
+      ...takesValue.map((name) => [name, 1]),
+      ...takesNone.map((name) => [name, 0]),
+    ]),
     configuration,
   });
   if (error !== null) {

@@ -188,6 +188,10 @@ t.test('a flag without a value may be given twice, and never takes one', async (
         { code: 'usage', message: `--${name} takes no value` },
         `--${name}=${value}`,
       );
+  for (const word of ['true', 'false']) {
+    t.match(locally('list', '--json', word), { args: { pattern: word }, globals: { json: true } });
+    t.match(refusal(['whoami', '--json', word]), { message: /is one word too many/ });
+  }
   t.match(refusal(['list', '--no-json']), { message: '"--no-json" is no flag of cpm' });
 });
 
