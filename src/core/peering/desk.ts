@@ -131,7 +131,7 @@ export class PeerDesk {
     if (equal) await agreeOnHead(core, { server, repo, by, ...told });
     const shown = digest === asked.known || equal ? null : [...refs];
     const about = { created: false, digest, refs: shown, base: base?.digest ?? null };
-    if (equal) return { token: null, ...about };
+    if (equal || asked.dryRun) return { token: null, ...about };
     const token = await this.#begin(pair, { room, created: false, told, agreed: base?.digest });
     return { token, ...about, room, rsync: (await ownRsync(core)) ?? null };
   }
@@ -285,8 +285,8 @@ export class PeerDesk {
   async #done({ token, digest }: Questions['done']): Promise<Answers['done']> {
     const { core } = this.#parts;
     const server = await this.#server();
-    const session = core.syncSessions.find(token, server.id, 'out');
-    const { sent, agreed } = this.#runs.get(token) ?? {};
+    const { session: begun, sent, agreed } = this.#runs.get(token) ?? {};
+    const session = core.syncSessions.find(token, server.id, begun?.direction ?? 'out');
     await core.syncSessions.close(session);
     this.#runs.delete(token);
     // It says what it holds: as much as it was sent, or something of its own.

@@ -94,7 +94,7 @@ export interface Questions extends LogQuestions {
   readonly 'put-tar': { readonly token: string; readonly id: string; readonly bytes: number };
   /** By tar: which archive is there to fetch? */
   readonly 'get-tar': { readonly token: string };
-  /** The asker has all of a snapshot. `digest`: of its refs now. */
+  /** The asker has all of a snapshot, or nothing for what it offered. `digest`: of its refs now. */
   readonly done: { readonly token: string; readonly digest: string };
   /** What may I read of yours? From a place in the order of names on. */
   readonly list: After;

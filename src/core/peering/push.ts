@@ -94,7 +94,11 @@ async function send(
     const news = await newsFor(store, repo.id, { refs, known: theirs, to: remote.server });
     // It took all of this before; what it still has otherwise is its own.
     const isKnown = offer.base === digest && decided.size === 0 && !isOwed(news, theirs);
-    if (isKnown) return { ...quiet, result: 'up-to-date' };
+    if (isKnown) {
+      // It made ready for what does not come, and would wait for it when it is to end.
+      if (offer.token !== null) await remote.ask('done', { token: offer.token, digest });
+      return { ...quiet, result: 'up-to-date' };
+    }
     if (dryRun || offer.token === null) return rehearse(refs, theirs, offer);
     return await deliver(
       core,
