@@ -12,9 +12,9 @@ t.test(
 );
 
 t.test('kill -9 within a command: it is done or not done, and can be done again', options, (t) =>
-  inCommands(t, 11),
+  inCommands(t, 17),
 );
 
 t.test('S7 kill -9 in a first start: the next start makes the house anew', options, (t) =>
-  inFirstStarts(t, 9),
+  inFirstStarts(t, 13),
 );
