@@ -5,7 +5,7 @@ import { type Person, quoteWords } from '../support/person.ts';
 import { type Answer, must, run } from '../support/process.ts';
 import { doorOf, json, refused } from './scenario.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const { admin } = house;
 const ana = await house.person('ana');
 const bo = await house.person('bo');
@@ -237,7 +237,7 @@ t.test('a deleted branch comes back, and a created one goes', async (t) => {
   await git(bo, work, 'push', '-q', url, `${three}:refs/heads/fresh`);
   t.match(await bo.ssh(`repo undo ${repo} fresh --yes`), { status: 4 }, 'it was no forced update');
   t.match(await undone(ana, `${repo} fresh --yes`), { to: null, set_aside_count: 0 });
-  t.match(await ana.ssh(`repo undo ${repo} fresh --to 1s --yes`), { status: 3 });
+  t.match(await ana.ssh(`repo undo ${repo} fresh --to 1d --yes`), { status: 3 });
 });
 
 t.test('the default branch is not undone into nothing', async (t) => {
