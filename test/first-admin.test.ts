@@ -10,7 +10,7 @@ import { must, run } from './support/process.ts';
 import { findProgram } from './support/program.ts';
 import { serve } from './support/serve.ts';
 
-const ada = await Person.create('ada', mkdtempSync(join(tmpdir(), 'cpm-')), () => 0);
+const ada = await Person.create('ada', mkdtempSync(join(tmpdir(), 'cpm-')), { port: () => 0 });
 t.teardown(() => rmSync(ada.home, { recursive: true, force: true }));
 
 /** The ssh client's options to sign in with another key than ada's own. */

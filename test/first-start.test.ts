@@ -17,7 +17,7 @@ import { Person } from './support/person.ts';
 import { must } from './support/process.ts';
 import { serve } from './support/serve.ts';
 
-const ada = await Person.create('ada', mkdtempSync(join(tmpdir(), 'cpm-')), () => 0);
+const ada = await Person.create('ada', mkdtempSync(join(tmpdir(), 'cpm-')), { port: () => 0 });
 t.teardown(() => rmSync(ada.home, { recursive: true, force: true }));
 
 t.test('an empty place becomes a data directory, and its first admin is told all', async (t) => {

@@ -1,16 +1,13 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
 import Sqlite from 'better-sqlite3';
 import t, { type Test } from 'tap';
-import { askServer } from '../src/doors/local/client.ts';
-import { socketPath } from '../src/doors/local/socket-path.ts';
 import { type Entrance, House } from './support/house.ts';
 import { type Answer, run } from './support/process.ts';
 import { findProgram } from './support/program.ts';
 import { exec, signIn } from './support/raw.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const { admin } = house;
 await admin.ssh('init app');
 await admin.ssh('org create acme');
@@ -106,37 +103,16 @@ async function each<T>(words: readonly T[], work: (word: T) => Promise<unknown>)
   await Promise.all([worker(), worker(), worker()]);
 }
 
-function sink(): { readonly stream: Writable; bytes(): Buffer } {
-  const chunks: Buffer[] = [];
-  const stream = new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      chunks.push(chunk);
-      done();
-    },
-  });
-  return { stream, bytes: () => Buffer.concat(chunks) };
-}
-
-/** What `cpm` does with its words, without a new process for each: it hands them to the server's own socket. */
-async function askLocally(words: readonly string[]): Promise<Answer> {
-  const [stdout, stderr] = [sink(), sink()];
-  const stdio = { stdin: Readable.from([]), stdout: stdout.stream, stderr: stderr.stream };
-  const asked = { words, directory: house.folder, terminal: undefined };
-  const { signal } = new AbortController();
-  const status = await askServer(socketPath(house.dataDir), asked, { stdio, signal });
-  const bytes = stdout.bytes();
-  return {
-    status: status ?? -1,
-    stdout: bytes.toString(),
-    stderr: stderr.bytes().toString(),
-    bytes,
-  };
+/** What is too long ends its connection, which is to be no one else's. */
+function askOverSsh(words: readonly string[]): Promise<Answer> {
+  const isLong = words.some((word) => word.length > 10_000);
+  return admin.ssh(words, isLong ? { options: ['-o', 'ControlPath=none'] } : {});
 }
 
 /** Every way in, and which part of the words goes through it: a process for each word takes its time. */
 const doors: readonly (Entrance & { readonly nth: number })[] = [
-  { name: 'ssh', run: (words) => admin.ssh(words), nth: 1 },
-  { name: 'the local socket', run: askLocally, nth: 1 },
+  { name: 'ssh', run: askOverSsh, nth: 1 },
+  { name: 'the local socket', run: (words) => house.operator(words), nth: 1 },
   { name: 'cpm', run: (words) => house.command(words), nth: 20 },
 ];
 
@@ -218,7 +194,7 @@ for (const door of doors) {
 t.test('both doors say the same to the same words', async (t) => {
   await each(badNames, async ([word]) => {
     const words = ['show', word];
-    const [one, other] = await Promise.all([admin.ssh(words), askLocally(words)]);
+    const [one, other] = await Promise.all([admin.ssh(words), house.operator(words)]);
     const same = one.status === other.status && one.stderr === other.stderr;
     if (!same) t.fail(JSON.stringify(words), { ssh: one.stderr, local: other.stderr });
   });

@@ -7,7 +7,7 @@ import { Person } from './support/person.ts';
 import { run } from './support/process.ts';
 import { serve } from './support/serve.ts';
 
-const ada = await Person.create('ada', mkdtempSync(join(tmpdir(), 'cpm-')), () => 0);
+const ada = await Person.create('ada', mkdtempSync(join(tmpdir(), 'cpm-')), { port: () => 0 });
 t.teardown(() => rmSync(ada.home, { recursive: true, force: true }));
 
 /** The ssh client's options to sign in with another key than ada's own. */

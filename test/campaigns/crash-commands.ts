@@ -172,7 +172,7 @@ async function killedIn(t: Test, house: House, { deeds, every, left }: Plan): Pr
 
 /** A server that is killed in its first start; the next start makes the house as if there had been none. */
 export async function inFirstStarts(t: Test, every: number): Promise<void> {
-  const admin = await Person.create('ada', t.testdir(), () => 0);
+  const admin = await Person.create('ada', t.testdir(), { port: () => 0 });
   let tried = 0;
   let killed = 0;
   for (const call of ['fsync', 'rename', 'mkdir', 'unlink']) {

@@ -102,7 +102,7 @@ async function serves(
   { program, alone = [] }: { program: readonly string[]; alone?: readonly string[] },
 ): Promise<number> {
   let port = 0;
-  const ada = await Person.create('ada', join(folder, 'ada'), () => port);
+  const ada = await Person.create('ada', join(folder, 'ada'), { port: () => port });
   const env = {
     HOME: folder,
     CPM_DATA_DIR: join(folder, 'data'),

@@ -56,7 +56,7 @@ export async function sandbox(t: Test, { restarts }: { restarts: number }): Prom
   const systemd = await Systemd.open(t, { checkout, folder });
   if (systemd === undefined) return t.comment('no systemd can be started here: it takes root');
   const port = await freePort();
-  const ada = await Person.create('ada', join(folder, 'ada'), () => port);
+  const ada = await Person.create('ada', join(folder, 'ada'), { port: () => port });
   copyFileSync(ada.key.publicPath, join(folder, 'ada.pub'));
   const words = ['service', 'install', '--admin', 'ada', '--admin-key', '/run/test/ada.pub'];
   const env = { CPM_LISTEN: `127.0.0.1:${port}` };

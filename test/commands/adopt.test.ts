@@ -17,7 +17,7 @@ import { House } from '../support/house.ts';
 import { must } from '../support/process.ts';
 import { doorOf, json, refused, words } from './scenario.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const ana = await house.person('ana');
 const operator = { run: house.operator.bind(house) };
 const admin = doorOf(house.admin);

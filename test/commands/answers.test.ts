@@ -11,7 +11,7 @@ import { generateKey } from '../support/person.ts';
 import { schemaFaults } from '../support/schema.ts';
 import { doorOf, words } from './scenario.ts';
 
-const house = await House.open(t, { config: 'limits:\n  idle: 10m\n' });
+const house = await House.open(t, { config: 'limits:\n  idle: 10m\n', shares: true });
 const backup = await openBackup(t, house);
 const ana = await house.person('ana');
 const operator: Pick<Entrance, 'run'> = {

@@ -11,7 +11,7 @@ import { type Answer, cleanEnv, must } from '../support/process.ts';
 import { findProgram } from '../support/program.ts';
 import { json } from './scenario.ts';
 
-const house = await House.open(t, { config: 'limits:\n  idle: 10m\n' });
+const house = await House.open(t, { config: 'limits:\n  idle: 10m\n', shares: true });
 const backup = await openBackup(t, house);
 const ana = await house.stranger('ana');
 const bo = await house.stranger('bo');

@@ -15,7 +15,8 @@ const work = await ana.worktree();
 await done(ana.git(['push', '-q', ana.url('ana/app'), 'main'], { cwd: work }));
 
 /** The same person at another machine. */
-const machine = (name: string) => Person.create(name, join(house.folder, name), () => house.port);
+const machine = (name: string) =>
+  Person.create(name, join(house.folder, name), { port: () => house.port });
 
 t.test(
   'class, a deploy key that acts as who made it: it reaches and signs nothing of theirs',

@@ -21,7 +21,7 @@ function byHand(sql: string, ...values: readonly string[]): void {
 
 /** The same person at another machine, with a key of its own that is not known yet. */
 function otherMachine(name: string): Promise<Person> {
-  return Person.create(name, join(house.folder, name), () => house.port);
+  return Person.create(name, join(house.folder, name), { port: () => house.port });
 }
 
 t.test('S4 a key for oneself is pending: it neither signs in nor reserves the blob', async (t) => {

@@ -6,7 +6,7 @@ import { doors, House } from '../support/house.ts';
 import { cleanEnv, must } from '../support/process.ts';
 import { doorOf, json, refused, words } from './scenario.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const entrances = doors(house);
 const operator = { run: house.operator.bind(house) };
 const [ana, bo] = [await house.person('ana'), await house.person('bo')];

@@ -2,7 +2,7 @@ import t from 'tap';
 import { doors, House } from '../support/house.ts';
 import { doorOf, json, refused, words } from './scenario.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const [ana, bo] = [await house.person('ana'), await house.person('bo')];
 await house.operator('user add cy');
 

@@ -6,7 +6,7 @@ import { quoteWords } from '../support/person.ts';
 import { must } from '../support/process.ts';
 import { doorOf, json, refused } from './scenario.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const { admin } = house;
 const ana = await house.person('ana');
 const work = await admin.worktree();

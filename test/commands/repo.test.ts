@@ -2,7 +2,7 @@ import t from 'tap';
 import { doors, House } from '../support/house.ts';
 import { doorOf, json, refused, words } from './scenario.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const ana = await house.person('ana');
 const bo = await house.person('bo');
 for (const line of ['org create acme', 'org member add acme bo', 'org create guests'])

@@ -12,7 +12,7 @@ interface Trashed {
   expires_at: string | null;
 }
 
-const house = await House.open(t, { config: 'limits:\n  namespace_bytes: 1M\n' });
+const house = await House.open(t, { config: 'limits:\n  namespace_bytes: 1M\n', shares: true });
 const ana = await house.person('ana');
 const bo = await house.person('bo');
 for (const line of ['org create acme', 'org member add acme ana --role owner'])

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { json } from '../commands/scenario.ts';
-import { generateKey } from '../support/person.ts';
+import { generateKey, quoteWords } from '../support/person.ts';
 import { openWorld, Scene } from './scene.ts';
 
 const world = await openWorld(t);
@@ -110,7 +110,7 @@ t.test('a deploy key merges where it may write, and nowhere else', async (t) => 
   await scene.git('checkout', '-q', '-b', 'ci/one');
   const oid = await scene.commit({ c: 'c\n' }, 'c');
   const env = {
-    GIT_SSH_COMMAND: (ana.gitEnv()['GIT_SSH_COMMAND'] ?? '').replace(
+    GIT_SSH_COMMAND: quoteWords(['ssh', ...ana.sshOptions()]).replace(
       ana.key.privatePath,
       key.privatePath,
     ),

@@ -15,7 +15,7 @@ export interface World {
 
 /** A server with ana and bo in acme, who may read there. */
 export async function openWorld(t: { teardown(close: () => unknown): void }): Promise<World> {
-  const house = await House.open(t);
+  const house = await House.open(t, { shares: true });
   const ana = await house.stranger('ana');
   const bo = await house.person('bo');
   const email = ['--key', ana.key.publicPath, '--email', 'ana@acme.example'];

@@ -10,7 +10,7 @@ import { schemaFaults } from '../support/schema.ts';
 
 // Whoever waits for the other where nothing is on its way waits for longer than a stop may take.
 const config = 'shutdown:\n  grace: 10m\n';
-const { hq, b } = await openPair(t, { here: 'dev', there: 'dev' }, { config });
+const { hq, b } = await openPair(t, { here: 'dev', there: 'dev' }, { config, shares: true });
 const url = (house: House) => house.admin.url('acme/app');
 const work = await hq.admin.worktree();
 const git = (words: string) => hq.admin.git(words, { cwd: work });

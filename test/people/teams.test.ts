@@ -2,7 +2,7 @@ import t from 'tap';
 import { doors, House } from '../support/house.ts';
 
 t.test('teams and organization grants: one grant for thirty repositories', async (t) => {
-  const house = await House.open(t);
+  const house = await House.open(t, { shares: true });
   const [ana, bo, cy] = await Promise.all(['ana', 'bo', 'cy'].map((name) => house.person(name)));
   if (!ana || !bo || !cy) throw new Error('three people were to be there');
   const all = async (lines: readonly string[]) => {
@@ -59,7 +59,7 @@ t.test('teams and organization grants: one grant for thirty repositories', async
 });
 
 t.test('site admins, deleted organizations and reserved names, at every door', async (t) => {
-  const house = await House.open(t);
+  const house = await House.open(t, { shares: true });
   const ana = await house.person('ana');
   for (const { name, run } of doors(house)) {
     const guild = `guild-${name}`;

@@ -6,7 +6,7 @@ import { House } from '../support/house.ts';
 import type { Person } from '../support/person.ts';
 
 // acme: bo owns it; cy is admin of some of its repositories and nothing else, ana reads them, eve is a stranger.
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const bo = await house.person('bo');
 const cy = await house.person('cy');
 const ana = await house.person('ana');

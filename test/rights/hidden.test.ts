@@ -131,16 +131,11 @@ t.test(
 t.test(
   'test 12: what is hidden answers as what is missing, byte for byte, through OpenSSH',
   async (t) => {
-    const house = await House.open(t, { admin: 'ada' });
+    const house = await House.open(t, { admin: 'ada', shares: true });
     const stage = new OpenSsh(house);
-    t.teardown(() => stage.close());
     await raise(stage);
 
-    await compare(
-      t,
-      stage,
-      pairs.filter((_, nth) => nth % 2 === 0),
-    );
+    await compare(t, stage, pairs.slice(0, 1));
   },
 );
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { House } from '../support/house.ts';
-import { type Person, quoteWords, type Words } from '../support/person.ts';
+import type { Person, Words } from '../support/person.ts';
 import type { Answer, GitDeed, PublicKey, Stage } from './stage.ts';
 import type { Who } from './table.ts';
 
@@ -22,7 +22,7 @@ const tellings: readonly [RegExp, number][] = [
   [notLetIn, 4],
 ];
 
-/** A running server, asked through the real OpenSSH client, one connection for each person; git is the real one too. */
+/** A running server, asked through the real OpenSSH client; git is the real one too. */
 export class OpenSsh implements Stage {
   readonly databasePath: string;
   readonly #house: House;
@@ -38,15 +38,8 @@ export class OpenSsh implements Stage {
     this.databasePath = join(house.dataDir, 'cpm.db');
   }
 
-  /** Ends the connections that are kept open. */
-  async close(): Promise<void> {
-    for (const person of [this.#house.admin, ...this.#people.values()]) {
-      await person.ssh('', { options: [...sharing(person), '-O', 'exit'] });
-    }
-  }
-
   root(words: readonly string[], stdin?: string): Promise<Answer> {
-    return ssh(this.#house.admin, words, stdin);
+    return this.#house.operator(words, { stdin });
   }
 
   ask(who: Who, words: readonly string[], stdin?: string): Promise<Answer> {
@@ -67,9 +60,7 @@ export class OpenSsh implements Stage {
       push: ['push', '-q', url, `HEAD:${ref}`],
       archive: ['archive', `--remote=${url}`, '--output=/dev/null', 'HEAD'],
     };
-    const command = quoteWords(['ssh', ...person.sshOptions(), ...sharing(person)]);
-    const env = { GIT_SSH_COMMAND: command };
-    const answer = await person.git(deeds[deed], { cwd: this.#work, env });
+    const answer = await person.git(deeds[deed], { cwd: this.#work });
     if (answer.status === 0) return answer;
     const told = tellings.find(([telling]) => telling.test(answer.stderr))?.[1];
     return { ...answer, status: told ?? answer.status };
@@ -95,13 +86,7 @@ export class OpenSsh implements Stage {
   }
 }
 
-/** One connection for all of a person's questions: each is an exec of its own. */
-function sharing({ home }: Person): string[] {
-  const settings = ['ControlMaster=auto', `ControlPath=${join(home, 'cm')}`, 'ControlPersist=60'];
-  return settings.flatMap((setting) => ['-o', setting]);
-}
-
 async function ssh(person: Person, words: Words, stdin?: string): Promise<Answer> {
-  const answer = await person.ssh(words, { stdin, options: sharing(person) });
+  const answer = await person.ssh(words, { stdin });
   return answer.status === 255 && notLetIn.test(answer.stderr) ? { ...answer, status: 4 } : answer;
 }

@@ -7,7 +7,7 @@ import { House } from '../support/house.ts';
 import { generateKey } from '../support/person.ts';
 import { porcelain } from './play.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const { admin } = house;
 const ana = await house.person('ana');
 const bo = await house.person('bo');

@@ -153,9 +153,7 @@ export class Stage {
         const results = new Map<string, string | undefined>();
         for (const { ref } of deeds) {
           const into = ref.slice('refs/heads/'.length);
-          const { status, stderr } = await who.ssh(['merge', repo, 'source', '--into', into], {
-            options: sharing(who),
-          });
+          const { status, stderr } = await who.ssh(['merge', repo, 'source', '--into', into]);
           results.set(ref, status === 0 ? undefined : stderr);
         }
         return results;
@@ -173,7 +171,7 @@ export class Stage {
         const results = new Map<string, string | undefined>();
         for (const { ref } of deeds) {
           const words = ['repo', 'undo', repo, ref, '--yes'];
-          const { status, stderr } = await who.ssh(words, { options: sharing(who) });
+          const { status, stderr } = await who.ssh(words);
           results.set(ref, status === 0 ? undefined : stderr);
         }
         return results;
@@ -201,12 +199,6 @@ export class Stage {
       },
     };
   }
-}
-
-/** One connection for all questions of a person, each of which is a session of its own. */
-function sharing({ home }: Person): string[] {
-  const settings = ['ControlMaster=auto', `ControlPath=${join(home, 'cm')}`, 'ControlPersist=60'];
-  return settings.flatMap((setting) => ['-o', setting]);
 }
 
 function isUpdateOfBranch({ act, ref }: Case): boolean {

@@ -7,7 +7,7 @@ import { doors, House } from '../support/house.ts';
 import { commandBytes } from '../transfer/raw.ts';
 import { porcelain } from './play.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const { admin } = house;
 const ana = await house.person('ana');
 const bo = await house.person('bo');

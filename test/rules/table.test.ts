@@ -3,7 +3,7 @@ import { House } from '../support/house.ts';
 import { Stage } from './play.ts';
 import { scenes } from './table.ts';
 
-const house = await House.open(t);
+const house = await House.open(t, { shares: true });
 const stage = await Stage.raise(house);
 
 t.test('the table of rules has sixty cases and more, each ref of a scene once', async (t) => {

@@ -18,6 +18,8 @@ export interface HouseOptions {
   readonly admin?: string;
   /** Whether it syncs by itself with servers that it knows; else only what a scenario says is carried. */
   readonly syncs?: boolean;
+  /** Whether each person has one connection for all commands: half the work, where no sign-in is looked at. */
+  readonly shares?: boolean;
 }
 
 const startMs = 60_000;
@@ -36,9 +38,11 @@ export class House {
   stderr = '';
   readonly #program = findProgram();
   readonly #env: Readonly<Record<string, string>>;
+  readonly #shares: boolean;
   #child: ChildProcess | undefined;
 
-  private constructor({ config, env, syncs = false }: HouseOptions) {
+  private constructor({ config, env, syncs = false, shares = false }: HouseOptions) {
+    this.#shares = shares;
     const home = join(this.folder, 'home');
     const file = join(this.folder, 'config.yaml');
     mkdirSync(home);
@@ -58,7 +62,7 @@ export class House {
     const house = new House(options);
     t.teardown(() => house.#close());
     const name = options.admin ?? 'ada';
-    house.admin = await Person.create(name, join(house.folder, name), () => house.port);
+    house.admin = await house.stranger(name);
     await house.#start({ CPM_ADMIN: name, CPM_ADMIN_KEY: house.admin.key.publicPath });
     return house;
   }
@@ -81,7 +85,8 @@ export class House {
 
   /** Somebody with a key that the server has never seen. */
   stranger(name: string): Promise<Person> {
-    return Person.create(name, join(this.folder, name), () => this.port);
+    const port = () => this.port;
+    return Person.create(name, join(this.folder, name), { port, shares: this.#shares });
   }
 
   /** Asks the server on the machine itself; `command` where none runs. @param words - a string is split at blanks */
@@ -203,10 +208,25 @@ export interface Entrance {
   run(words: readonly string[], surroundings?: Surroundings): Promise<Answer>;
 }
 
-/** Every door to a house, each opened by somebody who may do all that a site admin may. */
+/**
+ * Every door to a house, each opened by somebody who may do all that a site admin may. On the machine the first question
+ * of each command is asked by the program itself, and what follows as the program asks it.
+ */
 export function doors(house: House): Entrance[] {
+  const asked = new Set<string>();
   return [
     { name: 'ssh', run: (words, surroundings) => house.admin.ssh(words, surroundings) },
-    { name: 'local', run: (words, surroundings) => house.command(words, surroundings) },
+    {
+      name: 'local',
+      run: (words, { env, ...surroundings } = {}) => {
+        const command = words
+          .filter((word) => /^[a-z]+$/.test(word))
+          .slice(0, 2)
+          .join(' ');
+        if (env === undefined && asked.has(command)) return house.operator(words, surroundings);
+        asked.add(command);
+        return house.command(words, { env, ...surroundings });
+      },
+    },
   ];
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Answer, must, run, type Surroundings } from './process.ts';
@@ -21,13 +22,15 @@ export async function generateKey(
   type: 'ed25519' | 'ecdsa' | 'rsa' = 'ed25519',
 ): Promise<KeyPair> {
   await must('ssh-keygen', ['-q', '-t', type, '-N', '', '-C', 'test', '-f', path]);
-  const { stdout } = await must('ssh-keygen', ['-l', '-f', `${path}.pub`]);
   const line = readFileSync(`${path}.pub`, 'utf8').trim();
+  // As `ssh-keygen -l` has it, without another process for each key.
+  const blob = Buffer.from(line.split(' ')[1] ?? '', 'base64');
+  const sum = createHash('sha256').update(blob).digest('base64').replace(/=+$/, '');
   return {
     privatePath: path,
     publicPath: `${path}.pub`,
     line,
-    fingerprint: stdout.split(' ')[1] ?? '',
+    fingerprint: `SHA256:${sum}`,
   };
 }
 
@@ -45,29 +48,43 @@ export class Person {
   readonly #port: () => number;
   /** The name that is signed in with. */
   readonly #user: string;
+  readonly #shares: boolean;
 
   private constructor(
     name: string,
     home: string,
     key: KeyPair,
-    { port, user }: { port: () => number; user: string },
+    { port, user, shares }: { port: () => number; user: string; shares: boolean },
   ) {
     this.name = name;
     this.home = home;
     this.key = key;
     this.#port = port;
     this.#user = user;
+    this.#shares = shares;
   }
 
-  /** @param port - where the server listens now; asked anew for each connection */
-  static async create(name: string, home: string, port: () => number): Promise<Person> {
+  /**
+   * @param port - where the server listens now; asked anew for each connection
+   * @param shares - whether commands share one connection, and git's too; it ends with the server
+   */
+  static async create(
+    name: string,
+    home: string,
+    { port, shares = false }: { port: () => number; shares?: boolean },
+  ): Promise<Person> {
     mkdirSync(home, { recursive: true });
-    return new Person(name, home, await generateKey(join(home, 'key')), { port, user: 'cpm' });
+    const key = await generateKey(join(home, 'key'));
+    return new Person(name, home, key, { port, user: 'cpm', shares });
   }
 
   /** The same person, at another server. @param user - the name to sign in with there */
   at(house: { readonly port: number }, user = 'cpm'): Person {
-    return new Person(this.name, this.home, this.key, { port: () => house.port, user });
+    return new Person(this.name, this.home, this.key, {
+      port: () => house.port,
+      user,
+      shares: this.#shares,
+    });
   }
 
   /** The ssh client's options: this person's key and nothing of the machine's own set-up. */
@@ -91,13 +108,20 @@ export class Person {
     return [...this.sshOptions(), ...options, ...target];
   }
 
+  /** For one connection, to each port: every command is an exec of its own on it. */
+  #sharing(): string[] {
+    if (!this.#shares) return [];
+    const path = `ControlPath=${join(this.home, 'cm-%p')}`;
+    return ['ControlMaster=auto', path, 'ControlPersist=60'].flatMap((set) => ['-o', set]);
+  }
+
   /** Runs a command on the server as this person. @param options - more for the ssh client, `['-v']` */
   ssh(
     words: Words,
     { options = [], ...surroundings }: Surroundings & { options?: readonly string[] } = {},
   ): Promise<Answer> {
     const command = words.length === 0 ? [] : [quoteWords(words)];
-    const args = [...this.sshWords(options), ...command];
+    const args = [...this.sshWords(options.length === 0 ? this.#sharing() : options), ...command];
     return run('ssh', args, { ...surroundings, env: { HOME: this.home, ...surroundings.env } });
   }
 
@@ -114,7 +138,7 @@ export class Person {
       GIT_CONFIG_KEY_0: 'init.defaultBranch',
       GIT_CONFIG_NOSYSTEM: '1',
       GIT_CONFIG_VALUE_0: 'main',
-      GIT_SSH_COMMAND: quoteWords(['ssh', ...this.sshOptions()]),
+      GIT_SSH_COMMAND: quoteWords(['ssh', ...this.sshOptions(), ...this.#sharing()]),
       GIT_TERMINAL_PROMPT: '0',
     };
   }

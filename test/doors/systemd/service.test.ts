@@ -78,7 +78,7 @@ t.test(
     const { folder, dataDir, env } = machine(t);
     const manager = await openManager(t, `@${folder}`);
     const ssh = await listener();
-    const ada = await Person.create('ada', join(folder, 'ada'), () => ssh.port);
+    const ada = await Person.create('ada', join(folder, 'ada'), { port: () => ssh.port });
     const serving = serve(t, {
       env: {
         ...env,
