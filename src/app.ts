@@ -23,6 +23,7 @@ import {
 import { leaveHouse, takeHouse, tryHouse } from './core/house-lock.ts';
 import { identifyKey } from './core/identify.ts';
 import { settleOwnKeys, takeOverHostKeys } from './core/own-keys.ts';
+import { endPauses } from './core/peering/meetings.ts';
 import { openBeaconOf } from './doors/beacon/open.ts';
 import { Clock } from './doors/clock.ts';
 import { guestsOf } from './doors/forced/guests.ts';
@@ -152,6 +153,7 @@ async function openDoors({ core, lock, firstAdmin, starting }: Opened): Promise<
   // Before the door reads them.
   await settleOwnKeys(core);
   await takeOverHostKeys(core);
+  await endPauses(core);
   const clock = new Clock(jobs(core), run, log);
   clock.start();
   const ssh = await openSsh(core, log);

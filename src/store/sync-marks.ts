@@ -208,6 +208,17 @@ export class SyncMarks {
       .execute();
   }
 
+  /** The marks of a server that wait for longer, and not for a person, are tried then. @param at - ISO 8601 */
+  async tryBy(serverId: string, at: string): Promise<void> {
+    await this.#db
+      .updateTable('sync_mark')
+      .set({ next_at: at })
+      .where('server_id', '=', serverId)
+      .where('next_at', '>', at)
+      .where('held', '=', 0)
+      .execute();
+  }
+
   /** Takes the marks of a repository away, with one server or with all. */
   async drop({ repoId, serverId }: { repoId: string; serverId?: string }): Promise<void> {
     const all = this.#db.deleteFrom('sync_mark').where('repo_id', '=', repoId);

@@ -57,6 +57,16 @@ export class SyncPeers {
       .execute();
   }
 
+  /** A server that is left alone for longer is tried then. @param at - ISO 8601 */
+  async tryBy(serverId: string, at: string): Promise<void> {
+    await this.#db
+      .updateTable('sync_peer')
+      .set({ next_at: at })
+      .where('server_id', '=', serverId)
+      .where('next_at', '>', at)
+      .execute();
+  }
+
   /** All that it has is compared anew at the next meeting, which comes at once. */
   async forget(serverId: string): Promise<void> {
     await this.#db

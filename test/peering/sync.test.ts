@@ -146,13 +146,18 @@ t.test('a main that dies after a push has lost nothing of what is to be sent', a
   await b.stop();
   const oid = await commit('dies');
   await git(`push -q ${url} main`);
+  // Four times in a row: it would be left alone for half a minute and longer.
+  for (let at = 0; at < 3; at += 1) await hq.admin.ssh('servers sync b');
   await hq.kill();
   await b.restart();
   there = follow();
+  // Nor does the backup ask by itself.
+  await b.admin.ssh('config set sync.concurrency 0');
   await hq.restart();
 
   await there.reads(moved(oid));
   t.equal(await refsOf(b), await refsOf(hq));
+  await b.admin.ssh('config unset sync.concurrency');
 });
 
 t.test('many deletions at once wait until somebody looks', async (t) => {

@@ -105,6 +105,7 @@ async function meetAgain(
   await syncPeers.met(pair.serverId, place);
   await syncPeers.missed(pair.serverId, 1, '');
   await syncPeers.tryNow(pair.serverId);
+  await syncPeers.tryBy(pair.serverId, new Date().toISOString());
   await syncPeers.forget(pair.serverId);
   await syncPeers.of(pair.serverId);
   await syncPeers.agreeHead(pair, 'main');
@@ -121,6 +122,7 @@ async function meetAgain(
   if (mark === undefined) throw new Error('a mark was put and is not there');
   await syncMarks.failed(mark, { error: 'x', held: true, nextAt: '' });
   await syncMarks.tryNow(pair.serverId);
+  await syncMarks.tryBy(pair.serverId, new Date().toISOString());
   await syncMarks.done(mark);
   await syncMarks.drop({ ...pair });
   await syncMarks.drop({ repoId: pair.repoId });
