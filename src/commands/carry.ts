@@ -11,6 +11,7 @@ import type { Server } from '../store/servers.ts';
 import { array, integer, object, string } from './answers.ts';
 import type { Context } from './command.ts';
 import { findServer } from './servers.ts';
+import { tellUndecided } from './undecided.ts';
 
 type Direction = 'push' | 'pull';
 
@@ -151,12 +152,13 @@ export async function runWith<T extends { readonly fullName: string }>(
 /** Why runs that were answered are a no after all. */
 const failures = new WeakMap<readonly RunRow[], UserError>();
 
-/** One that failed alone is the command's own failure; of several each is told. */
-export function answered(
+/** One that failed alone is the command's own failure; of several each is told, as is what a person is to decide. */
+export async function answered(
   context: Context,
   rows: readonly RunRow[],
   errors: readonly UserError[],
-): readonly RunRow[] {
+): Promise<readonly RunRow[]> {
+  await tellUndecided(context, rows);
   const [first] = errors;
   if (first === undefined) return rows;
   if (rows.length === 1 && errors.length === 1) {

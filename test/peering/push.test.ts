@@ -268,7 +268,8 @@ t.test('a server that shrinks is held until it is allowed where it would shrink'
   await git(`push -q ${url} ${none}`);
 
   const held = await hq.admin.ssh('push acme/app --to b --json');
-  t.match(held, { status: 5, stdout: /"result":"held"/ });
+  const why = /^acme\/app: held on b: much would be deleted .*--allow-shrink$/m;
+  t.match(held, { status: 5, stdout: /"result":"held"/, stderr: why });
   t.match(JSON.parse((await hq.admin.ssh('servers list --json')).stdout), [{ state: 'held' }]);
   t.match(await run(b, 'pull acme/app --from hq --allow-shrink'), { result: 'updated' });
 

@@ -145,7 +145,10 @@ async function receive(
     });
     await remote.ask('done', { token, digest: refsDigest(refs) });
     await syncSessions.close(session);
-    if (held) return { ...quiet, result: 'held', total, carried };
+    if (held) {
+      const why = `held: much would be deleted or forced; allow it with: servers sync ${remote.server.name} --allow-shrink`;
+      return { ...quiet, result: 'held', total, carried, notes: [why] };
+    }
     const count = (what: string) => outcomes.filter(({ outcome }) => outcome === what).length;
     const numbers = { updated: count('applied'), conflicted: count('conflict') };
     const repo = await store.repositories.byId(repoId);

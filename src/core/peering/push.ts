@@ -148,7 +148,10 @@ async function deliver(
     const answer = await remote.ask('commit', { token, decided: [...decided] });
     const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
     if (answer.outdated) throw new Outdated();
-    if (answer.held) return { ...quiet, result: 'held', total, carried };
+    if (answer.held) {
+      const why = `held on ${remote.server.name}: much would be deleted or forced there; it is allowed there, by: servers sync NAME --allow-shrink`;
+      return { ...quiet, result: 'held', total, carried, notes: [why] };
+    }
     const pair = { serverId: remote.server.id, repoId: repo.id };
     const agreed = agreedAfter({ refs, theirs, base }, answer);
     await agreeOnMoved(store.syncs, pair, { base, agreed });
