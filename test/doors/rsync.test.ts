@@ -9,9 +9,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { emptied } from '../support/appears.ts';
 import { House } from '../support/house.ts';
 import { type Person, quoteWords } from '../support/person.ts';
 import { type Answer, must, run } from '../support/process.ts';
+import { startRelay } from '../support/relay.ts';
 
 const house = await House.open(t);
 const ada = house.admin;
@@ -22,13 +24,13 @@ const git = (words: string) => must('git', words.split(' '), { cwd: work, env: a
 const live = join(house.dataDir, 'repositories', 'acme', 'app.git');
 
 /** Runs a real rsync client; `:path` is on the server. */
-function rsync(person: Person, words: string, cwd = person.home): Promise<Answer> {
-  const ssh = quoteWords(['ssh', ...person.sshOptions(), '-p', String(house.port)]);
+function rsync(person: Person, words: string, port = house.port): Promise<Answer> {
+  const ssh = quoteWords(['ssh', ...person.sshOptions(), '-p', String(port)]);
   const args = words
     .split(' ')
     .map((word) => (word.startsWith(':') ? `cpm@127.0.0.1${word}` : word));
   return run('rsync', ['-e', ssh.replaceAll("'", ''), ...args], {
-    cwd,
+    cwd: person.home,
     env: { HOME: person.home },
   });
 }
@@ -173,6 +175,35 @@ t.test(
     t.match(JSON.parse(rows.stdout), [{ action: 'rsync', target: 'acme/app', outcome: 'ok' }]);
   },
 );
+
+t.test('a way that breaks off, wherever it does, leaves nothing half done', async (t) => {
+  const relay = await startRelay(house.port);
+  t.teardown(() => relay.close());
+  const { path: up } = await bare('w3.git');
+  await commit('big', 300);
+  await git(`push -q ${up} main:refs/heads/big`);
+  const [before, there] = [await refs(live), join(ada.home, 'cut.git')];
+  const incoming = join(house.dataDir, 'incoming');
+
+  // In the handshake, among the names of files, in the midst of a pack, and shortly before the end.
+  for (const breaksAfter of [2000, 12_000, 100_000, 290_000]) {
+    Object.assign(relay.weather, { breaksAfter });
+    const [written, read] = [
+      await rsync(ada, '-avz w3.git/ :acme/app.git/', relay.port),
+      await rsync(ada, '-avz :acme/app.git/ cut.git/', relay.port),
+    ];
+    t.not(written.status, 0, `${breaksAfter}: ${written.stderr}`);
+    t.not(read.status, 0, `${breaksAfter}: ${read.stderr}`);
+    await emptied(incoming);
+    t.equal(await refs(live), before);
+  }
+  t.match(await rsync(ada, '-avz :acme/app.git/ cut.git/'), { status: 0 });
+  t.equal(await refs(there), before);
+  t.match(await rsync(ada, '-avz w3.git/ :acme/app.git/'), { status: 0 });
+  t.match(await refs(live), /refs\/heads\/big/);
+  for (const path of [live, there]) await must('git', ['-C', path, 'fsck', '--strict']);
+  t.strictSame(readdirSync(incoming), []);
+});
 
 t.test('S13 rules bind it: all of it is refused, and the exit status says so', async (t) => {
   await ada.ssh('repo protect acme/app main');

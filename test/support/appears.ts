@@ -17,6 +17,17 @@ export async function entryIn(folder: string, isMeant: (name: string) => boolean
   }
 }
 
+/** Waits until a folder is empty. @throws when that takes longer than 60 s */
+export async function emptied(folder: string): Promise<void> {
+  const watcher = watch(folder);
+  const signal = AbortSignal.timeout(patienceMs);
+  try {
+    while (readdirSync(folder).length > 0) await once(watcher, 'change', { signal });
+  } finally {
+    watcher.close();
+  }
+}
+
 /** Waits until a path is there, its folders too. @throws when one of them takes longer than 60 s */
 export async function appears(path: string): Promise<void> {
   const parent = dirname(path);
