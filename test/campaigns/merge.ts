@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
 import { type Joined, joinCommits, type MergeMode } from '../../src/core/merge/join.ts';
@@ -62,13 +62,19 @@ class Bench {
     const other = this.#dice.pick(['a', 'b', 'dir/e', 'moved', 'dir', 'elsewhere/h']);
     const kind = this.#dice.below(20);
     if (kind < 9) this.write(file, this.#text(side));
-    else if (kind < 11) rmSync(join(this.path, file), { force: true, recursive: true });
+    else if (kind < 11) this.#remove(file);
     else if (kind < 14) await this.tries('mv', '-f', file, other);
     else if (kind < 15) await this.tries('mv', 'dir', 'renamed');
     else if (kind < 16) this.write('bin', `\0${side}${this.#dice.below(3)}`);
     else if (kind < 17) this.write(other, this.#text(side));
     else if (kind < 18) await this.tries('update-index', '--chmod=+x', file);
     else await this.#gitlink();
+  }
+
+  /** Where a file has taken its folder's place there is nothing to remove. */
+  #remove(path: string): void {
+    const file = join(this.path, path);
+    if (existsSync(file)) rmSync(file, { recursive: true });
   }
 
   async #gitlink(): Promise<void> {
