@@ -17,24 +17,28 @@ const patienceS = 300;
 
 /** The test files that take longest, the longest first. */
 const longest = [
-  'rights/hidden',
-  'peering/conflicts',
-  'memory',
+  'security/paused-push',
   'peering/campaign',
   'rights/table',
-  'hostile-words',
-  'rights/mutations',
-  'rights/openssh',
-  'commands/list',
   'crash',
+  'memory',
+  'hostile-words',
+  'rules/table',
   'doors/forced/front-node',
-  'security/paused-push',
-  'peering/transport',
-  'rules/objects',
+  'commands/examples',
+  'commands/list',
+  'rights/mutations',
+  'rights/hidden',
+  'rights/openssh',
   'restart',
   'peering/ring',
+  'peering/transport',
   'peering/sync',
+  'peering/conflicts',
+  'rules/objects',
   'peering/join',
+  'peering/disk',
+  'security/room',
 ];
 
 const total = { passed: 0, failed: 0 };
