@@ -258,10 +258,10 @@ function agreed(
   { received, applied, base }: Checked & { applied: ReadonlyMap<string, string | undefined> },
 ): RefList {
   const kept = new Map(received.refs);
-  const left = [...new Set([...received.refs.keys(), ...(base?.refs.keys() ?? [])])].filter(
-    (ref) => applied.get(ref) !== undefined || (only !== undefined && !only.has(ref)),
-  );
-  for (const ref of left) {
+  const all = only === undefined ? [] : [...received.refs.keys(), ...(base?.refs.keys() ?? [])];
+  const unseen = all.filter((ref) => only?.has(ref) === false);
+  const refused = [...applied].flatMap(([ref, why]) => (why === undefined ? [] : [ref]));
+  for (const ref of [...refused, ...unseen]) {
     const old = base?.refs.get(ref);
     if (old === undefined) kept.delete(ref);
     else kept.set(ref, old);

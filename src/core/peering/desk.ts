@@ -176,7 +176,7 @@ export class PeerDesk {
     const bytes = await core.syncSessions.bytes(session);
     const admitted = await unlessOutdated(this.#admit(server, run, asked));
     if (admitted === undefined) return this.#outdated(session);
-    const { repo, held, outcomes, refs } = admitted;
+    const { repo, held, outcomes } = admitted;
     if (run.told !== undefined) await agreeOnHead(core, { server, repo, by, ...run.told });
     await core.syncSessions.close(session);
     this.#runs.delete(asked.token);
@@ -203,13 +203,13 @@ export class PeerDesk {
       this.changed.push({ repo: repo.fullName, refs: applied.length });
       core.sizes.changed(repo, core.repos.directory(repo));
     }
-    return { held, outdated: false, applied, conflicts, rejected, digest: refsDigest(refs) };
+    return { held, outdated: false, applied, conflicts, rejected };
   }
 
   async #outdated(session: SyncSession): Promise<Answers['commit']> {
     await this.#parts.core.syncSessions.close(session);
     this.#runs.delete(session.token);
-    return { held: false, outdated: true, applied: [], conflicts: [], rejected: [], digest: '' };
+    return { held: false, outdated: true, applied: [], conflicts: [], rejected: [] };
   }
 
   async #admit(
@@ -268,6 +268,7 @@ export class PeerDesk {
       this.#runs.set(session.token, { session, startedAt, created: false, sent: refs, agreed });
       const manifest = await writeSnapshot(core.git, directory, {
         refs,
+        digest,
         theirs,
         ...(await newsFor(core.store, repo.id, { refs, known: theirs, to: server })),
         from: base !== undefined && base.digest === asked.known ? base : undefined,

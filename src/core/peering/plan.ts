@@ -36,9 +36,9 @@ export async function plan(
   const mine = await visibleRefs(directory);
   const link = await store.serverLinks.of(server.id, repo.id);
   const { refs: theirs } = received;
-  const names = [...new Set([...mine.keys(), ...theirs.keys()])].filter(
-    (ref) => mine.get(ref) !== theirs.get(ref) && (only === undefined || only.has(ref)),
-  );
+  const moved = [...mine].filter(([ref, oid]) => theirs.get(ref) !== oid).map(([ref]) => ref);
+  const absent = [...theirs.keys()].filter((ref) => !mine.has(ref));
+  const names = [...moved, ...absent].filter((ref) => only === undefined || only.has(ref));
   const endings = await endingsOf(store, repo.id, { names, mine, received });
   const steps = new Map<string, RefStep>();
   const relations = new Map<string, Relation>();

@@ -142,7 +142,6 @@ export interface Answers extends LogAnswers {
     readonly applied: readonly string[];
     readonly conflicts: readonly string[];
     readonly rejected: readonly RefPair[];
-    readonly digest: string;
   };
   readonly snapshot:
     | { readonly state: 'equal' | 'known' | 'have'; readonly repo: RepoFacts }

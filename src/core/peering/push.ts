@@ -44,6 +44,8 @@ export async function pushRepo(
 
 interface Sending {
   readonly refs: RefList;
+  /** Of the refs; undefined where they are others than were told of. */
+  readonly digest: string | undefined;
   /** The receiver's refs. */
   readonly theirs: RefList;
   /** What was agreed: the receiver's values that are kept here. */
@@ -104,7 +106,10 @@ async function send(
       core,
       remote,
       { repo, ...options },
-      { refs, theirs, base, offer, decided, news, release },
+      {
+        ...{ refs, digest: isStill ? digest : undefined, theirs },
+        ...{ base, offer, decided, news, release },
+      },
     );
   } finally {
     release();
@@ -121,7 +126,7 @@ async function deliver(
   core: Core,
   remote: Remote,
   { repo, ...options }: { repo: Repository } & RunOptions,
-  { refs, theirs, base, offer, decided, news, release }: Sending,
+  { refs, digest, theirs, base, offer, decided, news, release }: Sending,
 ): Promise<Outcome> {
   const { store, repos, git, syncSessions } = core;
   const token = offer.token ?? '';
@@ -131,6 +136,7 @@ async function deliver(
   try {
     const manifest = await writeSnapshot(git, repos.directory(repo), {
       refs,
+      digest,
       theirs,
       ...news,
       from: base !== undefined && base.digest === offer.base ? base : undefined,
@@ -183,12 +189,13 @@ function agreedAfter(
 ): RefList {
   const taken = new Set(applied);
   const agreed = new Map<string, string>();
-  for (const ref of new Set([...refs.keys(), ...theirs.keys()])) {
-    const mine = refs.get(ref);
-    const same = taken.has(ref) || mine === theirs.get(ref);
+  const note = (ref: string, mine: string | undefined) => {
+    const same = mine === theirs.get(ref) || taken.has(ref);
     const value = same ? mine : base?.refs.get(ref);
     if (value !== undefined) agreed.set(ref, value);
-  }
+  };
+  for (const [ref, mine] of refs) note(ref, mine);
+  for (const ref of theirs.keys()) if (!refs.has(ref)) note(ref, undefined);
   return agreed;
 }
 

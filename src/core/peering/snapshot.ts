@@ -29,6 +29,8 @@ export async function visibleRefs(directory: string): Promise<RefList> {
 
 /** With the sender's refs, read before anything else: every object that they name is there. */
 export interface SnapshotOptions extends RefsFile {
+  /** Of the refs, where it is known already. */
+  readonly digest?: string | undefined;
   /** What the receiver has. */
   readonly theirs: RefList;
   /** A list that both sides know: then only what changed since is written. */
@@ -45,7 +47,7 @@ export interface SnapshotOptions extends RefsFile {
 export async function writeSnapshot(
   git: Git,
   directory: string,
-  { refs, theirs, births, deleted, from, folder, signal }: SnapshotOptions,
+  { refs, digest, theirs, births, deleted, from, folder, signal }: SnapshotOptions,
 ): Promise<Manifest> {
   await clear(folder);
   const held = new Set(theirs.values());
@@ -58,7 +60,7 @@ export async function writeSnapshot(
   await writeFile(join(folder, fileNames.refs), text, { mode: 0o600 });
   const manifest: Manifest = {
     version: 1,
-    digest: refsDigest(refs),
+    digest: digest ?? refsDigest(refs),
     refs: { sha256: sha256(text), bytes: Buffer.byteLength(text) },
     pack,
   };
@@ -82,9 +84,10 @@ async function packOf(
   directory: string,
   { wants, held, refs, known, folder, signal }: Packing,
 ): Promise<PackFile> {
-  const sure = new Set([...refs.values(), ...(known?.values() ?? [])]);
-  const others = [...held].filter((oid) => !sure.has(oid));
-  const here = [...held].filter((oid) => sure.has(oid));
+  const own = new Set(refs.values());
+  const kept = new Set(known?.values());
+  const [here, others]: [string[], string[]] = [[], []];
+  for (const oid of held) (own.has(oid) || kept.has(oid) ? here : others).push(oid);
   const haves = [...here, ...(await existing(git, directory, others))];
   const asked = { wants, folder, signal };
   try {
