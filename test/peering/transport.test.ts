@@ -131,6 +131,8 @@ for (const transport of transports) {
 
 t.test('where a side takes no part in rsync, tar takes its place by itself', async (t) => {
   await b.operator('config set sync.transport tar');
+  const tested = await hq.operator('servers test b');
+  t.match(tested, { status: 0, stdout: /rsync: \S+ here, none there: tar takes its place/ });
   await grow('acme/tar', 1);
 
   t.match(await run(hq, 'push acme/tar --to b'), { result: 'updated', transport: 'tar' });
