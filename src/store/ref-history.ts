@@ -77,6 +77,19 @@ export class RefHistory {
     return undefined;
   }
 
+  /** Whether a ref had a value before. */
+  async had(repoId: string, ref: string, oid: string): Promise<boolean> {
+    const row = await this.#db
+      .selectFrom('ref_update')
+      .select('id')
+      .where('repo_id', '=', repoId)
+      .where('ref', '=', ref)
+      .where('new_oid', '=', oid)
+      .limit(1)
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
   /** The values that refs have as far as is on record, in the order of their names. @param after - the last of a page */
   async values(
     repoId: string,

@@ -21,6 +21,7 @@ import { sweep } from './migrations/022-sweep.ts';
 import { lead } from './migrations/023-lead.ts';
 import { ownKeys } from './migrations/024-own-keys.ts';
 import { refBirths } from './migrations/035-ref-births.ts';
+import { toldAt } from './migrations/036-told-at.ts';
 import { PreparedDatabase } from './statements.ts';
 import type { Tables } from './tables.ts';
 
@@ -58,6 +59,7 @@ const migrations = [
   lead,
   ownKeys,
   refBirths,
+  toldAt,
 ];
 
 export interface OpenDatabase {

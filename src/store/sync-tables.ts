@@ -5,6 +5,16 @@ export interface SyncTables {
   repo_digest: { repo_id: string; digest: string; seq: number; disk: Generated<string> };
   /** What the creation of a ref is called that was taken from another server, and the value that it came with. */
   ref_birth: { repo_id: string; ref: string; oid: string; birth: string };
+  sync_base: {
+    server_id: string;
+    repo_id: string;
+    digest: string;
+    refs: Buffer;
+    agreed_at: string;
+    /** Where the other's log ended when it told of these; empty for unknown. */
+    epoch: Generated<string>;
+    seq: Generated<number>;
+  };
   sync_mark: {
     server_id: string;
     repo_id: string;

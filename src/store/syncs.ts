@@ -2,6 +2,7 @@ import { constants, gunzipSync, gzipSync } from 'node:zlib';
 import type { Kysely } from 'kysely';
 import { linesDigest, type RefList, refLines } from '../model/sync-refs.ts';
 import { type Actor, newId, write } from './changes.ts';
+import type { LogPlace } from './digests.ts';
 import { KnownLists } from './known-lists.ts';
 import type { Database } from './sqlite.ts';
 import type { Tables } from './tables.ts';
@@ -10,7 +11,12 @@ import type { Tables } from './tables.ts';
 export interface Base {
   readonly digest: string;
   readonly refs: RefList;
+  /** Where its log ended when it told of them; undefined where it did not say. */
+  readonly toldAt: ToldAt | undefined;
 }
+
+/** A place in the log of another server. */
+export type ToldAt = Pick<LogPlace, 'epoch' | 'seq'>;
 
 /** A repository here and the server it is kept equal with. */
 export interface Pair {
@@ -50,15 +56,27 @@ export class Syncs {
       .selectFrom('sync_base')
       .where('server_id', '=', serverId)
       .where('repo_id', '=', repoId);
-    const noted = await bases.select('digest').executeTakeFirst();
+    const noted = await bases.select(['digest', 'epoch', 'seq']).executeTakeFirst();
     if (noted === undefined) return undefined;
     const known = this.#lists.of(noted.digest);
-    if (known !== undefined) return { digest: noted.digest, refs: known };
+    const { epoch, seq } = noted;
+    const toldAt = epoch === '' ? undefined : { epoch, seq };
+    if (known !== undefined) return { digest: noted.digest, refs: known, toldAt };
     const row = await bases.select(['digest', 'refs']).executeTakeFirst();
     if (row === undefined) return undefined;
     const refs = unpack(row.refs);
     this.#lists.keep(row.digest, refs);
-    return { digest: row.digest, refs };
+    return { digest: row.digest, refs, toldAt };
+  }
+
+  /** Notes where the other's log ended when it told of what is agreed. */
+  async heard({ serverId, repoId }: Pair, { epoch, seq }: ToldAt): Promise<void> {
+    await this.#db
+      .updateTable('sync_base')
+      .set({ epoch, seq })
+      .where('server_id', '=', serverId)
+      .where('repo_id', '=', repoId)
+      .execute();
   }
 
   /** Notes the values of the other side that are kept here from now on. */

@@ -236,13 +236,6 @@ export interface Tables extends LogTables, SyncTables {
     at: string;
   };
   mirror_namespace: { owner_id: string; server_id: string };
-  sync_base: {
-    server_id: string;
-    repo_id: string;
-    digest: string;
-    refs: Buffer;
-    agreed_at: string;
-  };
   sync_run: {
     id: string;
     server_id: string;

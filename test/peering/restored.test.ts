@@ -63,7 +63,12 @@ t.test(
     const restored = await hq.operator(`backup restore ${place} --confirm-keys`, passphrase);
     t.match(restored, { status: 0 });
     await hq.restart();
-    t.match(await b.admin.ssh('servers sync hq'), { status: 0 });
+    const why = /acme\/app: held.*set back to an older copy.*--allow-shrink/;
+    t.match(await hq.admin.ssh('servers sync b'), { status: 5, stderr: why });
+    t.match(await b.admin.ssh('servers sync hq'), { status: 5, stderr: why });
+    t.ok((await refsOf(b)).includes(`main ${newest}`), 'it may be all that still has it');
+    t.match(await json(b, 'servers list'), [{ state: 'held' }]);
+    t.match(await b.admin.ssh('servers sync hq --allow-shrink'), { status: 0 });
     t.match(await hq.admin.ssh('servers sync b'), { status: 0 });
 
     t.not(epochSeen(b), epoch, 'it is another log, and all is compared anew');
@@ -72,6 +77,7 @@ t.test(
       (await refsOf(b)).includes(`late ${late}`),
       'what is merely absent there is deleted nowhere',
     );
+    t.ok((await refsOf(b)).includes(`main ${old}`), 'a person allowed it');
     const kept = [...(await refsOf(b)), ...(await refsOf(b, 'refs/cpm/archive'))];
     t.ok(
       kept.some((line) => line.endsWith(newest)),

@@ -157,6 +157,7 @@ async function host(store: Store, { ada, bo }: People): Promise<void> {
   await history.last(app.id, ['refs/heads/main']);
   await history.values(app.id, '', 10);
   await history.valuesOf(app.id, ['refs/heads/main']);
+  await history.had(app.id, 'refs/heads/main', oid(1));
   const purge = { repoId: app.id, oid: oid(1) };
   await purges.begin(purge, [oid(1)], actor());
   await purges.isDone(purge);

@@ -43,6 +43,7 @@ export async function meetServers(store: Store, repo: Repository): Promise<void>
   await syncs.agree(pair, new Map());
   await syncs.agreeAfter(undefined, pair, new Map());
   await syncs.base(pair);
+  await syncs.heard(pair, { epoch: 'x', seq: 1 });
   const numbers = { refsUpdated: 1, refsConflicted: 0, bytesSent: 1, bytesReceived: 1 };
   const run = { ...pair, ...numbers, bytesTotal: 1, startedAt: new Date().toISOString() };
   const how = { direction: 'out', transport: 'rsync', result: 'updated' } as const;

@@ -62,7 +62,9 @@ export async function admitNew(
     await place(core, admission, { wanted, taken });
     const repo = await core.store.repositories.byId(id);
     if (repo === undefined) throw new Error('a repository was created and is not there');
-    await core.store.syncs.agree({ serverId: admission.server.id, repoId: id }, taken);
+    const pair = { serverId: admission.server.id, repoId: id };
+    await core.store.syncs.agree(pair, taken);
+    if (received.toldAt !== null) await core.store.syncs.heard(pair, received.toldAt);
     core.sizes.changed(repo, core.repos.directory(repo));
     return { held: false, outcomes, refs: taken, repo };
   } finally {

@@ -238,6 +238,7 @@ async function record(
   if ([...steps.values()].some(({ step }) => step === 'tell')) await markToTell(core, admission);
   const kept = agreed(admission, done);
   if (!(await core.store.syncs.agreeAfter(admission.agreed, pair, kept))) throw new Outdated();
+  if (received.toldAt !== null) await core.store.syncs.heard(pair, received.toldAt);
   return { held: false, outcomes, refs };
 }
 

@@ -101,6 +101,7 @@ async function objects(
       theirs: new Map(have),
       births: new Map(),
       deleted: new Map(),
+      toldAt: null,
       from: undefined,
       folder: session.directory,
       signal,

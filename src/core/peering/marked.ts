@@ -36,7 +36,7 @@ export async function marked(
 export async function hold(
   { store }: Pick<Core, 'store'>,
   mark: Mark | undefined,
-  error = 'held: much would be deleted or forced',
+  error = 'held: much would be deleted or forced, or set back to an older copy',
 ): Promise<void> {
   if (mark === undefined) return;
   const nextAt = pauseEnd(mark.attempts + heldAttempts);

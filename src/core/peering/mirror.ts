@@ -7,6 +7,7 @@ import type { Namespace } from '../../store/names.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Store } from '../../store/store.ts';
+import type { ToldAt } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import { isGranted } from '../peer-access.ts';
 import type { Newcomer } from './admit-new.ts';
@@ -126,8 +127,8 @@ export function notLinked({ name }: Server, repo: string): UserError {
   });
 }
 
-/** What is told of refs that one side alone has. */
-export type RefNews = Pick<RefsFile, 'births' | 'deleted'>;
+/** What is told of refs that one side alone has, and where the log ends by then. */
+export type RefNews = Pick<RefsFile, 'births' | 'deleted'> & { readonly toldAt: ToldAt };
 
 /**
  * What a sender says beside its list: of refs that the other side lacks, what their creations are called, which says
@@ -136,7 +137,7 @@ export type RefNews = Pick<RefsFile, 'births' | 'deleted'>;
  * as conflicts.
  */
 export async function newsFor(
-  { births, conflicts }: Pick<Store, 'births' | 'conflicts'>,
+  { births, conflicts, digests }: Pick<Store, 'births' | 'conflicts' | 'digests'>,
   repoId: string,
   { refs, known, to }: { refs: RefList; known: RefList; to: Pick<Server, 'role'> },
 ): Promise<RefNews> {
@@ -148,7 +149,8 @@ export async function newsFor(
     if (!deleted.has(ref)) deleted.set(ref, { oid: known.get(ref) ?? nullOid, birth: undefined });
   }
   const made = to.role === 'backup' ? [] : [...refs.keys()].filter((ref) => !known.has(ref));
-  return { births: await births.of(repoId, made), deleted };
+  const { epoch, seq } = await digests.place();
+  return { births: await births.of(repoId, made), deleted, toldAt: { epoch, seq } };
 }
 
 /** Whether the other side has what was deleted here before it came there on another way. */

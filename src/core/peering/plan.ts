@@ -3,6 +3,7 @@ import { planRef, type RefStep, type Relation, shrinks } from '../../model/sync-
 import type { Deletion, RefList } from '../../model/sync-refs.ts';
 import { isForward, relationOf } from '../../programs/pack.ts';
 import type { Store } from '../../store/store.ts';
+import type { Base } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import type { Admission, Checked, RefOutcome } from './admit.ts';
 import type { Received } from './inbox.ts';
@@ -35,6 +36,7 @@ export async function plan(
   const directory = repos.directory(repo);
   const mine = await visibleRefs(directory);
   const link = await store.serverLinks.of(server.id, repo.id);
+  const isMirror = server.role === 'main' && link?.bornThere === true;
   const { refs: theirs } = received;
   const moved = [...mine].filter(([ref, oid]) => theirs.get(ref) !== oid).map(([ref]) => ref);
   const absent = [...theirs.keys()].filter((ref) => !mine.has(ref));
@@ -60,7 +62,7 @@ export async function plan(
       birth: own === undefined ? received.births.get(ref) : endings.births.get(ref),
       decidedThere: decided.has(ref) && decided.get(ref) === (own ?? nullOid),
       conflictThere: only?.has(ref) === true,
-      mirror: server.role === 'main' && link?.bornThere === true,
+      mirror: isMirror,
       recalled,
     };
     steps.set(
@@ -76,7 +78,9 @@ export async function plan(
   const lost = [...steps.values()].filter(
     (one) => one.step === 'delete' || ('forced' in one && one.forced),
   );
-  const held = !allowShrink && shrinks(mine.size, lost.length, theirs.size);
+  const isBack =
+    isMirror && (await setsBack(store, repo.id, { base, received, mine, steps, relations }));
+  const held = !allowShrink && (isBack || shrinks(mine.size, lost.length, theirs.size));
   return { held, mine, steps, commands, relations };
 }
 
@@ -93,4 +97,29 @@ async function endingsOf(
     here: await births.deletions(repoId, absent),
     births: await births.of(repoId, ended),
   };
+}
+
+interface Back extends Pick<Planned, 'mine' | 'steps' | 'relations'> {
+  readonly base: Base | undefined;
+  readonly received: Received;
+}
+
+/**
+ * Whether a main that was restored from an older copy of itself would set a ref back to what it was by then: its mirror
+ * may be all that still has what came since (replication.md, section 8, a database restored old).
+ */
+async function setsBack(
+  { history }: Store,
+  repoId: string,
+  { base, received, mine, steps, relations }: Back,
+): Promise<boolean> {
+  const [before, now] = [base?.toldAt, received.toldAt];
+  if (before === undefined || now === null) return false;
+  if (before.epoch === now.epoch && before.seq <= now.seq) return false;
+  for (const [ref, step] of steps) {
+    if (!('forced' in step && step.forced) || !mine.has(ref)) continue;
+    if (relations.get(ref) === 'behind') return true;
+    if (await history.had(repoId, ref, received.refs.get(ref) ?? nullOid)) return true;
+  }
+  return false;
 }

@@ -146,7 +146,7 @@ async function receive(
     await remote.ask('done', { token, digest: refsDigest(refs) });
     await syncSessions.close(session);
     if (held) {
-      const why = `held: much would be deleted or forced; allow it with: servers sync ${remote.server.name} --allow-shrink`;
+      const why = `held: much would be deleted or forced, or set back to an older copy; allow it with: servers sync ${remote.server.name} --allow-shrink`;
       return { ...quiet, result: 'held', total, carried, notes: [why] };
     }
     const count = (what: string) => outcomes.filter(({ outcome }) => outcome === what).length;

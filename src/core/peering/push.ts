@@ -155,7 +155,7 @@ async function deliver(
     const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
     if (answer.outdated) throw new Outdated();
     if (answer.held) {
-      const why = `held on ${remote.server.name}: much would be deleted or forced there; it is allowed there, by: servers sync NAME --allow-shrink`;
+      const why = `held on ${remote.server.name}: much would be deleted or forced there, or set back to an older copy; it is allowed there, by: servers sync NAME --allow-shrink`;
       return { ...quiet, result: 'held', total, carried, notes: [why] };
     }
     const pair = { serverId: remote.server.id, repoId: repo.id };
