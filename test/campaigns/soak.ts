@@ -98,6 +98,9 @@ export async function soak(t: Test, { connections }: { connections: number }): P
   }
 
   await settled(t, house);
+  // Whoever asked whether all is quiet has just left, too.
+  const patience = performance.now() + 30_000;
+  while (burdenOf(house.pid).files > before.files && performance.now() < patience) await wait(50);
   const after = burdenOf(house.pid);
   const grown = `${before.residentMb.toFixed(1)} MB before, ${after.residentMb.toFixed(1)} after`;
   t.comment(`${connections} connections: ${grown}, ${before.files} and ${after.files} files`);

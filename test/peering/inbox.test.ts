@@ -55,7 +55,7 @@ async function scene(t: Test) {
     const directory = core.repos.directory(source);
     const refs = await visibleRefs(directory);
     const theirs = await visibleRefs(core.repos.directory(target));
-    const none = { births: new Map(), deleted: new Map(), toldAt: null, from: undefined };
+    const none = { births: new Map(), deleted: new Map(), from: undefined };
     await writeSnapshot(core.git, directory, { refs, theirs, ...none, folder, signal });
     return folder;
   };

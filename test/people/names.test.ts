@@ -72,7 +72,9 @@ t.test(
     t.match(await asJson(admin, 'org rename guild lodge'), { changed: true, name: 'lodge' });
 
     for (const old of ['ana', 'guild']) {
-      const why = new RegExp(`the name ${old} belonged to a (user|org) before and stays reserved`);
+      const why = new RegExp(
+        `the name ${old} belonged to (a user|an org) before and stays reserved`,
+      );
       t.match(await eve.ssh(`org create ${old}`), refused(5, why), old);
       t.match(await admin.ssh(`user add ${old}`), refused(5, why), old);
       t.match(await admin.ssh(`user rename eve ${old}`), refused(5, why), old);

@@ -12,6 +12,7 @@ import type { Actor } from '../../store/changes.ts';
 import type { Namespace } from '../../store/names.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
+import type { ToldAt } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import type { NewRepo } from '../repos.ts';
 import { unborn } from '../rules.ts';
@@ -36,6 +37,8 @@ export interface NewAdmission extends Newcomer {
   readonly by: Actor;
   /** The session directory. */
   readonly folder: string;
+  /** Where the other's log ended when it read its list, as it says. */
+  readonly toldAt?: ToldAt | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -64,7 +67,7 @@ export async function admitNew(
     if (repo === undefined) throw new Error('a repository was created and is not there');
     const pair = { serverId: admission.server.id, repoId: id };
     await core.store.syncs.agree(pair, taken);
-    if (received.toldAt !== null) await core.store.syncs.heard(pair, received.toldAt);
+    if (admission.toldAt !== undefined) await core.store.syncs.heard(pair, admission.toldAt);
     core.sizes.changed(repo, core.repos.directory(repo));
     return { held: false, outcomes, refs: taken, repo };
   } finally {

@@ -11,7 +11,7 @@ import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import { waysOf } from '../../store/server-links.ts';
 import type { Server } from '../../store/servers.ts';
-import type { Base } from '../../store/syncs.ts';
+import type { Base, ToldAt } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import { changeRefs, notDone } from '../ref-change.ts';
 import { keepConflicts, settleConflicts } from './conflicts.ts';
@@ -32,6 +32,8 @@ export interface Admission {
   readonly agreed: string | undefined;
   /** Refs on whose value a person decided over there, with our value that was decided over. */
   readonly decided: RefList;
+  /** Where the other's log ended when it read its list, as it says. */
+  readonly toldAt?: ToldAt | undefined;
   /** Only these refs, which the other server found in conflict; all of them, without. */
   readonly only?: ReadonlySet<string> | undefined;
   readonly allowShrink: boolean;
@@ -238,7 +240,7 @@ async function record(
   if ([...steps.values()].some(({ step }) => step === 'tell')) await markToTell(core, admission);
   const kept = agreed(admission, done);
   if (!(await core.store.syncs.agreeAfter(admission.agreed, pair, kept))) throw new Outdated();
-  if (received.toldAt !== null) await core.store.syncs.heard(pair, received.toldAt);
+  if (admission.toldAt !== undefined) await core.store.syncs.heard(pair, admission.toldAt);
   return { held: false, outcomes, refs };
 }
 

@@ -1,13 +1,13 @@
 import { UserError } from '../../model/errors.ts';
 import type { ServerPrincipal } from '../../model/principal.ts';
 import { parseRepoPath } from '../../model/repo.ts';
-import { type RefList, refsDigest } from '../../model/sync-refs.ts';
+import { refsDigest } from '../../model/sync-refs.ts';
 import type { Actor } from '../../store/changes.ts';
 import type { Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import { type Admitted, admit, type RefOutcome } from './admit.ts';
-import { admitNew, type Newcomer } from './admit-new.ts';
+import { admitNew } from './admit-new.ts';
 import { ownRsync } from './carry.ts';
 import { agreeOnAll } from './conflicts.ts';
 import { reviveMirror } from './endings.ts';
@@ -16,10 +16,11 @@ import { refuseUnconfirmed } from './lead.ts';
 import { answerLog } from './log-desk.ts';
 import { checkFacts, createEmpty, newcomerFor, newsFor, notLinked, receiverFor } from './mirror.ts';
 import { unlessOutdated } from './outdated.ts';
-import { type Answers, factsOf, type Questions, type RefPair, type RepoFacts } from './protocol.ts';
+import { type Answers, factsOf, type Questions, type RefPair } from './protocol.ts';
 import type { SyncSession } from './sessions.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
 import { type TarQuestion, tarAnswer } from './tar.ts';
+import type { Run } from './their-run.ts';
 import { verbs } from './verbs.ts';
 
 interface Parts {
@@ -27,21 +28,6 @@ interface Parts {
   readonly principal: ServerPrincipal;
   readonly by: Actor;
   readonly signal: AbortSignal;
-}
-
-/** What a run that the other side began is about. */
-interface Run {
-  readonly session: SyncSession;
-  readonly startedAt: string;
-  readonly created: boolean;
-  /** What is to be made of what comes. */
-  readonly newcomer?: Newcomer;
-  /** What the sender said of the repository, and the default branch that was agreed with it by then. */
-  readonly told?: { readonly facts: RepoFacts; readonly before: string | undefined };
-  /** The refs that were sent along with a snapshot. */
-  readonly sent?: RefList;
-  /** The digest of what was agreed with the other side when it began. */
-  readonly agreed?: string | undefined;
 }
 
 /** Answers another server's questions. Each is decided anew: its key, its role, its link (S2). */
@@ -219,7 +205,14 @@ export class PeerDesk {
   ): Promise<Admitted & { repo: Repository }> {
     const { core, principal, signal } = this.#parts;
     const by = { ...this.#parts.by, request: session.token };
-    const about = { server, principal, by, folder: session.directory, signal };
+    const about = {
+      server,
+      principal,
+      by,
+      folder: session.directory,
+      signal,
+      toldAt: asked.toldAt,
+    };
     if (newcomer !== undefined) {
       if (server.role !== 'main') throw notLinked(server, newcomer.facts.name);
       return admitNew(core, { ...about, ...newcomer });
@@ -229,10 +222,8 @@ export class PeerDesk {
     const path = { namespace: repo.namespace, name: repo.name };
     await core.access.authorize(principal, { need: 'repo', path, right: 'write' });
     const decided = new Map(asked.decided);
-    return {
-      repo,
-      ...(await admit(core, { ...about, agreed, repo, decided, allowShrink: false })),
-    };
+    const how = { decided, agreed, allowShrink: false };
+    return { repo, ...(await admit(core, { ...about, ...how, repo })) };
   }
 
   async #snapshot(asked: Questions['snapshot']): Promise<Answers['snapshot']> {
@@ -261,6 +252,7 @@ export class PeerDesk {
       const had = base?.digest === asked.digest ? base?.refs : undefined;
       if (had === undefined && asked.have === null) return { state: 'have', repo: facts };
       const theirs = had ?? new Map(asked.have);
+      const news = await newsFor(core.store, repo.id, { refs, known: theirs, to: server });
       const wanted = { serverId: server.id, repoId: repo.id, direction: 'out' } as const;
       const session = await core.syncSessions.open(wanted);
       const startedAt = new Date().toISOString();
@@ -270,14 +262,15 @@ export class PeerDesk {
         refs,
         digest,
         theirs,
-        ...(await newsFor(core.store, repo.id, { refs, known: theirs, to: server })),
+        ...news,
         from: base !== undefined && base.digest === asked.known ? base : undefined,
         folder: session.directory,
         signal,
       });
       const bytes = manifestBytes(manifest);
       const rsync = (await ownRsync(core)) ?? null;
-      return { state: 'sent', repo: facts, token: session.token, bytes, rsync };
+      const { token } = session;
+      return { state: 'sent', repo: facts, token, bytes, rsync, toldAt: news.toldAt };
     } finally {
       release();
     }

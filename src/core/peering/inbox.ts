@@ -11,7 +11,6 @@ import {
   UnknownList,
 } from '../../model/sync-refs.ts';
 import { openPlain, sha256Of } from '../../programs/pack.ts';
-import type { ToldAt } from '../../store/syncs.ts';
 import { Outdated } from './outdated.ts';
 import { fileNames, type Manifest } from './snapshot.ts';
 
@@ -19,8 +18,6 @@ type FileHandle = Awaited<ReturnType<typeof openPlain>>;
 
 /** The files of a session after they were checked (admission A1 to A3). */
 export interface Received extends RefsFile {
-  /** Where the sender says that its log ended. */
-  readonly toldAt: ToldAt | null;
   /** Open, at its beginning; undefined where no objects came. */
   readonly pack: FileHandle | undefined;
 }
@@ -52,25 +49,20 @@ export async function readInbox(
   if (sum(text) !== manifest.refs.sha256) throw corrupt('the list of refs is damaged');
   const list = readList(text.toString(), known);
   if (refsDigest(list.refs) !== manifest.digest) throw corrupt('the list of refs does not add up');
-  return { ...list, toldAt: manifest.toldAt, pack: await openPack(folder, manifest) };
+  return { ...list, pack: await openPack(folder, manifest) };
 }
 
 async function readManifest(folder: string): Promise<Manifest> {
   const text = String(await readText(folder, fileNames.manifest, longestManifest));
   try {
-    const { version, digest, refs, pack, toldAt = null } = JSON.parse(text) as Manifest;
+    const { version, digest, refs, pack } = JSON.parse(text) as Manifest;
     const sums = [digest, refs.sha256, ...(pack === null ? [] : [pack.sha256])];
     if (version !== 1 || sums.some((each) => !/^[0-9a-f]{64}$/.test(each))) throw new Error('form');
     if (pack !== null && pack.name !== `pack-${pack.sha256}.pack`) throw new Error('name');
-    if (toldAt !== null && !isPlace(toldAt)) throw new Error('place');
-    return { version, digest, refs, pack, toldAt };
+    return { version, digest, refs, pack };
   } catch (cause) {
     throw corrupt('its manifest is none', cause);
   }
-}
-
-function isPlace({ epoch, seq }: ToldAt): boolean {
-  return /^[0-9a-f-]{32,36}$/.test(epoch) && Number.isSafeInteger(seq) && seq >= 0;
 }
 
 function readList(text: string, known: { digest: string; refs: RefList } | undefined) {

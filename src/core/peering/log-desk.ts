@@ -101,7 +101,6 @@ async function objects(
       theirs: new Map(have),
       births: new Map(),
       deleted: new Map(),
-      toldAt: null,
       from: undefined,
       folder: session.directory,
       signal,

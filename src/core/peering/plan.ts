@@ -3,7 +3,7 @@ import { planRef, type RefStep, type Relation, shrinks } from '../../model/sync-
 import type { Deletion, RefList } from '../../model/sync-refs.ts';
 import { isForward, relationOf } from '../../programs/pack.ts';
 import type { Store } from '../../store/store.ts';
-import type { Base } from '../../store/syncs.ts';
+import type { Base, ToldAt } from '../../store/syncs.ts';
 import type { Core } from '../core.ts';
 import type { Admission, Checked, RefOutcome } from './admit.ts';
 import type { Received } from './inbox.ts';
@@ -29,7 +29,7 @@ export function rehearsed({ commands, steps }: Planned): RefOutcome[] {
 /** What is to be done with each ref that the two have otherwise, and whether a person should look first. */
 export async function plan(
   core: Core,
-  { repo, server, decided, only, allowShrink, recalled = false }: Admission,
+  { repo, server, decided, only, allowShrink, toldAt, recalled = false }: Admission,
   { received, base, scratch, commits }: Checked,
 ): Promise<Planned> {
   const { store, git, repos } = core;
@@ -79,7 +79,8 @@ export async function plan(
     (one) => one.step === 'delete' || ('forced' in one && one.forced),
   );
   const isBack =
-    isMirror && (await setsBack(store, repo.id, { base, received, mine, steps, relations }));
+    isMirror &&
+    (await setsBack(store, repo.id, { base, toldAt, received, mine, steps, relations }));
   const held = !allowShrink && (isBack || shrinks(mine.size, lost.length, theirs.size));
   return { held, mine, steps, commands, relations };
 }
@@ -102,6 +103,7 @@ async function endingsOf(
 interface Back extends Pick<Planned, 'mine' | 'steps' | 'relations'> {
   readonly base: Base | undefined;
   readonly received: Received;
+  readonly toldAt: ToldAt | undefined;
 }
 
 /**
@@ -111,10 +113,10 @@ interface Back extends Pick<Planned, 'mine' | 'steps' | 'relations'> {
 async function setsBack(
   { history }: Store,
   repoId: string,
-  { base, received, mine, steps, relations }: Back,
+  { base, toldAt, received, mine, steps, relations }: Back,
 ): Promise<boolean> {
-  const [before, now] = [base?.toldAt, received.toldAt];
-  if (before === undefined || now === null) return false;
+  const [before, now] = [base?.toldAt, toldAt];
+  if (before === undefined || now === undefined) return false;
   if (before.epoch === now.epoch && before.seq <= now.seq) return false;
   for (const [ref, step] of steps) {
     if (!('forced' in step && step.forced) || !mine.has(ref)) continue;

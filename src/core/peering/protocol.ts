@@ -3,6 +3,7 @@ import type { HostNews, SignInNews } from '../../model/key-news.ts';
 import type { LogPlace } from '../../store/digests.ts';
 import type { Heritage } from '../../store/lead-switch.ts';
 import type { After, Repository } from '../../store/repositories.ts';
+import type { ToldAt } from '../../store/syncs.ts';
 import type { Compared, Shown, ShownFrom } from './likeness.ts';
 import type { LogAnswers, LogQuestions } from './log-protocol.ts';
 
@@ -78,8 +79,15 @@ export interface Questions extends LogQuestions {
     readonly known: string | null;
     readonly dryRun: boolean;
   };
-  /** `decided`: refs whose value a person decided on, with the receiver's value that was decided over. */
-  readonly commit: { readonly token: string; readonly decided: readonly RefPair[] };
+  /**
+   * `decided`: refs whose value a person decided on, with the receiver's value that was decided over. `toldAt`: where the
+   * sender's log ended when it read its list.
+   */
+  readonly commit: {
+    readonly token: string;
+    readonly decided: readonly RefPair[];
+    readonly toldAt?: ToldAt;
+  };
   /** Send me this. `digest`: the asker's refs; `known`: what it knows of the sender's; `have`: its refs, if asked for. */
   readonly snapshot: {
     readonly id: string | null;
@@ -152,6 +160,8 @@ export interface Answers extends LogAnswers {
         readonly bytes: number;
         /** As in `caps`. */
         readonly rsync?: string | null;
+        /** As in `commit`. */
+        readonly toldAt?: ToldAt;
       };
   /** `offset`: so much of it is there already. */
   readonly 'put-tar': { readonly offset: number };

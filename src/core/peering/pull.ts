@@ -13,6 +13,7 @@ import { marked } from './marked.ts';
 import { checkFacts, createEmpty, namespaceForMirror, newcomerIn } from './mirror.ts';
 import { untilCurrent } from './outdated.ts';
 import type { Answers, Questions, RepoFacts } from './protocol.ts';
+import { readPlace } from './question.ts';
 import type { Remote } from './remote.ts';
 import {
   actorFor,
@@ -113,7 +114,7 @@ async function take(
     admit(core, {
       ...{ server, repo, principal: asPeer(server), folder: directory, agreed },
       by: actorFor(server, options.by, token),
-      decided: new Map(),
+      ...{ decided: new Map(), toldAt: readPlace(answer.toldAt) },
       only: options.only,
       allowShrink: options.allowShrink,
       recalled: options.recalled,
@@ -205,7 +206,8 @@ export async function pullNew(
     const to = { repoId: repo.id, answer, created: true };
     return receive(core, remote, { ...options, ...to }, async ({ directory, token }) => {
       const about = { server, principal: asPeer(server), folder: directory, signal };
-      return admitNew(core, { ...newcomer, ...about, by: actorFor(server, by, token) });
+      const toldAt = readPlace(answer.toldAt);
+      return admitNew(core, { ...newcomer, ...about, toldAt, by: actorFor(server, by, token) });
     });
   });
 }

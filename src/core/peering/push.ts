@@ -151,7 +151,9 @@ async function deliver(
     }
     const files = { directory: session.directory, token, direction: 'push', total } as const;
     const carried = await carry(core, remote, { ...files, theirs: offer.rsync, ...options });
-    const answer = await remote.ask('commit', { token, decided: [...decided] });
+    const answer = await remote.ask('commit', {
+      ...{ token, decided: [...decided], toldAt: news.toldAt },
+    });
     const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
     if (answer.outdated) throw new Outdated();
     if (answer.held) {

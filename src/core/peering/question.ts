@@ -1,4 +1,5 @@
 import { UserError } from '../../model/errors.ts';
+import type { ToldAt } from '../../store/syncs.ts';
 
 type Check = (value: unknown) => boolean;
 
@@ -19,6 +20,10 @@ const list =
   (check: Check): Check =>
   (value) =>
     Array.isArray(value) && value.every(check);
+const orAbsent =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
 /** Refs, each with its value. */
 const refs = list(
   (pair) => Array.isArray(pair) && pair.length === 2 && text(pair[0]) && oid(pair[1]),
@@ -28,6 +33,8 @@ const at =
   (fields: Readonly<Record<string, Check>>): Check =>
   (value) =>
     thing(value) && Object.entries(fields).every(([name, check]) => check(Object(value)[name]));
+
+const place = at({ epoch: text, seq: number });
 
 /** JSON, of any length. */
 const json: Check = (value) => {
@@ -53,7 +60,7 @@ const shapes: ReadonlyMap<unknown, Check> = new Map([
       ...{ digest: text, known: orNull(text), dryRun: flag },
     }),
   ],
-  ['commit', at({ token: text, decided: refs })],
+  ['commit', at({ token: text, decided: refs, toldAt: orAbsent(place) })],
   [
     'snapshot',
     at({
@@ -89,4 +96,9 @@ export function readQuestion(line: string): { readonly verb: unknown } & Record<
   const asked = question as { readonly verb: unknown } & Record<string, unknown>;
   if (shapes.get(asked.verb)?.(asked) !== false) return asked;
   throw new UserError('usage', `this is no question that ${String(asked.verb)} is`);
+}
+
+/** A place in another server's log, which may be anything; undefined for none. */
+export function readPlace(value: unknown): ToldAt | undefined {
+  return place(value) ? (value as ToldAt) : undefined;
 }

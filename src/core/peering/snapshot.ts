@@ -7,7 +7,6 @@ import type { Git } from '../../programs/git.ts';
 import { type PackFile, writePack } from '../../programs/pack.ts';
 import { refValues } from '../../programs/refs.ts';
 import { typesOf } from '../../programs/tips.ts';
-import type { ToldAt } from '../../store/syncs.ts';
 
 /** What the file `manifest` of a session says of the two others. */
 export interface Manifest {
@@ -17,8 +16,6 @@ export interface Manifest {
   readonly refs: { readonly sha256: string; readonly bytes: number };
   /** null where the other side has all objects already. */
   readonly pack: PackFile | null;
-  /** Where the sender's log ended, before it read its list; null where that says nothing. */
-  readonly toldAt: ToldAt | null;
 }
 
 export const fileNames = { refs: 'refs', manifest: 'manifest' } as const;
@@ -31,7 +28,7 @@ export async function visibleRefs(directory: string): Promise<RefList> {
 }
 
 /** With the sender's refs, read before anything else: every object that they name is there. */
-export interface SnapshotOptions extends RefsFile, Pick<Manifest, 'toldAt'> {
+export interface SnapshotOptions extends RefsFile {
   /** Of the refs, where it is known already. */
   readonly digest?: string | undefined;
   /** What the receiver has. */
@@ -50,7 +47,7 @@ export interface SnapshotOptions extends RefsFile, Pick<Manifest, 'toldAt'> {
 export async function writeSnapshot(
   git: Git,
   directory: string,
-  { refs, digest, theirs, births, deleted, toldAt, from, folder, signal }: SnapshotOptions,
+  { refs, digest, theirs, births, deleted, from, folder, signal }: SnapshotOptions,
 ): Promise<Manifest> {
   await clear(folder);
   const held = new Set(theirs.values());
@@ -66,7 +63,6 @@ export async function writeSnapshot(
     digest: digest ?? refsDigest(refs),
     refs: { sha256: sha256(text), bytes: Buffer.byteLength(text) },
     pack,
-    toldAt,
   };
   await writeFile(join(folder, fileNames.manifest), JSON.stringify(manifest), { mode: 0o600 });
   return manifest;

@@ -58,8 +58,15 @@ export async function records(house: House, action: string): Promise<Record<stri
   return JSON.parse((await house.operator(words)).stdout);
 }
 
+/** The last request of that kind, once it is over. */
 export async function lastRecord(house: House, action: string): Promise<Record<string, unknown>> {
-  return (await records(house, action))[0] ?? {};
+  const signal = AbortSignal.timeout(20_000);
+  for (;;) {
+    const [last = {}] = await records(house, action);
+    if (last['outcome'] !== 'open') return last;
+    signal.throwIfAborted();
+    await wait(50);
+  }
 }
 
 /**
