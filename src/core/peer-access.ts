@@ -1,4 +1,5 @@
 import { UserError } from '../model/errors.ts';
+import { asksAgain, untold } from '../model/lead.ts';
 import {
   askerText,
   type Invitee,
@@ -70,6 +71,13 @@ export async function mirrorRefusal(
   const main = archived ? undefined : await store.serverLinks.writerOf(id);
   if (main === undefined) return undefined;
   const at = main.url === null ? main.name : `ssh://${main.url}/${fullName}`;
+  const lead = await store.leads.fence();
+  if (lead?.state === 'giving' && lead.serverId === main.id) {
+    return new UserError('denied', `${fullName}: ${untold(main.name)}`, {
+      hint: `a site admin here finds out with: ${asksAgain(main.name)}; if it leads, push to ${at}`,
+      aboutId: id,
+    });
+  }
   return new UserError('denied', `${fullName}: ${why}, which alone writes to it`, {
     hint: `push to ${at}`,
     aboutId: id,

@@ -1,5 +1,6 @@
 import { sql, type Transaction } from 'kysely';
 import { UserError } from '../model/errors.ts';
+import { asksAgain, untold } from '../model/lead.ts';
 import type { Change } from './changes.ts';
 import type { Tables } from './tables.ts';
 
@@ -49,6 +50,11 @@ export async function refuseFollowed(
     if (!identities && !ofRepositories.has(change.type)) continue;
     const main = await mainOf(trx, change, identities);
     if (main === undefined) continue;
+    if (main.state === 'giving') {
+      throw new UserError('denied', untold(main.name), {
+        hint: `a site admin here finds out with: ${asksAgain(main.name)}`,
+      });
+    }
     const where = main.url === null ? `on ${main.name}` : `with: ssh ${sshWords(main.url)} …`;
     throw new UserError('denied', `this is kept as ${main.name} has it: change it there`, {
       hint: `change it ${where}`,
@@ -65,6 +71,8 @@ function sshWords(url: string): string {
 interface Main {
   readonly name: string;
   readonly url: string | null;
+  /** Where it leads in the place of this server, or may. */
+  readonly state?: Tables['lead']['state'];
 }
 
 async function mainOf(
@@ -75,7 +83,7 @@ async function mainOf(
   const leader = await trx
     .selectFrom('lead')
     .innerJoin('server', 'server.id', 'lead.server_id')
-    .select(['server.name', 'server.url'])
+    .select(['server.name', 'server.url', 'lead.state'])
     .where('lead.state', 'in', ['draining', 'giving', 'lost'])
     .executeTakeFirst();
   if (leader !== undefined) return leader;

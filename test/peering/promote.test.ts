@@ -130,6 +130,11 @@ t.test('a crash between the words of the two leaves one that takes pushes, or no
   await b.restart();
   await commit('for nobody');
   for (const house of [b, hq]) t.match(await push(house, ana), { status: 128 }, 'none');
+  const untold = /nobody writes here until it has.*\n?.*: servers promote hq --yes/;
+  t.match(await push(b, ana), { stderr: untold });
+  t.match(await ada.at(b).ssh('user disable ana'), { status: 4, stderr: untold });
+  for (const words of ['servers list', 'servers status'])
+    t.match(await json(b.admin, words), [{ name: 'hq', error: untold }], words);
 
   t.match(await json(b.admin, 'servers promote hq --yes'), { term: 3 });
   await leads(t, hq, b);

@@ -1,4 +1,5 @@
 import { UserError } from '../../model/errors.ts';
+import { asksAgain } from '../../model/lead.ts';
 import type { Difference } from '../../store/likeness.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
@@ -118,7 +119,7 @@ async function settle(
       'unavailable',
       `${backup.name} was told to lead, and did not say that it does: ${cause.message}`,
       {
-        hint: `nobody writes here until that is known: servers promote ${backup.name} --yes`,
+        hint: `nobody writes here until that is known: ${asksAgain(backup.name)}`,
         cause,
       },
     );

@@ -1,3 +1,4 @@
+import { asksAgain, untold } from '../../model/lead.ts';
 import type { Server } from '../../store/servers.ts';
 import { logMark, type Mark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
@@ -39,8 +40,18 @@ export async function serverState(core: Core, server: Server): Promise<ServerSta
     behind_s: met.length === 0 ? null : secondsSince(oldest(marks)),
     pending: new Set(marks.map(({ repoId }) => repoId).filter((id) => id !== logMark)).size,
     conflicts: (await store.conflicts.openWith(server.id)).length,
-    error: server.error ?? failed ?? null,
+    error: (await leadProblem(core, server)) ?? server.error ?? failed ?? null,
   };
+}
+
+/** Why nobody writes here, where it is for a person to end that; what else is wrong comes behind it. */
+async function leadProblem({ store }: Core, server: Server): Promise<string | undefined> {
+  const { name, id, error } = server;
+  const lead = await store.leads.of(id);
+  const more = error === undefined ? '' : ` (${error})`;
+  if (lead?.state === 'giving') return `${untold(name)}: ${asksAgain(name)}${more}`;
+  if (lead?.state !== 'lost') return undefined;
+  return `it leads, or knows who does, and this server takes no more pushes: servers follow NAME --identities${more}`;
 }
 
 function oldest(marks: readonly Mark[]): string | undefined {
