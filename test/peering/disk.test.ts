@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -43,10 +43,10 @@ async function grow(mib: number): Promise<void> {
 }
 
 /** Something else takes all of the disk but so many MiB. @returns the function that frees it */
-async function leave(mib: number): Promise<() => void> {
-  const { stdout } = await must('df', ['--output=avail', '-BM', disk]);
+function leave(mib: number): () => void {
+  const { bavail, bsize } = statfsSync(disk);
   const ballast = join(disk, 'ballast');
-  writeFileSync(ballast, Buffer.alloc((Number(/(\d+)M/.exec(stdout)?.[1]) - mib) << 20));
+  writeFileSync(ballast, Buffer.alloc(bavail * bsize - mib * 2 ** 20));
   return () => rmSync(ballast);
 }
 
@@ -57,7 +57,7 @@ t.test('S26 what a disk has no room for is not sent there', { skip }, async (t) 
   t.match(await sync(), { status: 0 });
   const before = await refsOf(there);
   await grow(6);
-  const release = await leave(10);
+  const release = leave(10);
 
   const refused = await sync();
   t.match(refused, {
@@ -66,7 +66,7 @@ t.test('S26 what a disk has no room for is not sent there', { skip }, async (t) 
   });
   t.strictSame(incoming(), [], 'and nothing was');
   release();
-  const heavier = await leave(2);
+  const heavier = leave(2);
   t.match(await sync(), { status: 6, stderr: /the disk is full: .*limits\.disk_reserve/ });
   t.equal(await refsOf(there), before);
   heavier();
@@ -85,7 +85,7 @@ for (const transport of ['rsync', 'tar'] as const) {
       const words = `--transport ${transport} --bandwidth 3M`;
       const running = sync(words);
       await entryIn(join(there, 'incoming'), (name) => name.startsWith('sync-in-'));
-      const release = await leave(3);
+      const release = leave(3);
 
       const failed = await running;
       release();
@@ -100,6 +100,31 @@ for (const transport of ['rsync', 'tar'] as const) {
     },
   );
 }
+
+t.test('S26 a disk with room for what comes, but not for its check', { skip }, async (t) => {
+  const mib = 8;
+  await grow(mib);
+  const before = await refsOf(there);
+  const running = sync('--transport rsync --bandwidth 6M');
+  await entryIn(join(there, 'incoming'), (name) => name.startsWith('sync-in-'));
+  // More than the reserve is free when all has come, so that git begins; and less than git writes.
+  const release = leave(mib + 5.5);
+
+  t.match(await running, { status: 6, stderr: /the disk is full: nothing was changed/ });
+  t.equal(await refsOf(there), before);
+  await must('git', ['-C', bare(there), 'fsck', '--strict']);
+  const left = incoming();
+  t.ok(
+    left.every((name) => name.startsWith('sync-in-')),
+    `${left}`,
+  );
+  release();
+
+  t.match(JSON.parse((await sync('--transport rsync')).stdout), [{ result: 'updated' }]);
+  t.equal(await refsOf(there), await refsOf(hq.dataDir));
+  await must('git', ['-C', bare(there), 'fsck', '--strict']);
+  t.strictSame(incoming(), []);
+});
 
 t.test('S26 who sends without end fills no disk', { skip }, async (t) => {
   const flood = join(hq.folder, 'flood');

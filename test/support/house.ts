@@ -20,6 +20,8 @@ export interface HouseOptions {
   readonly syncs?: boolean;
   /** Whether each person has one connection for all commands: half the work, where no sign-in is looked at. */
   readonly shares?: boolean;
+  /** Makes of the words that start the server others, which start it in other surroundings. */
+  readonly starts?: (words: readonly string[]) => readonly string[];
 }
 
 const startMs = 60_000;
@@ -39,10 +41,13 @@ export class House {
   readonly #program = findProgram();
   readonly #env: Readonly<Record<string, string>>;
   readonly #shares: boolean;
+  readonly #server: readonly string[];
   #child: ChildProcess | undefined;
 
-  private constructor({ config, env, syncs = false, shares = false }: HouseOptions) {
+  private constructor(options: HouseOptions) {
+    const { config, env, syncs = false, shares = false, starts = (words) => words } = options;
     this.#shares = shares;
+    this.#server = starts(this.#program.server);
     const home = join(this.folder, 'home');
     const file = join(this.folder, 'config.yaml');
     mkdirSync(home);
@@ -131,7 +136,7 @@ export class House {
   }
 
   async #start(env: Readonly<Record<string, string>>): Promise<void> {
-    const [program, ...args] = this.#program.server;
+    const [program = '', ...args] = this.#server;
     const child = spawn(program, [...args, 'serve', '--listen', `127.0.0.1:${this.port}`], {
       cwd: this.folder,
       env: cleanEnv({ ...this.#env, ...env }),
