@@ -30,7 +30,7 @@ export interface Talking {
 
 /**
  * A running child with its own process group. Its output streams must be read from the same turn on: what nobody has
- * begun to read by then is dropped, so that no child hangs on a pipe that nobody looks at.
+ * begun to read by then is dropped, so that no child hangs on a pipe that nobody looks at. `keepUnread` has it wait.
  */
 export interface Program {
   readonly pid: number;
@@ -197,6 +197,12 @@ export async function collect(command: Start, options: CollectOptions = {}): Pro
     clearTimeout(timer);
     signal?.removeEventListener('abort', onAbort);
   }
+}
+
+/** Has a stream wait for its reader, also when its child is gone: to be asked in the turn in which the child starts. */
+export function keepUnread(stream: Readable): void {
+  // Neither Node, at a child's end, nor execa sets a stream flowing that somebody listens to like this.
+  stream.on('readable', () => undefined);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import t from 'tap';
 import { readProcess } from '../../src/programs/processes.ts';
-import { collect, send, start } from '../../src/programs/run.ts';
+import { collect, keepUnread, send, start } from '../../src/programs/run.ts';
 
 const env = { PATH: '/usr/bin:/bin', GIVEN: 'yes' };
 const cwd = '/';
@@ -49,6 +49,17 @@ t.test('what nobody reads is dropped and holds no child up', async (t) => {
   const child = start({ argv: ['head', '-c', '1000000', '/dev/zero'], cwd, env });
 
   t.match(await child.exited, { status: 0 });
+});
+
+t.test('what is kept for its reader is not dropped, also when the child has ended', async (t) => {
+  const child = start({ argv: ['head', '-c', '50000', '/dev/zero'], cwd, env });
+  keepUnread(child.stdout);
+  await child.exited;
+  await new Promise((resolve) => setImmediate(resolve));
+  let size = 0;
+  for await (const chunk of child.stdout) size += chunk.length;
+
+  t.equal(size, 50_000);
 });
 
 t.test('a slow reader gets every byte, also long after the child has ended', async (t) => {

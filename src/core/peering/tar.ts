@@ -1,5 +1,5 @@
 import { UserError } from '../../model/errors.ts';
-import { send } from '../../programs/run.ts';
+import { keepUnread, send } from '../../programs/run.ts';
 import { startSsh } from '../../programs/ssh.ts';
 import { Throttle } from '../../programs/throttle.ts';
 import type { Server } from '../../store/servers.ts';
@@ -84,6 +84,8 @@ async function pullTar(remote: Remote, job: TarJob) {
   const part: Part = await expectBundle(directory, announced, limitBytes);
   const words = ['get-tar', token, String(part.offset)] as const;
   const { child, program, over } = begin(remote, words, signal);
+  // The file that it goes to is opened first.
+  keepUnread(child.stdout);
   child.stdin.end();
   const throttle = new Throttle(job.bytesPerSecond);
   try {
