@@ -2,6 +2,7 @@ import type { Core } from '../core/core.ts';
 import { findExternals } from '../core/externals.ts';
 import { dropEarlierKeys, takeOverHostKeys } from '../core/own-keys.ts';
 import { withOldConflicts } from '../core/peering/conflict-refs.ts';
+import { isPaused, latestPauseEnd } from '../core/peering/couriers.ts';
 import { startMeetings } from '../core/peering/meetings.ts';
 import { scanOutbox } from '../core/peering/outbox.ts';
 
@@ -156,8 +157,9 @@ async function dueServers({ store, couriers }: Core): Promise<readonly Words[]> 
   const due: Words[] = [];
   for (const { id, name, url, state } of await store.servers.list()) {
     if (url === undefined || state === 'untrusted' || couriers.working.has(id)) continue;
-    if ((await store.syncPeers.of(id)).nextAt > now) continue;
-    if (await store.syncMarks.isDue(id, now)) due.push(['servers', 'sync', name]);
+    if (isPaused((await store.syncPeers.of(id)).nextAt)) continue;
+    if (await store.syncMarks.isDue(id, { now, latest: latestPauseEnd() }))
+      due.push(['servers', 'sync', name]);
   }
   return due;
 }

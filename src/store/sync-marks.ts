@@ -113,13 +113,20 @@ export class SyncMarks {
     return Number(value);
   }
 
-  /** Whether a server has marks whose time has come. */
-  async isDue(serverId: string, now: string): Promise<boolean> {
+  /**
+   * Whether a server has marks whose time has come.
+   *
+   * @param latest - no pause ends after it, ISO 8601: one that says so is over
+   */
+  async isDue(
+    serverId: string,
+    { now, latest }: { readonly now: string; readonly latest: string },
+  ): Promise<boolean> {
     const row = await this.#db
       .selectFrom('sync_mark')
       .select('repo_id')
       .where('server_id', '=', serverId)
-      .where('next_at', '<=', now)
+      .where((eb) => eb.or([eb('next_at', '<=', now), eb('next_at', '>', latest)]))
       .limit(1)
       .executeTakeFirst();
     return row !== undefined;

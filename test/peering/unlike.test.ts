@@ -1,8 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { entryIn } from '../support/appears.ts';
 import { House } from '../support/house.ts';
 import { introduce } from '../support/pair.ts';
 import { type Person, quoteWords } from '../support/person.ts';
@@ -15,11 +24,12 @@ const missing = join(folder, 'missing');
 mkdirSync(missing);
 const bare = await without(missing, ['rsync']);
 const skip = bare === undefined && 'this account may not hide a program from a server';
+const config = 'sync:\n  concurrency: 0\n';
 const clock = new ShiftedClock(join(folder, 'clock'));
 const [hq, b, c] = await Promise.all([
   House.open(t),
   House.open(t, { admin: 'bea', ...bare }),
-  House.open(t, { admin: 'cay', ...clock.options }),
+  House.open(t, { admin: 'cay', syncs: true, config, ...clock.options }),
 ]);
 for (const [house, name] of [[b, 'b'] as const, [c, 'c'] as const]) {
   await introduce(hq, house, { name, role: 'backup' });
@@ -123,6 +133,22 @@ t.test('the clock of one server is years off, back and forth', async (t) => {
   t.match(tested, { status: 0, stdout: /clock: -?\d{9}\.\d s apart; no decision here depends/ });
   clock.shift(-11 * yearMs);
   t.match(await c.operator('doctor'), { stdout: /^FAIL +clock: it is \d+ s behind/m });
+});
+
+t.test('a clock that goes back makes no pause longer', async (t) => {
+  clock.shift(10 * yearMs);
+  await hq.stop();
+  t.match(await c.operator('servers sync hq'), { status: 6 });
+  await hq.restart();
+  await git('commit', '-q', '--allow-empty', '-m', 'more');
+  await git('push', '-q', hq.admin.url('acme/late'), 'main');
+  clock.shift(0);
+
+  const refs = join(directory(c, 'acme/late'), 'refs', 'heads');
+  const tip = (await git('rev-parse', 'main')).stdout;
+  await c.operator('config set sync.concurrency 2');
+  await entryIn(refs, (name) => name === 'main' && readFileSync(join(refs, name), 'utf8') === tip);
+  t.match(await c.operator('servers status'), { stdout: /up/ });
 });
 
 /** Gives all files of a repository the same time. */

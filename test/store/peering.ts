@@ -115,7 +115,8 @@ async function meetAgain(
   const key = { ...pair, direction: 'out' } as const;
   await syncMarks.put([{ ...key, seq: 1, name: 'acme/app' }]);
   await syncMarks.scan(10, async () => [{ ...key, seq: 2, name: 'acme/app' }]);
-  await syncMarks.isDue(pair.serverId, new Date().toISOString());
+  const now = new Date().toISOString();
+  await syncMarks.isDue(pair.serverId, { now, latest: now });
   await syncMarks.of(pair.serverId);
   await syncMarks.counts();
   await syncMarks.ofRepo(pair.repoId);

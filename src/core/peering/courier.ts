@@ -3,7 +3,7 @@ import { waysOf } from '../../store/server-links.ts';
 import type { Server } from '../../store/servers.ts';
 import { logMark, type Mark } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
-import { pauseEnd } from './couriers.ts';
+import { isPaused, pauseEnd } from './couriers.ts';
 import { endMirror } from './endings.ts';
 import { followLog, sendLog } from './log-follow.ts';
 import { hold } from './marked.ts';
@@ -86,13 +86,12 @@ class Delivering {
   /** The marks whose time has come, the oldest first, without those of repositories that are on their way. */
   async due(running: ReadonlySet<string>): Promise<readonly Mark[]> {
     if (this.#isGone) return [];
-    const now = new Date().toISOString();
     const marks = await this.#core.store.syncMarks.of(this.#server.id);
     // It takes nothing before what it has alone was fetched, and it follows.
     const onlyIn = await isRecalling(this.#core.store, this.#server);
     const due = marks
       .filter(({ direction }) => direction === 'in' || !onlyIn)
-      .filter(({ repoId, nextAt }) => nextAt <= now && !running.has(repoId))
+      .filter(({ repoId, nextAt }) => !isPaused(nextAt) && !running.has(repoId))
       .sort((one, other) => (one.since < other.since ? -1 : 1));
     // Both directions of one repository come one after the other.
     return due.filter((mark, at) => due.findIndex((each) => each.repoId === mark.repoId) === at);

@@ -157,9 +157,11 @@ const lossMs = 600_000;
 const fewestLosses = 3;
 const mostLost = 0.05;
 
+const mostJitter = 1.25;
+
 /** Within a quarter of it, so that many servers don't meet at the same moment for ever. */
 export function jittered(ms: number): number {
-  return ms * (0.75 + Math.random() / 2);
+  return ms * (mostJitter - Math.random() / 2);
 }
 
 const firstPauseMs = 5000;
@@ -168,6 +170,16 @@ const longestPauseMs = 3_600_000;
 /** How long to leave something alone that failed so often in a row. @returns milliseconds */
 export function pauseMs(attempts: number): number {
   return jittered(Math.min(firstPauseMs * 2 ** Math.max(0, attempts - 1), longestPauseMs));
+}
+
+/** The latest moment at which a pause that begins now may end, ISO 8601. A later one is of a clock that went back since. */
+export function latestPauseEnd(): string {
+  return new Date(Date.now() + longestPauseMs * mostJitter).toISOString();
+}
+
+/** Whether a pause goes on. @param end - ISO 8601; empty for none */
+export function isPaused(end: string): boolean {
+  return end > new Date().toISOString() && end <= latestPauseEnd();
 }
 
 /** The moment at which such a pause ends, ISO 8601. */

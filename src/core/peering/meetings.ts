@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { UserError } from '../../model/errors.ts';
 import type { Core } from '../core.ts';
+import { isPaused } from './couriers.ts';
 import { meet } from './round.ts';
 
 /** Servers that start at the same moment, as after a power cut, don't all ask each other in the same one. */
@@ -24,11 +25,10 @@ export async function endPauses({ store }: Core): Promise<void> {
  */
 export async function startMeetings(core: Core): Promise<void> {
   const { store, couriers, log } = core;
-  const now = new Date().toISOString();
   for (const server of await store.servers.list()) {
     const isOut = server.url === undefined || server.state === 'untrusted';
     if (isOut || !couriers.isDue(server.id) || couriers.working.has(server.id)) continue;
-    if ((await store.syncPeers.of(server.id)).nextAt > now) continue;
+    if (isPaused((await store.syncPeers.of(server.id)).nextAt)) continue;
     const by = {
       principal: 'operator',
       keyId: undefined,
