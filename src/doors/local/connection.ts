@@ -128,16 +128,21 @@ export class Connection {
     return new GuestClock({ idleMs, ...owner }, (why) => void this.end(why));
   }
 
-  #answer(run: Run, asked: Asked, stdin: PassThrough): Promise<number> {
+  async #answer(run: Run, asked: Asked, stdin: PassThrough): Promise<number> {
     const stdio = { stdin, stdout: this.#outlet('stdout'), stderr: this.#outlet('stderr') };
-    return run({
-      id: this.requestId,
-      connection: this.id,
-      ...asked,
-      stdio,
-      signal: this.#abort.signal,
-      staySilent: () => this.#clock?.staySilent(),
-    });
+    try {
+      return await run({
+        id: this.requestId,
+        connection: this.id,
+        ...asked,
+        stdio,
+        signal: this.#abort.signal,
+        staySilent: () => this.#clock?.staySilent(),
+      });
+    } finally {
+      // Whoever reads slowly has not all of it yet, and the exit status is the last that they read.
+      await Promise.all([allSent(stdio.stdout), allSent(stdio.stderr)]);
+    }
   }
 
   /** What was never asked, and so is answered by nobody else. @returns the status */
@@ -197,4 +202,11 @@ export class Connection {
       },
     });
   }
+}
+
+/** Ends a stream, and waits until all of it was passed on, or nobody takes it any more. */
+async function allSent(stream: Writable): Promise<void> {
+  await new Promise<void>((resolve) => {
+    stream.end(() => resolve());
+  });
 }
