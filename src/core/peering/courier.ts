@@ -33,21 +33,29 @@ const mostRuns = 5000;
  * is one run. Its mark goes only if nothing changed since the run began.
  *
  * @param heard - is told of each run as it ends
+ * @param mostEach - so often at most each repository is carried, however much changes meanwhile
  */
 export async function deliverMarks(
   core: Core,
   server: Server,
-  { heard, ...options }: RunOptions & { heard(done: Delivery): void },
+  {
+    heard,
+    mostEach = Number.POSITIVE_INFINITY,
+    ...options
+  }: RunOptions & { heard(done: Delivery): void; mostEach?: number },
 ): Promise<void> {
   const running = new Map<string, Promise<void>>();
+  const runsOf = new Map<string, number>();
   const run = new Delivering(core, server, options);
   let begun = 0;
   for (;;) {
     await scanOutbox(core);
     const free = Math.max(1, core.config.values['sync.concurrency']) - running.size;
-    const due = await run.due(new Set(running.keys()));
+    const all = await run.due(new Set(running.keys()));
+    const due = all.filter(({ repoId }) => (runsOf.get(repoId) ?? 0) < mostEach);
     for (const mark of begun < mostRuns ? due.slice(0, Math.max(0, free)) : []) {
       begun += 1;
+      runsOf.set(mark.repoId, (runsOf.get(mark.repoId) ?? 0) + 1);
       const done = run.deliver(mark).then((delivery) => {
         running.delete(mark.repoId);
         heard(delivery);

@@ -32,7 +32,8 @@ export async function handOver(core: Core, backup: Server, options: RunOptions):
       const term = await settle(core, backup, options);
       if (term !== undefined) return term;
     }
-    await carryAll(core, backup, options);
+    // What is pushed meanwhile is for afterwards: where somebody always pushes there is always more.
+    await carryAll(core, backup, { ...options, mostEach: 1 });
     await core.store.leads.drain(backup, core.store.houseId, options.by);
     try {
       await movesDone(core);
@@ -50,7 +51,11 @@ export async function handOver(core: Core, backup: Server, options: RunOptions):
 }
 
 /** Carries what the backup lacks. @throws UserError with why some of it is not there */
-async function carryAll(core: Core, backup: Server, options: RunOptions): Promise<void> {
+async function carryAll(
+  core: Core,
+  backup: Server,
+  options: RunOptions & { readonly mostEach?: number },
+): Promise<void> {
   await core.store.syncMarks.tryNow(backup.id);
   await meet(core, backup, options);
   const failures: UserError[] = [];
