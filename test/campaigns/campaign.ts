@@ -11,6 +11,7 @@ import { life } from './life.ts';
 import { memory } from './memory.ts';
 import { merges } from './merge.ts';
 import { archive, packageOf } from './packaging.ts';
+import { promotes } from './promote.ts';
 import { restarts } from './restart.ts';
 import { faultsNoticed } from './rights.ts';
 import { sandbox } from './sandbox.ts';
@@ -59,6 +60,11 @@ const campaigns: readonly (readonly [string, string, (t: Test) => Promise<void>]
     'sync',
     '1,000 runs between two servers, 400 deaths',
     (t) => syncs(t, { runs: 1000, kills: 400 }),
+  ],
+  [
+    'promote',
+    'twenty deaths while the lead goes to and fro between two servers',
+    (t) => promotes(t, { kills: 20 }),
   ],
   ['packaging', 'npm run dist, without a network', archive],
   ['packaging', 'npm pack, installed by npm', (t) => packageOf(t, { byNpm: true })],
