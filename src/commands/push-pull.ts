@@ -110,7 +110,10 @@ function pullCommand(words: string) {
     args: {
       ...carried,
       from: { type: 'string', format: 'server', description: 'main_server unless told' },
-      'allow-shrink': { type: 'boolean', description: 'although much would be deleted or forced' },
+      'allow-shrink': {
+        type: 'boolean',
+        description: 'although much would be deleted or forced, or set back',
+      },
     },
     positions: ['repos'],
     answer: runAnswer,

@@ -24,7 +24,10 @@ const sync = command({
   examples: ['servers sync b', 'servers sync', 'servers sync b --allow-shrink'],
   args: {
     name,
-    'allow-shrink': { type: 'boolean', description: 'although much would be deleted or forced' },
+    'allow-shrink': {
+      type: 'boolean',
+      description: 'although much would be deleted or forced, or set back',
+    },
   },
   positions: ['name'],
   answer: runAnswer,
