@@ -110,7 +110,15 @@ export async function serversOf(
 export async function runWith<T extends { readonly fullName: string }>(
   context: Context,
   server: Server,
-  { repos, work }: { repos: readonly T[]; work(remote: Remote, repo: T): Promise<RunReport> },
+  {
+    repos,
+    work,
+    options,
+  }: {
+    repos: readonly T[];
+    work(remote: Remote, repo: T): Promise<RunReport>;
+    options: RunOptions;
+  },
 ): Promise<{ rows: RunRow[]; errors: UserError[] }> {
   const { core, by, signal } = context;
   const rows: RunRow[] = [];
@@ -138,7 +146,7 @@ export async function runWith<T extends { readonly fullName: string }>(
     }
     // A backup is to know at once of all that changed, who may read it before all.
     if (server.role === 'backup' && !by.dryRun && remote !== undefined) {
-      await sendLog(core, remote).catch((error) => {
+      await sendLog(core, remote, options).catch((error) => {
         if (!(error instanceof UserError) || signal.aborted) throw error;
         context.note(error.message);
       });

@@ -102,10 +102,10 @@ async function both(context: Context, server: Server, repos: readonly Shared[]) 
       : pullRepo(core, remote, { repo, ...options });
   const push = (remote: Remote, { repo }: Shared) =>
     pushRepo(core, remote, { repo: present(repo), ...options });
-  add(await runWith(context, server, { repos: pulled, work: pull }));
+  add(await runWith(context, server, { repos: pulled, work: pull, options }));
   const failed = new Set(rows.filter(({ result }) => result === 'failed').map(({ repo }) => repo));
   const rest = pushed.filter(({ fullName }) => !failed.has(fullName));
-  add(await runWith(context, server, { repos: rest, work: push }));
+  add(await runWith(context, server, { repos: rest, work: push, options }));
   return { rows, errors };
 }
 

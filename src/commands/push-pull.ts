@@ -60,7 +60,7 @@ function pushCommand(words: string) {
         const repos = await sendable(context, server, args.repos);
         const work = (remote: Remote, repo: Repository) =>
           pushRepo(context.core, remote, { repo, ...options });
-        const done = await runWith(context, server, { repos, work });
+        const done = await runWith(context, server, { repos, work, options });
         rows.push(...done.rows);
         errors.push(...done.errors);
       }
@@ -131,7 +131,7 @@ function pullCommand(words: string) {
         repo === undefined
           ? pullNew(core, remote, { name, isAsked: true, ...options })
           : pullRepo(core, remote, { repo, ...options });
-      const { rows, errors } = await runWith(context, from, { repos, work });
+      const { rows, errors } = await runWith(context, from, { repos, work, options });
       return answered(context, rows, errors);
     },
     text: runText,

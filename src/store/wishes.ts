@@ -29,6 +29,17 @@ export class Wishes {
     return rows.map(({ body, ...row }) => ({ ...row, body: body ?? undefined }));
   }
 
+  /** Whether something is still to be done. */
+  async any(serverId: string): Promise<boolean> {
+    const row = await this.#db
+      .selectFrom('followed_wish')
+      .select('subject')
+      .where('server_id', '=', serverId)
+      .limit(1)
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
   /** A wish was carried out, unless another one has come in its place. */
   async fulfilled(serverId: string, { rank, subject, body }: Wish): Promise<void> {
     await this.#db

@@ -35,6 +35,8 @@ const questions: readonly [object, ...object[]] = [
   { verb: 'log-at' },
   { verb: 'log-take', head: position, entries: [] },
   { verb: 'objects', id, oids: [oid], have: [['refs/heads/main', oid]] },
+  { verb: 'lacking', after: null },
+  { verb: 'take-objects', token, id, oids: [oid], gone: [oid] },
 ];
 
 const oddities = [

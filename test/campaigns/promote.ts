@@ -188,20 +188,24 @@ async function checkNobody(scene: Scene, pair: Pair, what: string): Promise<void
   }
 }
 
-/** The command is repeated until it has the other lead, or says that it does already. */
+/**
+ * The command is repeated until it has the other lead, or says that it does already.
+ *
+ * @throws Error where it does not come to that: who leads then is not known
+ */
 async function carryOn(scene: Scene, pair: Pair, what: string): Promise<void> {
-  const { t, refusals } = scene;
+  const { refusals } = scene;
   const leads = new RegExp(`${pair.next.name} leads`);
   const said: string[] = [];
   for (let nth = 1; nth <= mostTries; nth += 1) {
     const { status, stderr } = await promote(pair);
     if (status === 0 || (status === 5 && leads.test(stderr))) return;
     said.push(stderr.trim());
-    count(refusals, stderr.trim().replace(/objects:[0-9a-f-]+/, 'objects'));
-    // Nothing syncs by itself here: what was forced over before it was carried is for the backup to fetch.
-    await pair.next.house.admin.ssh(`servers sync ${pair.lead.name}`);
+    count(refusals, stderr.trim());
   }
-  t.fail(`${what}: the other does not lead after ${mostTries} more tries\n${said.join('\n')}`);
+  throw new Error(
+    `${what}: the other does not lead after ${mostTries} more tries\n${said.join('\n')}`,
+  );
 }
 
 /** What of a run that broke off waits for the next one. */

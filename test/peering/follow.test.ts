@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
 import t from 'tap';
 import { commands } from '../../src/commands/index.ts';
 import type { House } from '../support/house.ts';
@@ -130,6 +131,38 @@ t.test('a backup keeps what was set aside until its operator lets it go', async 
   await b.operator('config unset archive.keep');
   t.match(await follow(), { changed: false }, 'and it does not come back');
   t.equal(await held(), '');
+});
+
+t.test('what is set aside before it was sent comes with what the main sends', async (t) => {
+  const aside: string[] = [];
+  for (const text of ['once', 'twice']) {
+    await git(`commit -q --amend --allow-empty -m ${text}`);
+    aside.push((await git('rev-parse HEAD')).stdout.trim());
+    await git(`push -q -f ${url} HEAD:brief`);
+  }
+  await git(`push -q ${url} :brief`);
+
+  t.match(await hq.admin.ssh('push acme/app --to b'), { status: 0, stderr: '' });
+
+  const held = await must('git', ['-C', dir(b), 'for-each-ref', 'refs/cpm/archive']);
+  for (const oid of aside) t.match(held.stdout, oid);
+});
+
+t.test('what a crash left undone of the log is done at the next meeting', async (t) => {
+  const { id } = await json(ada, 'show acme/app');
+  const [{ oid }] = (await json(ada, 'repo history acme/app dev')).filter(
+    ({ until }: { until: string | null }) => until !== null,
+  );
+  const db = new Sqlite(join(b.dataDir, 'cpm.db'));
+  t.teardown(() => db.close());
+  const wish = db.prepare('INSERT INTO followed_wish SELECT id, 8, ?, ?, NULL FROM server');
+  wish.run(`objects:${id}`, JSON.stringify([oid]));
+
+  t.match(await b.admin.ssh('servers sync hq'), { status: 0, stderr: '' });
+
+  t.same(db.prepare('SELECT * FROM followed_wish').all(), []);
+  const held = await must('git', ['-C', dir(b), 'for-each-ref', 'refs/cpm/archive']);
+  t.match(held.stdout, oid);
 });
 
 t.test('rights, names and visibility that change on the main change on the backup', async (t) => {

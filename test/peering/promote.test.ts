@@ -193,3 +193,31 @@ t.test('a push whose pack comes while the lead goes is refused with the new addr
   t.equal(await late(b), oid);
   await leads(t, b, hq);
 });
+
+t.test('what was set aside between two syncs goes along with the lead', async (t) => {
+  const at = ada.at(b);
+  await at.ssh('init acme/gone');
+  const force = (name: string) =>
+    at.git(['push', '-q', '-f', at.url(name), 'HEAD:refs/heads/side'], { cwd: work });
+  await force('acme/gone');
+  await b.admin.ssh('servers sync hq');
+  const before = await tip(b);
+  const aside: string[] = [];
+  for (const text of ['once', 'twice', 'thrice']) {
+    await ada.git(['commit', '-q', '--amend', '--allow-empty', '-m', text], { cwd: work });
+    aside.push((await ada.git(['rev-parse', 'HEAD'], { cwd: work })).stdout.trim());
+    for (const name of ['acme/app', 'acme/gone']) await force(name);
+  }
+  aside.pop();
+  t.match(await at.ssh('repo delete acme/gone --yes'), { status: 0 });
+
+  t.match(await b.admin.ssh('servers promote hq --yes'), { status: 0, stderr: '' });
+
+  const kept = await must('git', ['-C', dir(hq), 'for-each-ref', 'refs/cpm/archive']);
+  for (const oid of aside) {
+    await must('git', ['-C', dir(hq), 'cat-file', '-e', oid]);
+    t.match(kept.stdout, oid);
+  }
+  await ada.git(['reset', '-q', '--hard', before], { cwd: work });
+  await leads(t, hq, b);
+});

@@ -90,6 +90,7 @@ export async function followLog(store: Store, server: Server, repo: Repository):
     position = (await following.take(server, position, { entries: [entry], by })).position;
   }
   await following.of(server.id);
+  await wishes.any(server.id);
   const all = await wishes.of(server.id, 10);
   for (const wish of all) await wishes.refused(server.id, wish, 'why');
   for (const wish of all) await wishes.fulfilled(server.id, wish);

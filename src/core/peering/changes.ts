@@ -40,7 +40,8 @@ export async function answerChanges(
   const place = more ? await store.digests.at(now.epoch, last.seq) : now;
   const log = server.role === 'backup' ? (await publish(core)).seq : null;
   const keys = await announcedHostKey(core);
-  return { ...place, anew: !known, log, keys, more, rows };
+  const waits = server.role === 'main' && (await store.wishes.any(server.id));
+  return { ...place, anew: !known, log, waits, keys, more, rows };
 }
 
 /** Whoever asks is there: that it could not be reached is over, or soon found out to be not. */

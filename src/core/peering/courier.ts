@@ -167,7 +167,7 @@ class Delivering {
     const { server } = remote;
     if (mark.repoId === logMark) {
       await (mark.direction === 'out'
-        ? sendLog(this.#core, remote)
+        ? sendLog(this.#core, remote, this.#options)
         : followLog(this.#core, remote, this.#options));
       return undefined;
     }

@@ -71,12 +71,12 @@ async function carryAll(
 async function give(core: Core, backup: Server, options: RunOptions): Promise<void> {
   const { leads } = core.store;
   const work = async (remote: Remote) => {
-    await sendLog(core, remote);
+    await sendLog(core, remote, options);
     const { differences } = await compare(core, remote, options);
     if (differences.length > 0) throw unlike(backup, differences);
     const { token } = await remote.ask('lead', { take: null });
     const head = await publish(core);
-    await sendLog(core, remote);
+    await sendLog(core, remote, options);
     await leads.give(backup.id);
     await remote.ask('lead', { take: { token, head } });
   };

@@ -3,6 +3,7 @@ import type { Difference, Published } from '../../store/likeness.ts';
 import type { After, Repository } from '../../store/repositories.ts';
 import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
+import { mirrorOf } from './log-objects.ts';
 import { visibleRefs } from './snapshot.ts';
 
 /** Where the next page of what a main shows begins; null at the end. */
@@ -104,6 +105,15 @@ export async function knownGaps(core: Core, server: Server): Promise<readonly Di
   }
   if (followed.error !== undefined) return [gap(server.name, followed.error)];
   const gaps = followed.identities ? [] : [gap(server.name, 'users and rights are not followed')];
-  const wishes = await store.wishes.of(server.id, mostWishes);
-  return [...gaps, ...wishes.map(({ subject }) => gap(subject, 'waits to be carried out'))];
+  for (const { subject } of await store.wishes.of(server.id, mostWishes)) {
+    const [kind, id = ''] = subject.split(':');
+    const waits = gap(subject, 'waits to be carried out');
+    if (kind !== 'objects') gaps.push(waits);
+    // Whether the repository should be there is seen by itself.
+    const repo = kind === 'objects' && (await mirrorOf(core, server, id));
+    if (repo) {
+      gaps.push({ kind: 'history', name: repo.fullName, why: 'lacks values that were set aside' });
+    }
+  }
+  return gaps;
 }

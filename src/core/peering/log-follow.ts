@@ -5,6 +5,7 @@ import { realize } from './log-realize.ts';
 import { importActor, takeStretch } from './log-take.ts';
 import type { Remote } from './remote.ts';
 import type { RunOptions } from './run.ts';
+import { sendObjects } from './send-objects.ts';
 
 /** What following a log came to. */
 export interface Followup {
@@ -40,9 +41,13 @@ export async function followLog(
   return { entries, waiting };
 }
 
-/** Sends a backup what is new in this server's log, if it follows it. @returns how many entries went */
-export async function sendLog(core: Core, remote: Remote): Promise<number> {
-  let { position } = await remote.ask('log-at', {});
+/**
+ * Sends a backup what is new in this server's log, if it follows it, and what it lacks of the values that were set aside.
+ *
+ * @returns how many entries went
+ */
+export async function sendLog(core: Core, remote: Remote, options: RunOptions): Promise<number> {
+  let { position, waits } = await remote.ask('log-at', {});
   if (position === null) return 0;
   const head = await publish(core);
   let sent = 0;
@@ -51,10 +56,11 @@ export async function sendLog(core: Core, remote: Remote): Promise<number> {
     if (same && position.seq === head.seq && position.hash === head.hash) break;
     // One that is further than this log is told so, and stops by itself.
     const entries = await pageOf(core, same ? position.seq : 0);
-    ({ position } = await remote.ask('log-take', { head, entries }));
+    ({ position, waits } = await remote.ask('log-take', { head, entries }));
     sent += entries.length;
     if (entries.length === 0) break;
   }
   await core.store.entries.read(remote.server.id, head.seq);
+  if (waits) await sendObjects(core, remote, options);
   return sent;
 }

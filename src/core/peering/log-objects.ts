@@ -6,6 +6,7 @@ import { admitObjects } from '../../programs/admit.ts';
 import { removeScratch } from '../../programs/pack.ts';
 import { archivePrefix, archiveTips, typesOf } from '../../programs/tips.ts';
 import type { Repository } from '../../store/repositories.ts';
+import type { Server } from '../../store/servers.ts';
 import type { Wish } from '../../store/wishes.ts';
 import type { Core } from '../core.ts';
 import { checkObjects } from './admit.ts';
@@ -16,51 +17,97 @@ import type { RunOptions } from './run.ts';
 import { visibleRefs } from './snapshot.ts';
 
 const mostWishes = 10_000;
+const kind = 'objects:';
 
-/** Archives the values that a main set aside, and fetches those that were never here. */
-export async function fetchObjects(core: Core, remote: Remote, options: RunOptions): Promise<void> {
-  const { server } = remote;
-  const { store } = core;
-  const wishes = await store.wishes.of(server.id, mostWishes);
-  for (const wish of wishes.filter(({ subject }) => subject.startsWith('objects:'))) {
-    const [, id = ''] = wish.subject.split(':');
-    const link = await store.serverLinks.byRemote(server.id, id);
-    const repo = link && (await store.repositories.byId(link.repoId));
-    // It comes with the repository, or never.
-    if (repo === undefined) continue;
-    await bring(core, remote, { ...options, repo, id, wish });
+/** Values that a main set aside and that never were here. */
+interface Lacking {
+  readonly repo: Repository;
+  /** The id of the repository there. */
+  readonly id: string;
+  readonly oids: readonly string[];
+  readonly wish: Wish;
+}
+
+/**
+ * Archives the values that a main set aside, as far as they are here, and tells of those that lack.
+ *
+ * @param after - the id of a repository there: those up to it are left out
+ */
+export async function* lackingObjects(
+  core: Core,
+  server: Server,
+  { after = '', signal }: { after?: string | undefined; signal: AbortSignal },
+): AsyncGenerator<Lacking> {
+  const { wishes } = core.store;
+  const all = await wishes.of(server.id, mostWishes);
+  const subjects = new Set(all.map(({ subject }) => subject));
+  for (const wish of all.filter(({ subject }) => subject.startsWith(kind))) {
+    const id = wish.subject.slice(kind.length);
+    if (id <= after) continue;
+    const repo = await mirrorOf(core, server, id);
+    if (repo !== undefined) {
+      const oids = await archiveKnown(core, repo, { wish, signal });
+      if (oids.length === 0) await wishes.fulfilled(server.id, wish);
+      else yield { repo, id, oids, wish };
+    } else if (!subjects.has(`repo:${id}`) && !(await isInTrash(core, server, id))) {
+      // It was deleted for good, or another server's is in its place.
+      await wishes.fulfilled(server.id, wish);
+    }
   }
 }
 
-async function bring(
-  core: Core,
-  remote: Remote,
-  { repo, id, wish, ...options }: RunOptions & { repo: Repository; id: string; wish: Wish },
-): Promise<void> {
-  const { store, repos, git } = core;
+/** Whether a mirror may be restored. @param id - of the repository there */
+async function isInTrash({ store }: Core, server: Server, id: string): Promise<boolean> {
+  const link = await store.serverLinks.byRemote(server.id, id);
+  return (await store.trash.byId(link?.repoId ?? id)) !== undefined;
+}
+
+/** The repository here that is the mirror of one there, unless it was deleted. */
+export async function mirrorOf(
+  { store }: Core,
+  server: Server,
+  id: string,
+): Promise<Repository | undefined> {
+  const link = await store.serverLinks.byRemote(server.id, id);
+  return link && store.repositories.byId(link.repoId);
+}
+
+/** @returns those of the values that are not here */
+async function archiveKnown(
+  { repos, git }: Core,
+  repo: Repository,
+  { wish, signal }: { wish: Wish; signal: AbortSignal },
+): Promise<readonly string[]> {
   const directory = repos.directory(repo);
-  const release = await repos.hold(repo, options.signal);
+  const release = await repos.hold(repo, signal);
   try {
     const wanted: string[] = JSON.parse(wish.body ?? '[]');
     const there = await typesOf(git, directory, wanted);
     await archiveTips(git, directory, [...there.keys()]);
-    const lacking = wanted.filter((oid) => !there.has(oid));
-    if (lacking.length > 0) await fetchLacking(core, remote, { ...options, repo, id, lacking });
-    await store.wishes.fulfilled(remote.server.id, wish);
+    return wanted.filter((oid) => !there.has(oid));
   } finally {
     release();
+  }
+}
+
+/** Fetches the values that a main set aside and that never were here. */
+export async function fetchObjects(core: Core, remote: Remote, options: RunOptions): Promise<void> {
+  const { server } = remote;
+  for await (const lacking of lackingObjects(core, server, options)) {
+    const release = await core.repos.hold(lacking.repo, options.signal);
+    try {
+      await fetchLacking(core, remote, { ...options, ...lacking });
+      await core.store.wishes.fulfilled(server.id, lacking.wish);
+    } finally {
+      release();
+    }
   }
 }
 
 async function fetchLacking(
   core: Core,
   remote: Remote,
-  {
-    repo,
-    id,
-    lacking,
-    ...options
-  }: RunOptions & { repo: Repository; id: string; lacking: readonly string[] },
+  { repo, id, oids: lacking, ...options }: RunOptions & Omit<Lacking, 'wish'>,
 ): Promise<void> {
   const { repos, syncSessions } = core;
   const directory = repos.directory(repo);
@@ -84,7 +131,7 @@ async function fetchLacking(
 }
 
 /** Takes in what is to be kept in the archive: checked as all that comes from elsewhere, and held by refs of our own. */
-async function admitArchive(
+export async function admitArchive(
   core: Core,
   repo: Repository,
   { folder, oids, signal }: { folder: string; oids: readonly string[]; signal: AbortSignal },

@@ -15,6 +15,20 @@ export interface LogQuestions {
     readonly oids: readonly string[];
     readonly have: readonly RefPair[];
   };
+  /** Which objects that were set aside do you lack? `after`: the id of the repository that was asked about last. */
+  readonly lacking: { readonly after: string | null };
+  /** Of what was lacking in that repository, `oids` lie in the session, and `gone` are none here any more. */
+  readonly 'take-objects': {
+    readonly token: string;
+    readonly id: string;
+    readonly oids: readonly string[];
+    readonly gone: readonly string[];
+  };
+}
+
+interface LogTaken {
+  /** Whether some of what the log says is not carried out. Servers of earlier versions don't say. */
+  readonly waits?: boolean;
 }
 
 export interface LogAnswers {
@@ -24,8 +38,8 @@ export interface LogAnswers {
     readonly signKey: string;
     readonly entries: readonly ChangeEntry[];
   };
-  readonly 'log-at': { readonly position: LogPosition | null };
-  readonly 'log-take': { readonly position: LogPosition };
+  readonly 'log-at': LogTaken & { readonly position: LogPosition | null };
+  readonly 'log-take': LogTaken & { readonly position: LogPosition };
   readonly objects: {
     /** null where it has none of them. */
     readonly token: string | null;
@@ -33,4 +47,18 @@ export interface LogAnswers {
     /** Those that are sent. */
     readonly oids: readonly string[];
   };
+  /** null where nothing is lacking in any further repository. */
+  readonly lacking: {
+    readonly id: string;
+    readonly oids: readonly string[];
+    /** The asked one's refs. */
+    readonly have: readonly RefPair[];
+    /** Of the session that they are to be put into. */
+    readonly token: string;
+    /** Bytes of the biggest pack that there is room for. */
+    readonly room: number;
+    /** As in `caps`. */
+    readonly rsync: string | null;
+  } | null;
+  readonly 'take-objects': Record<string, never>;
 }

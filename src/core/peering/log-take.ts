@@ -27,6 +27,12 @@ export function importActor(server: Server, by: Actor): Actor {
   return { ...actorFor(server, by, by.request), isImport: true };
 }
 
+/** How far the log of a main is followed; undefined where it is not, or stopped. */
+export async function followedOf({ store }: Core, server: Server): Promise<Followed | undefined> {
+  const found = await store.following.of(server.id);
+  return server.role === 'main' && found?.error === undefined ? found : undefined;
+}
+
 /**
  * Takes a stretch of a log in, if it is that of the server that is followed and goes on where this one is (S22).
  *

@@ -184,6 +184,8 @@ export interface Answers extends LogAnswers {
     readonly anew: boolean;
     /** The number of the newest entry of the log that backups follow; null for who is none. */
     readonly log: number | null;
+    /** Whether some of what the asker's log says is not carried out. Servers of earlier versions don't say. */
+    readonly waits?: boolean;
     /** The fingerprint of a host key that is announced; null where there is none. */
     readonly keys: string | null;
     readonly more: boolean;

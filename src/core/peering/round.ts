@@ -8,7 +8,7 @@ import type { Core } from '../core.ts';
 import { pauseEnd } from './couriers.ts';
 import { everyRepo } from './every-repo.ts';
 import { exchangeKeys } from './key-exchange.ts';
-import type { ChangedRepo } from './protocol.ts';
+import type { Answers, ChangedRepo } from './protocol.ts';
 import { Remote } from './remote.ts';
 
 interface Caller {
@@ -62,7 +62,7 @@ async function askAll(core: Core, remote: Remote, { by }: Caller): Promise<void>
     if (answer.anew) anew ??= new Map();
     for (const row of rows) anew?.set(row.id, row.digest);
     await store.syncMarks.put(await marksOf(core, remote.server, rows));
-    await markLog(core, remote.server, answer.log);
+    await markLog(core, remote.server, answer);
     place = { epoch: answer.epoch, seq: answer.seq, stamp: answer.stamp };
     // Noted after the marks: a crash in between asks for the same once more.
     if (!more && anew !== undefined) await markMissing(core, remote.server, anew);
@@ -83,13 +83,21 @@ async function wellMet(
   await store.servers.note(now, { state: 'up', latencyMs }, by);
 }
 
-/** The log of a main that is followed goes on over there. */
-async function markLog({ store }: Core, { id, role }: Server, seq: number | null): Promise<void> {
+/** The log of a main that is followed goes on over there, or some of what one of the two logs says is not done yet. */
+async function markLog(
+  { store }: Core,
+  { id, role }: Server,
+  { log: seq, waits }: Pick<Answers['changes'], 'log' | 'waits'>,
+): Promise<void> {
+  const mark = { serverId: id, repoId: logMark, name: 'the log of changes' } as const;
+  if (role === 'backup' && waits) {
+    const { seq: ours } = await store.digests.place();
+    await store.syncMarks.put([{ ...mark, direction: 'out', seq: ours }]);
+  }
   if (role !== 'main' || seq === null) return;
   const known = await store.following.of(id);
-  if (known === undefined || known.seq >= seq) return;
-  const mark = { serverId: id, repoId: logMark, direction: 'in', seq } as const;
-  await store.syncMarks.put([{ ...mark, name: 'the log of changes' }]);
+  if (known === undefined || (known.seq >= seq && !(await store.wishes.any(id)))) return;
+  await store.syncMarks.put([{ ...mark, direction: 'in', seq }]);
 }
 
 /** What is to be done about repositories that changed over there. */
