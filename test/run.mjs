@@ -37,6 +37,7 @@ const longest = [
   'peering/conflicts',
   'rules/objects',
   'peering/join',
+  'peering/death',
   'peering/disk',
   'security/room',
 ];

@@ -18,6 +18,7 @@ import { ensureScratch } from './house.ts';
 import { type Life, openLife } from './life.ts';
 import { Locks } from './locks.ts';
 import { Lookup } from './lookup.ts';
+import { Mending } from './mending.ts';
 import { Pairings } from './neighbors/pairings.ts';
 import { PushQueue } from './push-queue.ts';
 import { recover } from './recovery.ts';
@@ -42,6 +43,7 @@ export interface Core extends Life, Carriage {
   readonly repos: Repos;
   readonly renames: Renames;
   readonly git: Git;
+  readonly mending: Mending;
   readonly refAnswers: RefAnswers;
   readonly newObjects: NewObjects;
   readonly handover: Handover;
@@ -86,12 +88,9 @@ export async function openCore(config: Config, log: Log, how: Opening = {}): Pro
   let current = config;
   const live = () => current.values;
   const store = await openStore(config.databasePath, how.seen);
-  const git = await openGit({ houseId: store.houseId, emptyHome: await ensureScratch(dataDir) });
   const audit = new Audit(store, log);
-  const sizes = new Sizes(store, log);
-  const room = new Room({ store, sizes, dataDir }, roomLimits(live));
-  const locks = new Locks();
-  const repos = new Repos(store, locks, { dataDir, room });
+  const disk = await openDisk({ store, log, dataDir }, live);
+  const { git, locks, repos, room, sizes, mending } = disk;
   const carriage = await openCarriage({ store, git, room, dataDir });
   const life = openLife({ store, repos, git, locks, room, sizes, ...carriage, dataDir, live });
   const renames = new Renames({ store, repos, locks, room, sizes, dataDir, log });
@@ -113,16 +112,13 @@ export async function openCore(config: Config, log: Log, how: Opening = {}): Pro
     audit,
     chain: new AuditChain({ store, audit, log }, dataDir),
     events: new Events(store, access),
-    repos,
     renames,
     ...life,
-    git,
+    ...disk,
     ...remembered(git),
     handover: new Handover(),
     sessions: new Sessions(),
     signIns,
-    sizes,
-    room,
     rules: new Rules({ store, access, git, lookup }),
     scripts: new HookScripts(git, dataDir),
     pushes,
@@ -141,12 +137,31 @@ export async function openCore(config: Config, log: Log, how: Opening = {}): Pro
     },
     close: async () => {
       await carriage.couriers.close();
+      await mending.close();
       await sizes.flush();
       await signIns.flush();
       await audit.stop();
       await store.close();
     },
   };
+}
+
+/** What acts on the directories of repositories. */
+async function openDisk(
+  { store, log, dataDir }: { store: Store; log: Log; dataDir: string },
+  live: () => Config['values'],
+) {
+  const git = await openGit({
+    houseId: store.houseId,
+    emptyHome: await ensureScratch(dataDir),
+    killed: (directory) => mending.killed(directory),
+  });
+  const sizes = new Sizes(store, log);
+  const room = new Room({ store, sizes, dataDir }, roomLimits(live));
+  const locks = new Locks();
+  const repos = new Repos(store, locks, { dataDir, room });
+  const mending = new Mending({ store, repos, locks, log });
+  return { git, locks, repos, room, sizes, mending };
 }
 
 /** What is kept in mind of repositories' files. */

@@ -8,6 +8,7 @@ import type { Granted } from './ask.ts';
 import type { HookScripts } from './hook-scripts.ts';
 import { keyRefusal } from './key-refs.ts';
 import type { Locks } from './locks.ts';
+import type { Mending } from './mending.ts';
 import type { Push, RefResult } from './push.ts';
 import { PushRules } from './push-rules.ts';
 import { holdMoves } from './ref-moves.ts';
@@ -23,6 +24,7 @@ const action = 'git-receive-pack';
 
 export interface PushParts extends SettleParts {
   readonly locks: Locks;
+  readonly mending: Mending;
   readonly access: AccessControl;
   /** `ssh://USER@HOST[:PORT]` of this server, for the lines that the client reads. */
   readonly publicUrl: string;
@@ -199,7 +201,9 @@ export class PushRequest implements Push {
         : [];
     this.#admitted = [];
     this.#done = done;
-    this.#refused ||= done.length < results.length;
+    const refused = results.flatMap(({ command, refused }) => (refused ? [command.ref] : []));
+    if (refused.length > 0) await this.#parts.mending.refused(repo, refused);
+    this.#refused ||= refused.length > 0;
     this.#releaseRefs?.();
     this.#releaseRefs = undefined;
     return undoLines(this.#parts.publicUrl, repo.fullName, left);

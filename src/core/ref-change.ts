@@ -12,6 +12,7 @@ import type { Ask } from './ask.ts';
 import type { HookScripts } from './hook-scripts.ts';
 import { keyRefusal } from './key-refs.ts';
 import { endOf, type Locks } from './locks.ts';
+import type { Mending } from './mending.ts';
 import type { RefResult } from './push.ts';
 import { holdMoves } from './ref-moves.ts';
 import type { Refusal } from './refusal.ts';
@@ -23,6 +24,7 @@ export const notDone = 'not done: another ref was refused';
 
 export interface ChangeParts extends SettleParts {
   readonly locks: Locks;
+  readonly mending: Mending;
   readonly access: AccessControl;
   readonly rules: Rules;
   readonly scripts: HookScripts;
@@ -174,8 +176,12 @@ async function carryOut(parts: ChangeParts, repo: Repository, change: RefChange)
       refused === undefined ? [command] : [],
     );
     await settleRefs(parts, repo, done, change);
-    if (done.length < commands.length) throw error;
-    return;
+    if (done.length === commands.length) return;
+    await parts.mending.refused(
+      repo,
+      commands.map(({ ref }) => ref),
+    );
+    throw error;
   }
   await settleRefs(parts, repo, commands, change);
 }

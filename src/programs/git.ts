@@ -1,6 +1,13 @@
 import { join } from 'node:path';
 import { UserError } from '../model/errors.ts';
-import { type Collected, type CollectOptions, collect, type Program, start } from './run.ts';
+import {
+  type Collected,
+  type CollectOptions,
+  collect,
+  type Program,
+  type Start,
+  start,
+} from './run.ts';
 
 /** What every git of one data directory has in common. */
 export interface GitSettings {
@@ -8,6 +15,8 @@ export interface GitSettings {
   readonly houseId: string;
   /** An empty directory: git's HOME. */
   readonly emptyHome: string;
+  /** Hears that a git which writes to a repository had no time to clean up. @param directory - the repository's */
+  killed?(directory: string): void;
 }
 
 /** Configuration for one spawn, over that of every spawn: `{ 'receive.denyNonFastForwards': 'true' }`. */
@@ -43,6 +52,11 @@ export interface Git {
     options: GitStart & CollectOptions & { readonly extra: Readonly<Record<string, string>> },
   ): Promise<Collected>;
 }
+
+/** What leaves locks and half-written files behind when it is killed. */
+const writers = new Set(['fetch', 'pack-refs', 'receive-pack', 'repack', 'update-ref']);
+/** Signals at which git removes what it has begun. */
+const heeded: ReadonlySet<string> = new Set(['SIGHUP', 'SIGINT', 'SIGPIPE', 'SIGQUIT', 'SIGTERM']);
 
 /** The environment variable that marks a child with the id of the data directory it works for. */
 export const houseVariable = 'CPM_HOUSE';
@@ -112,18 +126,21 @@ export async function openGit(settings: GitSettings): Promise<Git> {
     ...(isProtocol(protocol) ? { GIT_PROTOCOL: protocol } : {}),
     ...(scratch === undefined ? {} : objectDirectories(scratch, cwd)),
   });
+  const commandOf = (args: readonly string[], options: GitStart): Start => ({
+    argv: argvOf(args, options),
+    cwd: options.cwd,
+    env: env(options),
+    onExit: ({ signal }) => {
+      const isKilled = signal !== undefined && !heeded.has(signal);
+      if (isKilled && writers.has(args[0] ?? '')) settings.killed?.(options.cwd);
+    },
+  });
   const version = await findVersion(settings);
   return {
     version,
     start: (args, options) =>
-      start({
-        argv: argvOf(args, options),
-        cwd: options.cwd,
-        env: env(options),
-        talks: options.hooks !== undefined,
-      }),
-    run: (args, options) =>
-      collect({ argv: argvOf(args, options), cwd: options.cwd, env: env(options) }, options),
+      start({ ...commandOf(args, options), talks: options.hooks !== undefined }),
+    run: (args, options) => collect(commandOf(args, options), options),
     script: (file, options) =>
       collect(
         { argv: [file], cwd: options.cwd, env: { ...env(options), ...options.extra } },

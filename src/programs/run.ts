@@ -20,6 +20,8 @@ export interface Start {
    * children hold what must not be lost, as the one of rsync that writes. The rest of any other's group is killed.
    */
   readonly hasHeirs?: boolean | undefined;
+  /** Hears how it ended, whoever else asks. */
+  readonly onExit?: ((exit: Exit) => void) | undefined;
 }
 
 /** The two pipes: what the child says on 3, and hears on 4. */
@@ -52,7 +54,7 @@ const killAfterMs = 5000;
  *
  * @throws Error when the program or the directory is missing, or no process can be made
  */
-export function start({ argv, cwd, env, talks = false, hasHeirs = false }: Start): Program {
+export function start({ argv, cwd, env, talks = false, hasHeirs = false, onExit }: Start): Program {
   const [file, ...args] = argv;
   const child = execa(file, args, {
     cwd,
@@ -73,6 +75,7 @@ export function start({ argv, cwd, env, talks = false, hasHeirs = false }: Start
   const exited = new Promise<Exit>((resolve) => {
     child.once('exit', (status, signal) => {
       const exit = { status: status ?? undefined, signal: signal ?? undefined };
+      onExit?.(exit);
       resolve(hasHeirs ? groupEnd(pid).then(() => exit) : exit);
     });
   });

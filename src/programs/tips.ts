@@ -4,6 +4,7 @@ import { nullOid, type RefCommand } from '../model/ref.ts';
 import type { Git } from './git.ts';
 import { writePackedRefs } from './packed.ts';
 import { allRefs, syncRefs } from './refs.ts';
+import type { Exit } from './run.ts';
 
 /** Where the values that refs once had are kept; never advertised. */
 export const archivePrefix = 'refs/cpm/archive/';
@@ -124,7 +125,7 @@ export async function keepRefs(
  * Moves refs in one transaction, each only from its old value; durable when it returns.
  *
  * @throws UserError `conflict` when a ref is not at its old value any more, or its name is in another's way; then
- *   nothing has changed
+ *   nothing has changed. `unavailable` when git was killed, then some may have moved, or another one holds their locks
  */
 export async function updateRefs(
   git: Git,
@@ -138,20 +139,33 @@ export async function updateRefs(
       ? `delete ${command.ref} ${command.old}`
       : `update ${command.ref} ${command.new} ${command.old}`,
   );
-  const { status, stderr } = await git.run(['update-ref', '--no-deref', '--stdin'], {
+  const { status, signal, stderr } = await git.run(['update-ref', '--no-deref', '--stdin'], {
     cwd: directory,
     input: lines(['start', ...moves, 'prepare', 'commit']),
   });
-  if (status !== 0) {
-    throw new UserError('conflict', 'the refs changed meanwhile; nothing was done', {
-      hint: 'look at them again, then repeat',
-      cause: new Error(`git update-ref ended with ${status}: ${stderr}`),
-    });
-  }
+  if (status !== 0) throw notMoved({ status, signal }, stderr);
   await syncRefs(
     directory,
     commands.map(({ ref }) => ref),
   );
+}
+
+function notMoved({ status, signal }: Exit, stderr: string): UserError {
+  const cause = new Error(`git update-ref ended with ${status ?? signal}: ${stderr}`);
+  if (signal !== undefined) {
+    const why = `git was ended by ${signal} before all refs were moved`;
+    return new UserError('unavailable', why, { hint: 'run it again', cause });
+  }
+  if (/\.lock': File exists/.test(stderr)) {
+    return new UserError('unavailable', 'another git is at work on these refs', {
+      hint: 'try again; the lock of one that was killed is removed by then',
+      cause,
+    });
+  }
+  return new UserError('conflict', 'the refs changed meanwhile; nothing was done', {
+    hint: 'look at them again, then repeat',
+    cause,
+  });
 }
 
 /** So many refs are a file each only where others are there already. */

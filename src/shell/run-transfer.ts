@@ -146,10 +146,10 @@ async function push(
     refsPerPush: values['limits.refs_per_push'],
     packSizeBytes: values['limits.pack_size'],
   };
-  const { store, access, rules, scripts, repos, git, room, locks } = core;
+  const { store, access, rules, scripts, repos, git, room, locks, mending } = core;
   let merged: Pick<MergeAnswer, 'source' | 'target' | 'result' | 'commit'> | undefined;
   const parts = {
-    ...{ store, access, rules, scripts, repos, git, room, locks, limits },
+    ...{ store, access, rules, scripts, repos, git, room, locks, mending, limits },
     publicUrl: core.publicUrl(),
     follow: async (at: Repository, pushed: readonly RefCommand[], options: readonly string[]) => {
       const after = await mergeAfterPush(core, {

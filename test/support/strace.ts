@@ -53,13 +53,13 @@ export async function strace(pid: number, calls: readonly string[]): Promise<Str
   };
 }
 
-/** What is to happen at a system call of a process, and to which of its threads. */
+/** What is to happen at a system call of a process, and to which of its threads; `family`: to all processes that it starts too. */
 export interface Injection {
   readonly call: string;
   /** `signal=SIGKILL:when=3`, `delay_exit=20000`; each thread counts for itself. @see strace(1), Tampering */
   readonly what: string;
   /** The first thread runs the loop and the database, the others Node's file operations. Processes that it starts are left alone. */
-  readonly threads: 'loop' | 'others' | 'all';
+  readonly threads: 'loop' | 'others' | 'all' | 'family';
 }
 
 export interface Tampering {
@@ -70,11 +70,21 @@ export interface Tampering {
 
 /** Tampers with a running process until it ends or `stop` is called. @throws Error when strace may not attach */
 export async function inject(pid: number, { call, what, threads }: Injection): Promise<Tampering> {
+  const family = threads === 'family';
   const tids = readdirSync(`/proc/${pid}/task`).filter((tid) => {
     if (threads === 'all') return true;
-    return (threads === 'loop') === (tid === String(pid));
+    return (threads === 'loop' || family) === (tid === String(pid));
   });
-  const args = ['-e', `trace=${call}`, '-e', `inject=${call}:${what}`, '-o', '/dev/null'];
+  const follow = family ? ['-f'] : [];
+  const args = [
+    ...follow,
+    '-e',
+    `trace=${call}`,
+    '-e',
+    `inject=${call}:${what}`,
+    '-o',
+    '/dev/null',
+  ];
   const child = spawn('strace', [...args, ...tids.flatMap((tid) => ['-p', tid])], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
