@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
 import t from 'tap';
 import { House } from '../support/house.ts';
 import { introduce, openPair } from '../support/pair.ts';
@@ -53,6 +54,18 @@ await ana.git(['push', '-q', ana.url('acme/app'), ...refs], { cwd: work });
 for (const name of ['b', 'c']) await ada.ssh(`push acme/app --to ${name}`);
 for (const house of [b, c]) await house.admin.ssh('servers follow hq --identities');
 
+/** What a crash between two steps leaves of the log on the backup. */
+async function leaveUndone(): Promise<void> {
+  const { id } = await json(ada.at(b), 'show acme/app');
+  const db = new Sqlite(join(b.dataDir, 'cpm.db'));
+  const add = db.prepare('INSERT INTO followed_wish SELECT id, ?, ?, ?, NULL FROM server');
+  add.run(1, `user:${id}`, '{"name":"cy"}');
+  add.run(5, 'repo:late', '{"namespace":"acme","name":"late","deleted_at":null}');
+  add.run(8, `objects:${id}`, '[]');
+  add.run(9, `purge:${id}:${await tip(b, 'refs/heads/main')}`, '{}');
+  db.close();
+}
+
 /** What only the main had when another took over from it, by branch. */
 const alone: Record<string, string> = {};
 let newest = '';
@@ -73,11 +86,18 @@ t.test('a backup takes over from a main that is away, and says what it lacks', a
   await ana.git(['push', '-q', url, ...many.map((name) => `:refs/heads/${name}`)], { cwd: work });
   t.match(await b.admin.ssh('servers sync hq'), { status: 5 });
   await hq.stop();
+  await leaveUndone();
 
   const answer = await json(b.admin, 'servers promote hq --force --yes');
 
   t.match(answer, { changed: true, server: 'hq', term: 2, forced: true, last_met_at: /^20/ });
-  t.match(answer.not_received, [{ name: 'acme/app', since: /^20/ }]);
+  t.match(answer.not_received, [
+    { name: 'acme/app', since: /^20/ },
+    { name: 'cy', since: null },
+    { name: 'acme/late', since: null },
+    { name: 'values that were set aside in acme/app', since: null },
+    { name: /^the purge of [0-9a-f]{12} from acme\/app$/, since: null },
+  ]);
   newest = await change(b, 'main', await tip(b, 'refs/heads/main'));
   t.match(await b.admin.ssh('servers promote hq --force --yes'), { status: 2, stderr: /away/ });
 });

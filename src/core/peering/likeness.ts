@@ -5,6 +5,7 @@ import type { Server } from '../../store/servers.ts';
 import type { Core } from '../core.ts';
 import { mirrorOf } from './log-objects.ts';
 import { visibleRefs } from './snapshot.ts';
+import { wishName } from './wish-name.ts';
 
 /** Where the next page of what a main shows begins; null at the end. */
 export type ShownFrom = { readonly subject: string } | { readonly repo: After } | null;
@@ -105,15 +106,12 @@ export async function knownGaps(core: Core, server: Server): Promise<readonly Di
   }
   if (followed.error !== undefined) return [gap(server.name, followed.error)];
   const gaps = followed.identities ? [] : [gap(server.name, 'users and rights are not followed')];
-  for (const { subject } of await store.wishes.of(server.id, mostWishes)) {
-    const [kind, id = ''] = subject.split(':');
-    const waits = gap(subject, 'waits to be carried out');
-    if (kind !== 'objects') gaps.push(waits);
+  for (const wish of await store.wishes.of(server.id, mostWishes)) {
+    const [kind, id = ''] = wish.subject.split(':');
     // Whether the repository should be there is seen by itself.
-    const repo = kind === 'objects' && (await mirrorOf(core, server, id));
-    if (repo) {
-      gaps.push({ kind: 'history', name: repo.fullName, why: 'lacks values that were set aside' });
-    }
+    const isIdle = kind === 'objects' && (await mirrorOf(core, server, id)) === undefined;
+    if (isIdle) continue;
+    gaps.push(gap(await wishName(core, server, wish), 'waits to be carried out'));
   }
   return gaps;
 }

@@ -7,6 +7,7 @@ import type { Asked } from './asked.ts';
 import { knownGaps } from './likeness.ts';
 import { publish, signKeyOf } from './log-publish.ts';
 import type { Answers, Questions } from './protocol.ts';
+import { wishName } from './wish-name.ts';
 
 /**
  * Answers a main that hands its lead over. On being asked alone it says whether this server leads in its place, and gives
@@ -92,6 +93,7 @@ export async function takeOver(core: Core, main: Server, by: Actor): Promise<Tak
     }
     const marks = (await store.syncMarks.of(main.id)).filter(({ direction }) => direction === 'in');
     const wishes = await store.wishes.of(main.id, mostWishes);
+    const undone = await Promise.all(wishes.map((wish) => wishName(core, main, wish)));
     const { metAt } = await store.syncPeers.of(main.id);
     const doneAt = await store.syncs.doneAt({ serverId: main.id });
     const met = [metAt, doneAt, followed?.heardAt].filter((each) => each !== undefined);
@@ -100,7 +102,7 @@ export async function takeOver(core: Core, main: Server, by: Actor): Promise<Tak
     core.couriers.expect(main.id);
     const notReceived = [
       ...marks.map(({ name, since }) => ({ name, since })),
-      ...wishes.map(({ subject }) => ({ name: subject, since: null })),
+      ...undone.map((name) => ({ name, since: null })),
     ];
     return { term, lastMetAt: met.sort().at(-1) ?? null, notReceived };
   } finally {
