@@ -1,6 +1,7 @@
-import { watch } from 'node:fs/promises';
+import { readFile, watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { listProcesses } from '../../src/programs/processes.ts';
 import type { House } from '../support/house.ts';
 import { openPair } from '../support/pair.ts';
 import type { Person } from '../support/person.ts';
@@ -126,6 +127,20 @@ async function reaches(
   return seen(heads, (name) => name.endsWith('.lock') === (phase === 'update-ref'));
 }
 
+/** Whatever git or rsync is at work for a server dies, and the server lives on. */
+async function killChildren({ house }: Side): Promise<void> {
+  const children = (await listProcesses()).filter(({ parent }) => parent === house.pid);
+  for (const { pid } of children) {
+    const [program] = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (!/^(git|.*\/rsync)$/.test(program ?? '')) continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It ended by itself.
+    }
+  }
+}
+
 interface Round {
   readonly sender: Side;
   readonly receiver: Side;
@@ -133,7 +148,7 @@ interface Round {
   readonly phase: Phase | undefined;
 }
 
-/** One run, while both sides write and one of them is packed anew; a server may die in it. */
+/** One run, while both sides write and one of them is packed anew; a server may die in it, or what works for it. */
 async function round(scene: Scene, { sender, receiver, phase }: Round): Promise<void> {
   const { t, dice } = scene;
   await write(scene, sender);
@@ -144,6 +159,7 @@ async function round(scene: Scene, { sender, receiver, phase }: Round): Promise<
     : [receiver, `pull ${app} --from ${sender.name}`];
   const over = new AbortController();
   const victim = dice.pick([sender, receiver]);
+  const who = dice.below(3) === 0 ? 'children' : 'server';
   const dying = phase && reaches(phase, { sender, receiver }, over.signal);
   const running = by.writer.ssh(`${words} --transport ${transport} --json`).finally(() => {
     over.abort();
@@ -153,13 +169,14 @@ async function round(scene: Scene, { sender, receiver, phase }: Round): Promise<
     dice.below(3) === 0 && dice.pick([sender, receiver]).writer.ssh(`repo maintain ${app}`),
   ];
   if (phase !== undefined && (await dying)) {
-    await victim.house.kill();
-    count(scene.deaths, phase);
+    if (who === 'server') await victim.house.kill();
+    else await killChildren(victim);
+    count(scene.deaths, `${phase} of ${who}`);
     const done = await running;
     await Promise.all(noise);
-    await victim.house.restart();
+    if (who === 'server') await victim.house.restart();
     if (done.status !== 0) note(t, scene, done, [5, 6, 255]);
-    await checkHeld(t, scene, `${phase}, ${victim.name} died`);
+    await checkHeld(t, scene, `${phase}, ${who} of ${victim.name} died`);
     return;
   }
   note(t, scene, await running, [0, 5]);
