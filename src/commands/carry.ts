@@ -175,9 +175,11 @@ export async function answered(
   }
   for (const { message } of errors) context.note(message);
   const said = errors.length === 1 ? first.message : `${errors.length} things failed`;
+  // Trying again may help where they differ; where all say the same no, it is that no.
+  const isOne = errors.length > 1 && errors.every(({ code }) => code === first.code);
   failures.set(
     rows,
-    new UserError('unavailable', said, {
+    new UserError(isOne ? first.code : 'unavailable', said, {
       ...(first.hint === undefined ? {} : { hint: first.hint }),
     }),
   );

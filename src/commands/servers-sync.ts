@@ -38,7 +38,7 @@ const sync = command({
     const { by } = context;
     const allowShrink = args['allow-shrink'] === true;
     const named = args.name === undefined ? undefined : await findServer(context, args.name);
-    const servers = named === undefined ? await reachable(context) : [named];
+    const servers = named === undefined ? await addressed(context) : [named];
     context.staySilent();
     if (by.dryRun) return wouldRun(context, servers);
     const rows: RunRow[] = [];
@@ -52,10 +52,10 @@ const sync = command({
   refusal: runRefusal,
 });
 
-/** Those that have an address here, and are trusted. */
-async function reachable({ core }: Context): Promise<readonly Server[]> {
+/** Those that have an address here; one that is no longer trusted says so itself, for silence would look like success. */
+async function addressed({ core }: Context): Promise<readonly Server[]> {
   const servers = await core.store.servers.list();
-  return servers.filter(({ url, state }) => url !== undefined && state !== 'untrusted');
+  return servers.filter(({ url }) => url !== undefined);
 }
 
 /** What is marked already; what the other side has new is not asked for. */

@@ -114,6 +114,8 @@ t.test('servers test tells a key that is not known from a host key that is anoth
   const changed = `host key is ${other.fingerprint}, pinned ${await hostKeyOf(b)}`;
   t.match(await walk('b'), { status: 6, at: 'host key', detail: changed });
   t.match(await noted('b'), { state: 'untrusted' });
+  const stopped = { status: 4, stderr: /sync with b stopped: host key is/ };
+  t.match(await hq.admin.ssh('servers sync'), stopped, 'nothing to do is not what it says');
   await hq.admin.ssh(`servers set b --url cpm@127.0.0.1:${b.port}`);
   t.match(await walk('b'), { at: 'host key', detail: changed }, 'until a person trusts it');
   await hq.admin.ssh(`servers trust b --fingerprint ${await hostKeyOf(b)}`);
@@ -271,10 +273,21 @@ t.test('a server that shrinks is held until it is allowed where it would shrink'
   const why = /^acme\/app: held on b: much would be deleted .*--allow-shrink$/m;
   t.match(held, { status: 5, stdout: /"result":"held"/, stderr: why });
   t.match(JSON.parse((await hq.admin.ssh('servers list --json')).stdout), [{ state: 'held' }]);
+  const there = async () => JSON.parse((await b.admin.ssh('servers list --json')).stdout);
+  t.match(await there(), [{ state: 'held', error: /much would be deleted/ }]);
   t.match(await run(b, 'pull acme/app --from hq --allow-shrink'), { result: 'updated' });
 
+  t.match(await there(), [{ state: /up|unknown/, error: null }]);
   t.equal(await refsOf(b), await refsOf(hq));
   t.match(await push(), { result: 'up-to-date' });
+});
+
+t.test('where every repository gets the same no, the status is of that no', async (t) => {
+  for (const name of ['one', 'two']) await b.admin.ssh(`init bea/${name}`);
+  const answer = await b.admin.ssh('push bea/one bea/two --to hq --json');
+  const code = /"code":"denied","message":"2 things failed"/;
+  t.match(answer, { status: 4, stdout: /"result":"failed".*"result":"failed"/, stderr: code });
+  for (const name of ['one', 'two']) await b.admin.ssh(`repo delete bea/${name} --yes`);
 });
 
 t.test('a dry run tells what would go, and sends nothing', async (t) => {

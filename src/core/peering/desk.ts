@@ -14,6 +14,7 @@ import { reviveMirror } from './endings.ts';
 import { agreeOnHead, followFacts } from './facts.ts';
 import { refuseUnconfirmed } from './lead.ts';
 import { answerLog } from './log-desk.ts';
+import { markBrought } from './marked.ts';
 import { checkFacts, createEmpty, newcomerFor, newsFor, notLinked, receiverFor } from './mirror.ts';
 import { unlessOutdated } from './outdated.ts';
 import { type Answers, factsOf, type Questions, type RefPair } from './protocol.ts';
@@ -185,6 +186,8 @@ export class PeerDesk {
       server.name,
       by,
     );
+    const key = { serverId: server.id, repoId: repo.id, direction: 'in' } as const;
+    await markBrought(core, { ...key, name: repo.fullName, held });
     if (applied.length > 0) {
       this.changed.push({ repo: repo.fullName, refs: applied.length });
       core.sizes.changed(repo, core.repos.directory(repo));

@@ -1,3 +1,4 @@
+import { waysOf } from '../../store/server-links.ts';
 import type { Mark, MarkKey } from '../../store/sync-marks.ts';
 import type { Core } from '../core.ts';
 import { pauseEnd } from './couriers.ts';
@@ -30,6 +31,24 @@ export async function marked(
   if (mark === undefined) await syncMarks.put([{ ...key, name, seq: (await digests.place()).seq }]);
   await hold(core, (await syncMarks.find(key)) ?? mark);
   return report;
+}
+
+/** What another server brought and was held here waits here, as what was fetched does: here a person allows it. */
+export async function markBrought(
+  core: Core,
+  { held, name, ...key }: MarkKey & { readonly held: boolean; readonly name: string },
+): Promise<void> {
+  const { digests, serverLinks, syncMarks } = core.store;
+  const mark = await syncMarks.find(key);
+  if (!held) {
+    if (mark?.held === true) await syncMarks.done(mark);
+    return;
+  }
+  // What is not fetched from there can't be fetched again: then it waits at the other side alone.
+  const link = await serverLinks.of(key.serverId, key.repoId);
+  if (link === undefined || !waysOf(link).includes('in')) return;
+  if (mark === undefined) await syncMarks.put([{ ...key, name, seq: (await digests.place()).seq }]);
+  await hold(core, mark ?? (await syncMarks.find(key)));
 }
 
 /** A mark waits until a person allows what it would do. */
