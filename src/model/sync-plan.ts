@@ -23,6 +23,8 @@ export interface RefState {
   readonly decidedThere: boolean;
   /** They found that both values can't stand, which only they could see: what they have is no news here. */
   readonly conflictThere: boolean;
+  /** It is in conflict with them here, and they know the value that it still has. */
+  readonly conflictHere: boolean;
   /** The repository was born there: it is theirs to change. */
   readonly mirror: boolean;
   /** They led before, and this server took over: what they alone have is for a person to decide on. */
@@ -61,7 +63,9 @@ export function planRef(state: RefState, relation: () => Relation): RefStep {
   const lies = relation();
   if (lies === 'ahead') return { step: 'take', forced: false };
   if (met && mine === base) return { step: 'take', forced: true };
-  return lies === 'behind' ? nothing : { step: 'conflict', kind: 'diverged' };
+  // What they were set back to, knowing our value, does not move on to it by itself.
+  const isJoined = lies === 'behind' && !state.conflictHere;
+  return isJoined ? nothing : { step: 'conflict', kind: 'diverged' };
 }
 
 /** What only the one that led before has comes back as a conflict, and moves nothing. */
@@ -101,9 +105,9 @@ function planUnknown(state: RefState, theirs: string): RefStep {
     const isThat = state.birth !== undefined && state.birth === state.deletedHere.birth;
     return state.met && isThat ? { step: 'tell' } : nothing;
   }
-  if (state.met && state.base !== undefined && state.deletedHere !== undefined) {
-    return { step: 'conflict', kind: 'delete_modify' };
-  }
+  const isMoved = state.met && state.base !== undefined && state.deletedHere !== undefined;
+  // What they created again after all of it was deleted is no change of what was deleted here.
+  if (isMoved && !isAnew(state)) return { step: 'conflict', kind: 'delete_modify' };
   return { step: 'take', forced: false };
 }
 

@@ -6,7 +6,7 @@ const [a, b, c] = ['a', 'b', 'c'].map((digit) => digit.repeat(40));
 const equals: RefState = {
   ...{ ref: 'refs/heads/main', mine: a, theirs: a, base: a, met: true },
   ...{ deletedThere: undefined, deletedHere: undefined, birth: undefined },
-  ...{ decidedThere: false, conflictThere: false },
+  ...{ decidedThere: false, conflictThere: false, conflictHere: false },
   mirror: false,
   recalled: false,
 };
@@ -63,6 +63,9 @@ t.test(
     const again = { mine: undefined, theirs: a, base: undefined, deletedHere: deleted() };
     t.same(plan({ ...again, birth: other }), { step: 'take', forced: false });
     t.same(plan({ ...again, birth: other, met: false }), { step: 'nothing' });
+    const moved = { ...again, theirs: b, base: a };
+    t.same(plan({ ...moved, birth: other }), { step: 'take', forced: false });
+    t.same(plan({ ...moved, birth: one }), { step: 'conflict', kind: 'delete_modify' });
   },
 );
 

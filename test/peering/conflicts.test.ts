@@ -143,6 +143,65 @@ t.test(
   },
 );
 
+t.test('a tag that moved on is listed until somebody decides on it', async (t) => {
+  const [old, moved] = [await tip(hq), 'refs/tags/v1'];
+  await git(`push -q ${url(hq)} ${old}:${moved}`);
+  await hq.admin.ssh('push acme/app --to b');
+  await there.git(`fetch -q ${url(b)} ${moved}`, { cwd: clone });
+  await there.git('reset -q --hard FETCH_HEAD', { cwd: clone });
+  await there.git('commit -q --allow-empty -m later', { cwd: clone });
+  await there.git(`push -q --force ${url(b)} HEAD:${moved}`, { cwd: clone });
+  const newer = await tip(b, moved);
+  const listed = { ref: moved, kind: 'tag_moved', local: old, remote: newer };
+
+  t.match(await run(hq, 'pull acme/app --from b'), { result: 'conflict' });
+  t.match(await conflicts(hq), [listed]);
+  t.match(await run(b, 'push acme/app --to hq'), { result: 'up-to-date' });
+  await hq.admin.ssh('pull acme/app --from b');
+  t.match(await conflicts(hq), [listed], 'it stays');
+  await hq.admin.ssh('conflicts resolve acme/app v1 --keep remote');
+  await hq.admin.ssh('push acme/app --to b');
+
+  t.same([await tip(hq, moved), await tip(b, moved)], [newer, newer]);
+  t.same([await conflicts(hq), await conflicts(b)], [[], []]);
+});
+
+t.test('what is set back while it is in conflict stays in conflict', async (t) => {
+  const first = await tip(b);
+  await diverge();
+  await hq.admin.ssh('push acme/app --to b');
+  const here = await tip(hq);
+  await there.git(`push -q --force ${url(b)} ${first}:refs/heads/main`, { cwd: clone });
+  t.match(await run(hq, 'pull acme/app --from b'), { result: 'conflict' });
+  await hq.admin.ssh('push acme/app --to b');
+  await hq.admin.ssh('pull acme/app --from b');
+
+  t.same([await tip(hq), await tip(b)], [here, first]);
+  t.match(await conflicts(hq), [{ local: here, remote: first }]);
+  await hq.admin.ssh('conflicts resolve acme/app main --keep local');
+  await hq.admin.ssh('push acme/app --to b');
+  t.equal(await tip(b), here);
+  t.same([await conflicts(hq), await conflicts(b)], [[], []]);
+});
+
+t.test('what was made again after its deletion had come is no conflict', async (t) => {
+  const again = 'refs/heads/again';
+  const old = await tip(hq);
+  await git(`push -q ${url(hq)} ${old}:${again}`);
+  await hq.admin.ssh('push acme/app --to b');
+  await there.git(`push -q ${url(b)} :${again}`, { cwd: clone });
+  await git(`push -q ${url(hq)} ${old}:refs/heads/alone`);
+  t.match(await run(hq, 'pull acme/app --from b'), { result: 'updated' });
+  await git('commit -q --allow-empty -m again');
+  await git(`push -q ${url(hq)} HEAD:${again} :alone`);
+
+  t.match(await run(b, 'pull acme/app --from hq'), { result: 'updated' });
+  t.equal(await tip(b, again), await tip(hq, again));
+  t.same([await conflicts(hq), await conflicts(b)], [[], []]);
+  await git(`push -q ${url(hq)} :${again}`);
+  await hq.admin.ssh('push acme/app --to b');
+});
+
 t.test('who may only read sees conflicts and decides none', async (t) => {
   await diverge();
   await hq.admin.ssh('push acme/app --to b');

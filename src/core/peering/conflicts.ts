@@ -70,7 +70,7 @@ interface Settled {
   readonly theirs: RefList;
 }
 
-/** Ends the conflicts that are none any more: both sides have one value, or one's descends from the other's. */
+/** Ends the conflicts that are none any more: both sides have one value, or a branch moved on to one that has both. */
 export async function settleConflicts(
   core: Core,
   { server, repo, by, only }: Admission,
@@ -84,9 +84,12 @@ export async function settleConflicts(
       continue;
     }
     if (only !== undefined && !only.has(ref)) continue;
-    const joined = relations.get(ref) === 'ahead' || relations.get(ref) === 'behind';
+    // A tag that moved is another tag, and a branch that was set back joins nothing.
+    const isBranch = !ref.startsWith('refs/tags/');
+    const mine = refs.get(ref);
+    const joined = isBranch && relations.get(ref) === 'behind' && mine !== conflict.local;
     const taken = planned.get(ref)?.step === 'take' || planned.get(ref)?.step === 'delete';
-    const same = refs.get(ref) === theirs.get(ref);
+    const same = mine === theirs.get(ref);
     if (joined || taken || same) await store.conflicts.end(conflict, undefined, by);
   }
 }

@@ -42,6 +42,8 @@ export async function plan(
   const absent = [...theirs.keys()].filter((ref) => !mine.has(ref));
   const names = [...moved, ...absent].filter((ref) => only === undefined || only.has(ref));
   const endings = await endingsOf(store, repo.id, { names, mine, received });
+  const open = (await store.conflicts.open(repo.id)).filter((each) => each.serverId === server.id);
+  const disputed = new Map(open.map(({ ref, local }) => [ref, local]));
   const steps = new Map<string, RefStep>();
   const relations = new Map<string, Relation>();
   for (const ref of names) {
@@ -62,6 +64,7 @@ export async function plan(
       birth: own === undefined ? received.births.get(ref) : endings.births.get(ref),
       decidedThere: decided.has(ref) && decided.get(ref) === (own ?? nullOid),
       conflictThere: only?.has(ref) === true,
+      conflictHere: own !== undefined && disputed.get(ref) === own,
       mirror: isMirror,
       recalled,
     };
