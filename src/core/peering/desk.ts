@@ -108,10 +108,11 @@ export class PeerDesk {
     await refuseUnconfirmed(core, server);
     const path = { namespace: repo.namespace, name: repo.name };
     await core.access.authorize(principal, { need: 'repo', path, right: 'write' });
+    const pair = { serverId: server.id, repoId: repo.id };
+    // Before the refs: a list that does not answer what is told here is then known to be outdated.
+    const base = await core.store.syncs.base(pair);
     const refs = await visibleRefs(core.repos.directory(repo));
     const digest = refsDigest(refs);
-    const pair = { serverId: server.id, repoId: repo.id };
-    const base = await core.store.syncs.base(pair);
     const told = { facts, before: await core.store.syncPeers.head(pair) };
     const equal = digest === asked.digest;
     if (equal) await agreeOnAll(core, { server, repo, by }, refs);

@@ -63,8 +63,9 @@ async function fetchRepo(
   const { store, repos } = core;
   const { server } = remote;
   const pair = { serverId: server.id, repoId: repo.id };
-  const refs = await visibleRefs(repos.directory(repo));
+  // Before the refs: what another run agrees on in between is to make this one begin again.
   const base = await store.syncs.base(pair);
+  const refs = await visibleRefs(repos.directory(repo));
   const head = await store.syncPeers.head(pair);
   const link = await store.serverLinks.of(server.id, repo.id);
   const shared = link !== undefined || (await isGranted(store, server, repo, 'write'));
