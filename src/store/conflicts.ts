@@ -20,6 +20,14 @@ export interface Conflict {
   readonly recalled: boolean;
 }
 
+const reopened = {
+  state: 'open',
+  kept: 1,
+  ended_at: null,
+  ended_by: null,
+  resolution: null,
+} as const;
+
 export type Kept = 'local' | 'remote' | 'both';
 
 /** Conflicts: open ones, and decisions that the other server has yet to hear of. */
@@ -91,6 +99,8 @@ export class Conflicts {
           resolution: null,
           recalled: Number(recalled),
         })
+        // Another run of the same two servers ended it since it was found to be open.
+        .onConflict((on) => on.column('id').doUpdateSet({ ...values, ...reopened }))
         .execute();
       const detail = { server, ref, old: local, new: remote };
       await w.log({ type: 'conflict-opened', repoId, subjectId: conflict.id, detail });

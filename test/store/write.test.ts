@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import t, { type Test } from 'tap';
+import type { Conflict } from '../../src/store/conflicts.ts';
 import { openStore } from '../../src/store/store.ts';
 import { actor, freshKey } from './actor.ts';
 
@@ -109,4 +110,29 @@ t.test('a change of one setting does not bring back what another changed meanwhi
     nothing,
   );
   t.equal(same, false, 'what is so already is no change');
+});
+
+t.test('a conflict that another run ended meanwhile is opened again, under its id', async (t) => {
+  const { store, rows } = await open(t);
+  const ownerId = await store.users.add({ name: 'ada', admin: true }, actor());
+  const settings = { description: '', visibility: 'private', defaultBranch: 'main' } as const;
+  const namespace = { name: 'ada', kind: 'user', ownerId } as const;
+  const repoId = crypto.randomUUID();
+  const repo = { id: repoId, namespace, name: 'app', ...settings };
+  await store.repositories.add(repo, actor(), async () => undefined);
+  const server = { name: 'b', role: 'dev', key: freshKey() } as const;
+  const serverId = await store.servers.add(server, actor());
+  const [local, remote, later, base] = ['1', '2', '3', '0'].map((digit) => digit.repeat(40));
+  const about = { id: crypto.randomUUID(), repoId, serverId, server: 'b', ref: 'refs/heads/main' };
+  const values = { kind: 'diverged', local, remote, base, recalled: false } as const;
+
+  await store.conflicts.put({ ...about, ...values } as Conflict, actor());
+  const [found] = await store.conflicts.open(repoId);
+  if (found === undefined) throw new Error('a conflict was opened and is not there');
+  await store.conflicts.end(found, 'local', actor());
+  await store.conflicts.put({ ...about, ...values, remote: later } as Conflict, actor());
+
+  t.match(await store.conflicts.open(repoId), [{ id: about.id, remote: later }]);
+  t.equal((await store.conflicts.decided({ serverId, repoId })).size, 0);
+  t.equal(rows('sync_conflict'), 1);
 });
