@@ -3,9 +3,10 @@ import { constants, createReadStream, createWriteStream } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { UserError } from '../model/errors.ts';
 import type { Relation } from '../model/sync-plan.ts';
 import type { Git } from './git.ts';
-import { type Program, send } from './run.ts';
+import { type Exit, type Program, send } from './run.ts';
 
 /** A pack as it lies in a session directory. */
 export interface PackFile {
@@ -65,7 +66,11 @@ export async function writePack(
   return { name, sha256, bytes };
 }
 
-/** Waits for a git program. @throws Error with its words when it fails; the signal's reason on abort */
+/**
+ * Waits for a git program.
+ *
+ * @throws Error with its words when it fails; UserError `unavailable` when it was killed; the signal's reason on abort
+ */
 async function ended(child: Program, name: string, signal: AbortSignal): Promise<void> {
   let said = '';
   child.stderr.on('data', (chunk) => {
@@ -74,10 +79,19 @@ async function ended(child: Program, name: string, signal: AbortSignal): Promise
   const onAbort = () => child.end();
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const { status } = await child.exited;
+  const exit = await child.exited;
   signal.removeEventListener('abort', onAbort);
   signal.throwIfAborted();
-  if (status !== 0) throw new Error(`git ${name} ended with ${status}: ${said.trim()}`);
+  refuseKilled(exit);
+  if (exit.status !== 0) throw new Error(`git ${name} ended with ${exit.status}: ${said.trim()}`);
+}
+
+/** That it was killed, for want of memory perhaps, says nothing of what it was at work on. */
+function refuseKilled({ signal }: Exit): void {
+  if (signal === undefined) return;
+  throw new UserError('unavailable', `git was ended by ${signal} before it was done`, {
+    hint: 'run it again',
+  });
 }
 
 /** Opens a file of a session without following links. @throws Error unless it is a plain file of its own */
@@ -208,7 +222,9 @@ export async function relationOf(
   if (mine === theirs) return 'same';
   const isAncestor = async (one: string, other: string) => {
     const args = ['merge-base', '--is-ancestor', one, other];
-    return (await git.run(args, { cwd: directory, scratch })).status === 0;
+    const exit = await git.run(args, { cwd: directory, scratch });
+    refuseKilled(exit);
+    return exit.status === 0;
   };
   if (await isAncestor(mine, theirs)) return 'ahead';
   return (await isAncestor(theirs, mine)) ? 'behind' : 'apart';

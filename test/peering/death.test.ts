@@ -3,7 +3,7 @@ import { watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { listProcesses } from '../../src/programs/processes.ts';
-import { entryIn } from '../support/appears.ts';
+import { appears, entryIn } from '../support/appears.ts';
 import type { House } from '../support/house.ts';
 import { openPair } from '../support/pair.ts';
 import { type Answer, must } from '../support/process.ts';
@@ -72,15 +72,20 @@ async function movingRefs(house: House, oid: string): Promise<number> {
   };
   const watching = watch(heads, { signal: AbortSignal.timeout(60_000) });
   for await (const _ of watching) if (branches.some(isMoved)) break;
+  return gitOf(house, /update-ref|receive-pack/);
+}
+
+/** @returns the pid of a git that is at work for a server */
+async function gitOf(house: House, command: RegExp): Promise<number> {
   const children = (await listProcesses()).filter(({ parent }) => parent === house.pid);
   const isIt = ({ pid }: { pid: number }) =>
-    /update-ref|receive-pack/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+    command.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
   return children.find(isIt)?.pid ?? Number.NaN;
 }
 
-/** Each ref that git moves takes so long that somebody can see it. */
-const slowly = (house: House) =>
-  inject(house.pid, { call: 'rename', what: 'delay_exit=1s', threads: 'family' });
+/** Each ref that git moves, or pack that it writes, takes so long that somebody can see it. */
+const slowly = (house: House, call: 'rename' | 'link' = 'rename') =>
+  inject(house.pid, { call, what: 'delay_exit=1s', threads: 'family' });
 
 for (const who of ['git', 'git, and the server'] as const) {
   t.test(`the death of ${who}, inside update-ref`, { skip }, async (t) => {
@@ -121,6 +126,30 @@ t.test(
     t.match(await write(...branches), { status: 0 });
     t.same(locksIn(hq), []);
     await must('git', ['-C', bare(hq), 'fsck', '--strict']);
+  },
+);
+
+t.test(
+  'the death of git while it checks what came says nothing of who sent it',
+  { skip },
+  async (t) => {
+    await commit();
+    await write('one');
+    const incoming = join(b.dataDir, 'incoming');
+    const slow = await slowly(b, 'link');
+    const running = sync();
+    const isScratch = (name: string) => name.startsWith('sync-objects-');
+    await entryIn(incoming, isScratch);
+    const scratch = readdirSync(incoming).find(isScratch) ?? '';
+    const packs = join(incoming, scratch, 'pack');
+    await appears(packs);
+    await entryIn(packs, (name) => name.endsWith('.pack'));
+    process.kill(await gitOf(b, /index-pack/), 'SIGKILL');
+    await slow.stop();
+
+    t.match(await running, { status: 6, stderr: /git was ended by SIGKILL/ });
+    t.match(JSON.parse((await sync()).stdout), [{ result: 'updated' }]);
+    t.equal(await refsOf(b), await refsOf(hq));
   },
 );
 
