@@ -202,6 +202,23 @@ t.test('what was made again after its deletion had come is no conflict', async (
   await hq.admin.ssh('push acme/app --to b');
 });
 
+t.test('a branch that is set back after it was fetched is set back there too', async (t) => {
+  const back = 'refs/heads/back';
+  const old = await tip(hq);
+  await there.git(`fetch -q ${url(b)} main`, { cwd: clone });
+  await there.git('reset -q --hard FETCH_HEAD', { cwd: clone });
+  await there.git('commit -q --allow-empty -m on', { cwd: clone });
+  await there.git(`push -q ${url(b)} HEAD:${back}`, { cwd: clone });
+  await git(`push -q ${url(hq)} ${old}:refs/heads/alone`);
+  t.match(await run(hq, 'pull acme/app --from b'), { result: 'updated' });
+  await git(`push -q --force ${url(hq)} ${old}:${back}`);
+
+  t.match(await run(hq, 'push acme/app --to b'), { result: 'updated' });
+  t.same([await tip(hq, back), await tip(b, back)], [old, old]);
+  await git(`push -q ${url(hq)} :${back} :alone`);
+  await hq.admin.ssh('push acme/app --to b');
+});
+
 t.test('who may only read sees conflicts and decides none', async (t) => {
   await diverge();
   await hq.admin.ssh('push acme/app --to b');

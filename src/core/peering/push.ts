@@ -151,8 +151,9 @@ async function deliver(
     }
     const files = { directory: session.directory, token, direction: 'push', total } as const;
     const carried = await carry(core, remote, { ...files, theirs: offer.rsync, ...options });
+    const moved = await movedFrom(core, remote, { repo, refs, theirs, base });
     const answer = await remote.ask('commit', {
-      ...{ token, decided: [...decided], toldAt: news.toldAt },
+      ...{ token, decided: [...moved, ...decided], toldAt: news.toldAt },
     });
     const notes = answer.rejected.map(([ref, why]) => `${ref}: ${why}`);
     if (answer.outdated) throw new Outdated();
@@ -182,6 +183,26 @@ async function deliver(
   } finally {
     await syncSessions.close(session);
   }
+}
+
+/**
+ * The branches that were moved here from the value that the receiver still has. It may not know that this side had it,
+ * for the end of a pull tells nothing of single refs, and would wait for what it has to be taken here.
+ */
+async function movedFrom(
+  { store }: Core,
+  { server }: Remote,
+  { repo, refs, theirs, base }: Pick<Sending, 'refs' | 'theirs' | 'base'> & { repo: Repository },
+): Promise<RefList> {
+  if (server.role !== 'dev' && server.role !== 'neighbor') return new Map();
+  const open = (await store.conflicts.open(repo.id)).filter((each) => each.serverId === server.id);
+  const disputed = new Set(open.map(({ ref }) => ref));
+  const moved = [...theirs].filter(([ref, value]) => {
+    const own = refs.get(ref);
+    const isMoved = own !== undefined && own !== value && base?.refs.get(ref) === value;
+    return isMoved && !ref.startsWith('refs/tags/') && !disputed.has(ref);
+  });
+  return new Map(moved);
 }
 
 /** The receiver's values that are kept here: those it took from here, those that are equal, and those agreed before. */
