@@ -4,6 +4,7 @@ import {
   type Collected,
   type CollectOptions,
   collect,
+  type Exit,
   type Program,
   type Start,
   start,
@@ -44,7 +45,11 @@ export interface Git {
   /** git's own version, `2.39.5`. */
   readonly version: string;
   start(args: readonly string[], options: GitStart): Program;
-  /** Runs a short command to its end; a non-zero status is an answer. @see collect */
+  /**
+   * Runs a short command to its end; a non-zero status is an answer.
+   *
+   * @throws UserError `unavailable` when it was killed, and as `collect`
+   */
   run(args: readonly string[], options: GitStart & CollectOptions): Promise<Collected>;
   /** Runs a program that calls git, in git's environment and `extra`. @param file - absolute path */
   script(
@@ -140,13 +145,29 @@ export async function openGit(settings: GitSettings): Promise<Git> {
     version,
     start: (args, options) =>
       start({ ...commandOf(args, options), talks: options.hooks !== undefined }),
-    run: (args, options) => collect(commandOf(args, options), options),
+    run: async (args, options) => {
+      const done = await collect(commandOf(args, options), options);
+      refuseKilled(done);
+      return done;
+    },
     script: (file, options) =>
       collect(
         { argv: [file], cwd: options.cwd, env: { ...env(options), ...options.extra } },
         options,
       ),
   };
+}
+
+/**
+ * That a git was killed, for want of memory perhaps, says nothing of what it was at work on.
+ *
+ * @throws UserError `unavailable`
+ */
+export function refuseKilled({ signal }: Exit): void {
+  if (signal === undefined) return;
+  throw new UserError('unavailable', `git was ended by ${signal} before it was done`, {
+    hint: 'try again',
+  });
 }
 
 /** Bytes of memory for a git that reads what strangers packed; files that are mapped do not count. */

@@ -3,10 +3,9 @@ import { constants, createReadStream, createWriteStream } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { UserError } from '../model/errors.ts';
 import type { Relation } from '../model/sync-plan.ts';
-import type { Git } from './git.ts';
-import { type Exit, type Program, send } from './run.ts';
+import { type Git, refuseKilled } from './git.ts';
+import { type Program, send } from './run.ts';
 
 /** A pack as it lies in a session directory. */
 export interface PackFile {
@@ -84,14 +83,6 @@ async function ended(child: Program, name: string, signal: AbortSignal): Promise
   signal.throwIfAborted();
   refuseKilled(exit);
   if (exit.status !== 0) throw new Error(`git ${name} ended with ${exit.status}: ${said.trim()}`);
-}
-
-/** That it was killed, for want of memory perhaps, says nothing of what it was at work on. */
-function refuseKilled({ signal }: Exit): void {
-  if (signal === undefined) return;
-  throw new UserError('unavailable', `git was ended by ${signal} before it was done`, {
-    hint: 'run it again',
-  });
 }
 
 /** Opens a file of a session without following links. @throws Error unless it is a plain file of its own */
@@ -222,9 +213,7 @@ export async function relationOf(
   if (mine === theirs) return 'same';
   const isAncestor = async (one: string, other: string) => {
     const args = ['merge-base', '--is-ancestor', one, other];
-    const exit = await git.run(args, { cwd: directory, scratch });
-    refuseKilled(exit);
-    return exit.status === 0;
+    return (await git.run(args, { cwd: directory, scratch })).status === 0;
   };
   if (await isAncestor(mine, theirs)) return 'ahead';
   return (await isAncestor(theirs, mine)) ? 'behind' : 'apart';

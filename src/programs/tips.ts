@@ -4,7 +4,6 @@ import { nullOid, type RefCommand } from '../model/ref.ts';
 import type { Git } from './git.ts';
 import { writePackedRefs } from './packed.ts';
 import { allRefs, syncRefs } from './refs.ts';
-import type { Exit } from './run.ts';
 
 /** Where the values that refs once had are kept; never advertised. */
 export const archivePrefix = 'refs/cpm/archive/';
@@ -139,23 +138,19 @@ export async function updateRefs(
       ? `delete ${command.ref} ${command.old}`
       : `update ${command.ref} ${command.new} ${command.old}`,
   );
-  const { status, signal, stderr } = await git.run(['update-ref', '--no-deref', '--stdin'], {
+  const { status, stderr } = await git.run(['update-ref', '--no-deref', '--stdin'], {
     cwd: directory,
     input: lines(['start', ...moves, 'prepare', 'commit']),
   });
-  if (status !== 0) throw notMoved({ status, signal }, stderr);
+  if (status !== 0) throw notMoved(status, stderr);
   await syncRefs(
     directory,
     commands.map(({ ref }) => ref),
   );
 }
 
-function notMoved({ status, signal }: Exit, stderr: string): UserError {
-  const cause = new Error(`git update-ref ended with ${status ?? signal}: ${stderr}`);
-  if (signal !== undefined) {
-    const why = `git was ended by ${signal} before all refs were moved`;
-    return new UserError('unavailable', why, { hint: 'run it again', cause });
-  }
+function notMoved(status: number | undefined, stderr: string): UserError {
+  const cause = new Error(`git update-ref ended with ${status}: ${stderr}`);
   if (/\.lock': File exists/.test(stderr)) {
     return new UserError('unavailable', 'another git is at work on these refs', {
       hint: 'try again; the lock of one that was killed is removed by then',

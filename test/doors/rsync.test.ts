@@ -262,6 +262,21 @@ const hostile: Readonly<Record<string, (path: string) => unknown>> = {
     writeFileSync(join(path, 'objects', 'pack', `pack-${'a'.repeat(40)}.pack`), 'PACK nonsense'),
 };
 
+t.test(
+  'a repository that comes as a folder into the repository is told how to be sent',
+  async (t) => {
+    await bare('folder.git');
+    const before = await refs(live);
+    for (const words of ['-avz', '-avz --delete']) {
+      t.match(await rsync(ada, `${words} folder.git :acme/app.git/`), {
+        status: 2,
+        stderr: /"?folder\.git"? was sent as a folder; nothing was changed\n.*put a slash behind/,
+      });
+    }
+    t.equal(await refs(live), before);
+  },
+);
+
 t.test('S14 links, devices, alternates and forged refs refuse the run', async (t) => {
   const before = await refs(live);
   const { path: sound } = await bare('sound.git');

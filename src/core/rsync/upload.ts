@@ -24,17 +24,27 @@ export interface Upload {
 const deepest = 64;
 const mostEntries = 1_000_000;
 const longestRefFile = 4096;
+/** Folders of a repository that may have a file of that name. */
+const ownFolders = /^(refs|logs|hooks|info|objects|worktrees)\//;
 const refused = ['objects/info/alternates', 'objects/info/http-alternates'];
 
 /**
  * Looks at what came in, which may be anything, without following a link and without asking git. Only the refs, HEAD and
  * the objects count: configuration, hooks and whatever else is there is left alone.
  *
- * @throws UserError `corrupt` where a link, a device or alternates are in it, or a ref that nobody may write
+ * @throws UserError `corrupt` where a link, a device or alternates are in it, or a ref that nobody may write; `usage` where
+ *   the repository came as a folder in the repository
  */
 export async function readUpload(folder: string): Promise<Upload> {
   const paths: string[] = [];
   await walk(folder, '', { paths, depth: 0 });
+  const nested = paths.find((path) => /^[^/]+\/HEAD$/.test(path) && !ownFolders.test(path));
+  if (nested !== undefined) {
+    const folder = nested.slice(0, -'/HEAD'.length);
+    throw new UserError('usage', `${quoted(folder)} was sent as a folder; nothing was changed`, {
+      hint: 'put a slash behind the source, as in: rsync -avz app.git/ cpm@HOST:acme/app.git/',
+    });
+  }
   const foreign = paths.find((path) => refused.includes(path));
   if (foreign !== undefined) throw notTaken(`${foreign} would lead elsewhere`);
   const refs = new Map<string, string>();
