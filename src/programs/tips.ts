@@ -1,6 +1,8 @@
 import { createInterface } from 'node:readline';
 import { UserError } from '../model/errors.ts';
-import { nullOid, type RefCommand } from '../model/ref.ts';
+import { nullOid, type RefCommand, shortRef } from '../model/ref.ts';
+import { RefSpace } from '../model/ref-space.ts';
+import { quoted } from '../model/repo.ts';
 import type { Git } from './git.ts';
 import { writePackedRefs } from './packed.ts';
 import { allRefs, syncRefs } from './refs.ts';
@@ -121,7 +123,8 @@ export async function keepRefs(
 }
 
 /**
- * Moves refs in one transaction, each only from its old value; durable when it returns.
+ * Moves refs as one, each only from its old value; durable when it returns. Where one has to go so that another can be
+ * made, these are two transactions.
  *
  * @throws UserError `conflict` when a ref is not at its old value any more, or its name is in another's way; then
  *   nothing has changed. `unavailable` when git was killed, then some may have moved, or another one holds their locks
@@ -133,6 +136,18 @@ export async function updateRefs(
 ): Promise<void> {
   if (commands.length === 0) return;
   if (commands.length >= manyRefs && (await fillEmpty(directory, commands))) return;
+  for (const part of oneByOne(commands)) await updateTogether(git, directory, part);
+  await syncRefs(
+    directory,
+    commands.map(({ ref }) => ref),
+  );
+}
+
+async function updateTogether(
+  git: Git,
+  directory: string,
+  commands: readonly RefCommand[],
+): Promise<void> {
   const moves = commands.map((command) =>
     command.new === nullOid
       ? `delete ${command.ref} ${command.old}`
@@ -143,10 +158,17 @@ export async function updateRefs(
     input: lines(['start', ...moves, 'prepare', 'commit']),
   });
   if (status !== 0) throw notMoved(status, stderr);
-  await syncRefs(
-    directory,
-    commands.map(({ ref }) => ref),
+}
+
+/** git takes the end of `a` and the making of `a/b` for two transactions: what makes room goes first. */
+function oneByOne(commands: readonly RefCommand[]): readonly (readonly RefCommand[])[] {
+  const created = commands.filter(({ old }) => old === nullOid).map(({ ref }) => ref);
+  if (created.length === 0 || created.length === commands.length) return [commands];
+  const space = new RefSpace(created);
+  const first = commands.filter(
+    (command) => command.new === nullOid && space.inTheWay(command.ref) !== undefined,
   );
+  return first.length === 0 ? [commands] : [first, commands.filter((one) => !first.includes(one))];
 }
 
 function notMoved(status: number | undefined, stderr: string): UserError {
@@ -156,6 +178,11 @@ function notMoved(status: number | undefined, stderr: string): UserError {
       hint: 'try again; the lock of one that was killed is removed by then',
       cause,
     });
+  }
+  const [, other, ref] = /'(\S+)' exists; cannot create '(\S+)'/.exec(stderr) ?? [];
+  if (other !== undefined && ref !== undefined) {
+    const names = `${quoted(shortRef(ref))} can not be beside ${quoted(shortRef(other))}`;
+    return new UserError('conflict', names, { hint: 'delete one of the two, or rename it', cause });
   }
   return new UserError('conflict', 'the refs changed meanwhile; nothing was done', {
     hint: 'look at them again, then repeat',

@@ -17,7 +17,7 @@ import { changeRefs, notDone } from '../ref-change.ts';
 import { keepConflicts, settleConflicts } from './conflicts.ts';
 import { corrupt, type Received, readInbox } from './inbox.ts';
 import { Outdated } from './outdated.ts';
-import { type Planned, plan, rehearsed } from './plan.ts';
+import { blockedOf, type Planned, plan, rehearsed } from './plan.ts';
 import { visibleRefs } from './snapshot.ts';
 
 /** What is to be brought into a repository here, from a session directory. */
@@ -184,12 +184,15 @@ async function noteBirths(
 async function apply(
   core: Core,
   { repo, principal, by, signal, server }: Admission,
-  { commands, relations }: Pick<Planned, 'commands' | 'relations'>,
+  { mine, commands, relations }: Pick<Planned, 'mine' | 'commands' | 'relations'>,
 ): Promise<ReadonlyMap<string, string | undefined>> {
   const link = await core.store.serverLinks.of(server.id, repo.id);
   const decidedThere = server.role === 'main' && link?.bornThere === true;
   const judged = decidedThere ? [] : await core.rules.judge({ repo, principal, commands });
-  const reasons = judged.map(({ refusal }) => refusal?.reason);
+  const refused = judged.map(({ refusal }) => refusal?.reason);
+  const allowed = commands.filter((_, at) => refused[at] === undefined);
+  const blocked = blockedOf(mine, allowed);
+  const reasons = commands.map(({ ref }, at) => refused[at] ?? blocked.get(ref));
   const outcome = new Map(commands.map(({ ref }, at) => [ref, reasons[at]]));
   let taken = commands.filter((_, at) => reasons[at] === undefined);
   // A tag's own object is lost although what it leads to is not; a branch leads to nothing but commits.

@@ -1,4 +1,5 @@
-import { nullOid, type RefCommand } from '../../model/ref.ts';
+import { nullOid, type RefCommand, shortRef } from '../../model/ref.ts';
+import { RefSpace } from '../../model/ref-space.ts';
 import { planRef, type RefStep, type Relation, shrinks } from '../../model/sync-plan.ts';
 import type { Deletion, RefList } from '../../model/sync-refs.ts';
 import { isForward, relationOf } from '../../programs/pack.ts';
@@ -18,10 +19,14 @@ export interface Planned {
 }
 
 /** What would come of it. */
-export function rehearsed({ commands, steps }: Planned): RefOutcome[] {
+export function rehearsed({ mine, commands, steps }: Planned): RefOutcome[] {
+  const blocked = blockedOf(mine, commands);
   const conflicts = [...steps].filter(([, { step }]) => step === 'conflict');
   return [
-    ...commands.map(({ ref }) => ({ ref, outcome: 'applied' }) as const),
+    ...commands.map(({ ref }): RefOutcome => {
+      const why = blocked.get(ref);
+      return why === undefined ? { ref, outcome: 'applied' } : { ref, outcome: 'rejected', why };
+    }),
     ...conflicts.map(([ref]) => ({ ref, outcome: 'conflict' }) as const),
   ];
 }
@@ -86,6 +91,23 @@ export async function plan(
     (await setsBack(store, repo.id, { base, toldAt, received, mine, steps, relations }));
   const held = !allowShrink && (isBack || shrinks(mine.size, lost.length, theirs.size));
   return { held, mine, steps, commands, relations };
+}
+
+/** Which refs can't be made beside those that stay here, and why: the others move all the same (replication.md, A8). */
+export function blockedOf(
+  mine: RefList,
+  commands: readonly RefCommand[],
+): ReadonlyMap<string, string> {
+  const created = commands.filter(({ old }) => old === nullOid);
+  if (created.length === 0) return new Map();
+  const ended = new Set(commands.flatMap((each) => (each.new === nullOid ? [each.ref] : [])));
+  const space = new RefSpace([...mine.keys()].filter((ref) => !ended.has(ref)));
+  return new Map(
+    created.flatMap(({ ref }) => {
+      const other = space.inTheWay(ref);
+      return other === undefined ? [] : [[ref, `it can not be beside ${shortRef(other)}`] as const];
+    }),
+  );
 }
 
 /** What was deleted here of what they have, and what the creations are called of what they deleted. */
