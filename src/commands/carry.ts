@@ -2,6 +2,7 @@ import type { Transport } from '../core/peering/carry.ts';
 import { everyRepo } from '../core/peering/every-repo.ts';
 import { sendLog } from '../core/peering/log-follow.ts';
 import { Remote } from '../core/peering/remote.ts';
+import { reached } from '../core/peering/round.ts';
 import type { RunOptions, RunReport } from '../core/peering/run.ts';
 import { UserError } from '../model/errors.ts';
 import { parsePeerUrl, peerUrl } from '../model/peer.ts';
@@ -132,6 +133,7 @@ export async function runWith<T extends { readonly fullName: string }>(
         const report = await work(remote, repo);
         for (const note of report.notes) context.note(`${report.repo}: ${note}`);
         rows.push(rowOf(report));
+        await reached(core, server, by);
       } catch (error) {
         if (!(error instanceof UserError) || signal.aborted) throw error;
         errors.push(error);

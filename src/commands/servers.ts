@@ -31,7 +31,7 @@ export async function findServer({ core }: Pick<Context, 'core'>, wanted: string
   const server = await core.store.servers.byName(wanted);
   if (server !== undefined) return server;
   throw new UserError('not_found', `${wanted}: no such server`, {
-    hint: 'see them with: servers list',
+    hint: 'see them with: servers list; a new one is made known with: servers join, or servers add',
   });
 }
 

@@ -181,6 +181,20 @@ t.test('a first push makes the mirror with all refs; again there is nothing to d
   t.match(await run(b, 'pull acme/app --from hq'), { result: 'up-to-date', transport: 'none' });
 });
 
+t.test('a server that was down is up once somebody has reached it', async (t) => {
+  const shown = async () => JSON.parse((await hq.admin.ssh('servers show b --json')).stdout);
+  await b.stop();
+  t.match(await hq.admin.ssh('servers sync b'), { status: 6 });
+  t.match(await shown(), { state: 'down', error: /can't be reached/ });
+  t.match(await hq.admin.ssh('push acme/app --to b'), { status: 6 });
+  await b.restart();
+
+  t.match(await hq.admin.ssh('push acme/app --to b --dry-run'), { status: 0 });
+  t.match(await shown(), { state: 'down' }, 'a dry run notes nothing');
+  t.match(await push(), { result: 'up-to-date' });
+  t.match(await shown(), { state: 'up', error: null });
+});
+
 t.test(
   'one commit sends one small pack; what was deleted there goes here, and is archived',
   async (t) => {

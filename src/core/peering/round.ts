@@ -46,6 +46,15 @@ export async function missed(
   await store.servers.note(server, { state: 'down', error: error.message }, by);
 }
 
+/** A server answered somebody's run: that it could not be reached is over. */
+export async function reached({ store, couriers }: Core, { id }: Server, by: Actor): Promise<void> {
+  const now = await store.servers.byId(id);
+  if (now?.state !== 'down' || by.dryRun) return;
+  await store.servers.note(now, { state: 'up' }, by);
+  await store.syncPeers.tryNow(id);
+  couriers.expect(id);
+}
+
 async function askAll(core: Core, remote: Remote, { by }: Caller): Promise<void> {
   const { store } = core;
   const { id } = remote.server;
