@@ -134,6 +134,12 @@ function refuseClashes(refs: RefList): void {
   }
 }
 
+/** The refs that two lists do not have alike. */
+export function differing(one: RefList, other: RefList): string[] {
+  const names = new Set([...one.keys(), ...other.keys()]);
+  return [...names].filter((ref) => one.get(ref) !== other.get(ref));
+}
+
 const sumBytes = 32;
 const sumModulus = 1n << 256n;
 

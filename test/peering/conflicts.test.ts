@@ -204,6 +204,21 @@ t.test('what was made again after its deletion had come is no conflict', async (
   await hq.admin.ssh('push acme/app --to b');
 });
 
+/** What a server has agreed on; `put`: as if the end of a pull had not come there. */
+function agreedOn(house: House, put?: { digest: string; refs: Buffer }) {
+  const db = new Sqlite(join(house.dataDir, 'cpm.db'));
+  try {
+    if (put !== undefined)
+      db.prepare('UPDATE sync_base SET digest = @digest, refs = @refs').run(put);
+    return db.prepare('SELECT digest, refs FROM sync_base').get() as {
+      digest: string;
+      refs: Buffer;
+    };
+  } finally {
+    db.close();
+  }
+}
+
 t.test('a branch that is set back after it was fetched is set back there too', async (t) => {
   const back = 'refs/heads/back';
   const old = await tip(hq);
@@ -212,13 +227,43 @@ t.test('a branch that is set back after it was fetched is set back there too', a
   await there.git('commit -q --allow-empty -m on', { cwd: clone });
   await there.git(`push -q ${url(b)} HEAD:${back}`, { cwd: clone });
   await git(`push -q ${url(hq)} ${old}:refs/heads/alone`);
+  const agreed = agreedOn(b);
   t.match(await run(hq, 'pull acme/app --from b'), { result: 'updated' });
+  agreedOn(b, agreed);
   await git(`push -q --force ${url(hq)} ${old}:${back}`);
 
   t.match(await run(hq, 'push acme/app --to b'), { result: 'updated' });
   t.same([await tip(hq, back), await tip(b, back)], [old, old]);
   await git(`push -q ${url(hq)} :${back} :alone`);
   await hq.admin.ssh('push acme/app --to b');
+});
+
+t.test('what was moved and deleted after it was fetched is deleted there too', async (t) => {
+  const gone = 'refs/heads/gone';
+  await there.git(`push -q ${url(b)} HEAD:${gone}`, { cwd: clone });
+  await git(`push -q ${url(hq)} HEAD:refs/heads/alone`);
+  t.match(await run(hq, 'pull acme/app --from b'), { result: 'updated' });
+  await git('commit -q --allow-empty -m moved');
+  await git(`push -q --force ${url(hq)} HEAD:${gone}`);
+  await git(`push -q ${url(hq)} :${gone} :alone`);
+
+  t.match(await run(hq, 'push acme/app --to b'), { result: 'updated' });
+  t.same([await tip(hq, gone), await tip(b, gone)], [undefined, undefined]);
+  t.same([await conflicts(hq), await conflicts(b)], [[], []]);
+});
+
+t.test('a conflict that one side gave in to ends on both as it fetches', async (t) => {
+  await diverge();
+  await hq.admin.ssh('push acme/app --to b');
+  t.equal((await conflicts(hq)).length, 1);
+  await hq.admin.git(`fetch -q ${url(hq)} main`, { cwd: clone });
+  await there.git(`push -q --force ${url(b)} FETCH_HEAD:main HEAD:refs/heads/alone`, {
+    cwd: clone,
+  });
+  await git(`push -q ${url(hq)} HEAD:refs/heads/more`);
+
+  t.match(await run(b, 'pull acme/app --from hq'), { result: 'updated' });
+  t.same([await conflicts(hq), await conflicts(b)], [[], []]);
 });
 
 t.test('who may only read sees conflicts and decides none', async (t) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { UserError } from '../../model/errors.ts';
 import type { Principal } from '../../model/principal.ts';
 import { nullOid } from '../../model/ref.ts';
-import type { RefList } from '../../model/sync-refs.ts';
+import { differing, type RefList } from '../../model/sync-refs.ts';
 import { admitObjects } from '../../programs/admit.ts';
 import { checkConnected, indexPack, type NewCommits, removeScratch } from '../../programs/pack.ts';
 import type { Actor } from '../../store/changes.ts';
@@ -55,6 +55,8 @@ export interface Admitted {
   readonly outcomes: readonly RefOutcome[];
   /** The refs here, afterwards. */
   readonly refs: RefList;
+  /** Those that are not here as they were sent, and those that were not sent; undefined where nothing was done. */
+  readonly otherwise?: readonly string[];
 }
 
 /** As often as pushes may come between the plan and its carrying out. */
@@ -244,7 +246,7 @@ async function record(
   const kept = agreed(admission, done);
   if (!(await core.store.syncs.agreeAfter(admission.agreed, pair, kept))) throw new Outdated();
   if (admission.toldAt !== undefined) await core.store.syncs.heard(pair, admission.toldAt);
-  return { held: false, outcomes, refs };
+  return { held: false, outcomes, refs, otherwise: differing(received.refs, refs) };
 }
 
 /** They have what was deleted here before it came there: nothing else would have them hear of it. */

@@ -21,7 +21,7 @@ import { type Answers, factsOf, type Questions, type RefPair } from './protocol.
 import type { SyncSession } from './sessions.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
 import { type TarQuestion, tarAnswer } from './tar.ts';
-import type { Run } from './their-run.ts';
+import { agreeOnSent, type Run } from './their-run.ts';
 import { verbs } from './verbs.ts';
 
 interface Parts {
@@ -280,18 +280,16 @@ export class PeerDesk {
     }
   }
 
-  async #done({ token, digest }: Questions['done']): Promise<Answers['done']> {
-    const { core } = this.#parts;
+  async #done(asked: Questions['done']): Promise<Answers['done']> {
+    const { token } = asked;
+    const { core, by } = this.#parts;
     const server = await this.#server();
-    const { session: begun, sent, agreed } = this.#runs.get(token) ?? {};
-    const session = core.syncSessions.find(token, server.id, begun?.direction ?? 'out');
+    const run = this.#runs.get(token);
+    const session = core.syncSessions.find(token, server.id, run?.session.direction ?? 'out');
     await core.syncSessions.close(session);
     this.#runs.delete(token);
-    // It says what it holds: as much as it was sent, or something of its own.
-    if (sent !== undefined && refsDigest(sent) === digest) {
-      const pair = { serverId: server.id, repoId: session.repoId };
-      await core.store.syncs.agreeAfter(agreed, pair, sent);
-    }
+    const repo = await core.store.repositories.byId(session.repoId);
+    if (repo !== undefined) await agreeOnSent(core, { server, repo, by }, run ?? {}, asked);
     return {};
   }
 }

@@ -102,8 +102,15 @@ export interface Questions extends LogQuestions {
   readonly 'put-tar': { readonly token: string; readonly id: string; readonly bytes: number };
   /** By tar: which archive is there to fetch? */
   readonly 'get-tar': { readonly token: string };
-  /** The asker has all of a snapshot, or nothing for what it offered. `digest`: of its refs now. */
-  readonly done: { readonly token: string; readonly digest: string };
+  /**
+   * The asker has all of a snapshot, or nothing for what it offered. `digest`: of its refs now; `otherwise`: those that
+   * it does not have as they were sent, and those that it has alone. Servers of earlier versions don't say.
+   */
+  readonly done: {
+    readonly token: string;
+    readonly digest: string;
+    readonly otherwise?: readonly string[] | undefined;
+  };
   /** What may I read of yours? From a place in the order of names on. */
   readonly list: After;
   /** These are new keys of mine; which are yours? */

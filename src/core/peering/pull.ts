@@ -139,13 +139,13 @@ async function receive(
   try {
     const files = { directory: session.directory, token, direction: 'pull', total } as const;
     const carried = await carry(core, remote, { ...files, theirs: answer.rsync, ...options });
-    const { held, outcomes, refs } = await admitted(session).catch(async (error) => {
+    const { held, outcomes, refs, otherwise } = await admitted(session).catch(async (error) => {
       // What is not taken need not lie there until the connection ends, nor wait here for the next run.
       if (!remote.isOver) await remote.ask('done', { token, digest: '' }).catch(() => {});
       if (error instanceof UserError && error.code === 'corrupt') await syncSessions.close(session);
       throw error;
     });
-    await remote.ask('done', { token, digest: refsDigest(refs) });
+    await remote.ask('done', { token, digest: refsDigest(refs), otherwise });
     await syncSessions.close(session);
     if (held) {
       const why = `held: much would be deleted or forced, or set back to an older copy; allow it with: servers sync ${remote.server.name} --allow-shrink`;

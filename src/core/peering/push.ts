@@ -187,7 +187,7 @@ async function deliver(
 
 /**
  * The branches that were moved here from the value that the receiver still has. It may not know that this side had it,
- * for the end of a pull tells nothing of single refs, and would wait for what it has to be taken here.
+ * for the end of a pull may be lost, and would wait for what it has to be taken here.
  */
 async function movedFrom(
   { store }: Core,

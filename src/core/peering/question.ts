@@ -70,7 +70,7 @@ const shapes: ReadonlyMap<unknown, Check> = new Map([
   ],
   ['put-tar', at({ token: text, id: text, bytes: number })],
   ['get-tar', at({ token: text })],
-  ['done', at({ token: text, digest: text })],
+  ['done', at({ token: text, digest: text, otherwise: orAbsent(list(text)) })],
   ['log', at({ after: orNull(at(position)) })],
   ['log-take', at({ head: at(position), entries: list(thing) })],
   ['show', at({ from: orNull(from) })],
