@@ -252,6 +252,27 @@ t.test('what was moved and deleted after it was fetched is deleted there too', a
   t.same([await conflicts(hq), await conflicts(b)], [[], []]);
 });
 
+t.test('decided on both sides, each for its own: one value stays, whoever is first', async (t) => {
+  await diverge();
+  await hq.admin.ssh('push acme/app --to b');
+  const [here = '', other = ''] = [await tip(hq), await tip(b)];
+  for (const house of [hq, b]) {
+    await house.admin.ssh('conflicts resolve acme/app main --keep local');
+  }
+  const pushes = [
+    async () => hq.admin.ssh('push acme/app --to b'),
+    async () => b.admin.ssh('push acme/app --to hq'),
+  ];
+  const [stays, goes] = here > other ? [here, other] : [other, here];
+  if (stays === here) pushes.reverse();
+
+  await pushes[0]?.();
+  t.same([await tip(hq), await tip(b)], [here, other], `${goes} is not taken`);
+  await Promise.all(pushes.map((push) => push()));
+  t.same([await tip(hq), await tip(b)], [stays, stays]);
+  t.same([await conflicts(hq), await conflicts(b)], [[], []]);
+});
+
 t.test('a conflict that one side gave in to ends on both as it fetches', async (t) => {
   await diverge();
   await hq.admin.ssh('push acme/app --to b');

@@ -72,6 +72,8 @@ const tries = 5;
 export async function admit(core: Core, admission: Admission): Promise<Admitted> {
   const { repo, signal, server } = admission;
   const pair = { serverId: server.id, repoId: repo.id };
+  // Before the base: a decision that the other server heard of meanwhile has changed that.
+  const decisions = await core.store.conflicts.decided(pair);
   const base = await core.store.syncs.base(pair);
   if (base?.digest !== admission.agreed) throw new Outdated();
   const received = await readInbox(admission.folder, base);
@@ -80,7 +82,7 @@ export async function admit(core: Core, admission: Admission): Promise<Admitted>
   try {
     await mkdir(join(scratch, 'pack'), { recursive: true, mode: 0o700 });
     const commits = await checkObjects(core, admission, { received, scratch });
-    return await carryOut(core, admission, { received, base, scratch, commits });
+    return await carryOut(core, admission, { received, base, decisions, scratch, commits });
   } finally {
     await received.pack?.close();
     await removeScratch(scratch);
@@ -92,6 +94,8 @@ export interface Checked {
   readonly received: Received;
   /** What was agreed with the other server before. */
   readonly base: Base | undefined;
+  /** Refs on whose value a person decided here, with the other server's value that was decided over. */
+  readonly decisions: RefList;
   /** The object directory with what is new. */
   readonly scratch: string;
   /** Those of what came, where that was little. */

@@ -35,7 +35,7 @@ export function rehearsed({ mine, commands, steps }: Planned): RefOutcome[] {
 export async function plan(
   core: Core,
   { repo, server, decided, only, allowShrink, toldAt, recalled = false }: Admission,
-  { received, base, scratch, commits }: Checked,
+  { received, base, decisions, scratch, commits }: Checked,
 ): Promise<Planned> {
   const { store, git, repos } = core;
   const directory = repos.directory(repo);
@@ -67,7 +67,11 @@ export async function plan(
       deletedThere: received.deleted.get(ref),
       deletedHere: endings.here.get(ref),
       birth: own === undefined ? received.births.get(ref) : endings.births.get(ref),
-      decidedThere: decided.has(ref) && decided.get(ref) === (own ?? nullOid),
+      decidedThere: isDecided(
+        ref,
+        { own: own ?? nullOid, other: other ?? nullOid },
+        { decided, decisions },
+      ),
       conflictThere: only?.has(ref) === true,
       conflictHere: own !== undefined && disputed.get(ref) === own,
       mirror: isMirror,
@@ -108,6 +112,19 @@ export function blockedOf(
       return other === undefined ? [] : [[ref, `it can not be beside ${shortRef(other)}`] as const];
     }),
   );
+}
+
+/**
+ * Whether they decided over our value that theirs is to stay. Where it was decided here otherwise, and neither had heard
+ * of the other, one of the two values stays on both sides: the one that is greater.
+ */
+function isDecided(
+  ref: string,
+  { own, other }: { own: string; other: string },
+  { decided, decisions }: { decided: RefList; decisions: RefList },
+): boolean {
+  const isOurs = decisions.get(ref) === other && own > other;
+  return decided.get(ref) === own && !isOurs;
 }
 
 /** What was deleted here of what they have, and what the creations are called of what they deleted. */
