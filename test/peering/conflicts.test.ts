@@ -158,6 +158,8 @@ t.test('a tag that moved on is listed until somebody decides on it', async (t) =
 
   t.match(await run(hq, 'pull acme/app --from b'), { result: 'conflict' });
   t.match(await conflicts(hq), [listed]);
+  t.match(await run(b, 'push acme/app --to hq'), { result: 'conflict', refs_conflicted: 1 });
+  t.match(await conflicts(b), [{ ...listed, local: newer, remote: old }], 'on both sides');
   t.match(await run(b, 'push acme/app --to hq'), { result: 'up-to-date' });
   await hq.admin.ssh('pull acme/app --from b');
   t.match(await conflicts(hq), [listed], 'it stays');

@@ -21,7 +21,7 @@ export function conflictRef({ server, id }: Pick<Conflict, 'server' | 'id'>, sid
 /** Keeps both values of each ref that moved on both sides, durably, and tells of it. */
 export async function keepConflicts(
   core: Core,
-  { server, repo, by, recalled = false }: Admission,
+  { server, repo, by, recalled = false }: Pick<Admission, 'server' | 'repo' | 'by' | 'recalled'>,
   { conflicting, mine, theirs }: Found,
 ): Promise<void> {
   if (conflicting.length === 0) return;

@@ -22,6 +22,7 @@ import {
   refuseWrongWay,
 } from './run.ts';
 import { manifestBytes, visibleRefs, writeSnapshot } from './snapshot.ts';
+import { keepStuck } from './stuck.ts';
 
 /**
  * Sends a repository to another server (replication.md, section 2, Push). A run whose answer was lost is repeated
@@ -99,7 +100,9 @@ async function send(
     if (isKnown) {
       // It made ready for what does not come, and would wait for it when it is to end.
       if (offer.token !== null) await remote.ask('done', { token: offer.token, digest });
-      return { ...quiet, result: 'up-to-date' };
+      const about = { server: remote.server, repo, by: options.by };
+      const stuck = dryRun || !isStill ? 0 : await keepStuck(core, about, { refs, theirs, base });
+      return { ...quiet, result: stuck > 0 ? 'conflict' : 'up-to-date', conflicted: stuck };
     }
     if (dryRun || offer.token === null) return rehearse(refs, theirs, offer);
     return await deliver(
