@@ -51,8 +51,11 @@ async function valueText(
     signal,
   });
   const [, seconds, author] = /^(\d+) (.*)$/m.exec(String(stdout)) ?? [];
-  if (status !== 0 || author === undefined) return shown(oid);
-  const at = new Date(Number(seconds) * 1000).toISOString();
+  const when = new Date(Number(seconds) * 1000);
+  // git takes dates that lie further off than Node's.
+  const isDate = !Number.isNaN(when.getTime());
+  if (status !== 0 || author === undefined || !isDate) return shown(oid);
+  const at = when.toISOString();
   const isToday = at.slice(0, 10) === new Date().toISOString().slice(0, 10);
   return `${shown(oid)} (${escapeControls(author)} ${isToday ? at.slice(11, 16) : at.slice(0, 10)})`;
 }

@@ -151,9 +151,12 @@ t.test('a tag that moved on is listed until somebody decides on it', async (t) =
   await hq.admin.ssh('push acme/app --to b');
   await there.git(`fetch -q ${url(b)} ${moved}`, { cwd: clone });
   await there.git('reset -q --hard FETCH_HEAD', { cwd: clone });
-  await there.git('commit -q --allow-empty -m later', { cwd: clone });
+  const env = { GIT_COMMITTER_DATE: '@9000000000000 +0000' };
+  await there.git('commit -q --allow-empty -m later', { cwd: clone, env });
   await there.git(`push -q --force ${url(b)} HEAD:${moved}`, { cwd: clone });
   const newer = await tip(b, moved);
+  const when = Number((await there.git('log -1 --format=%ct', { cwd: clone })).stdout);
+  t.ok(when > 8.64e12, 'its date is none to Node');
   const listed = { ref: moved, kind: 'tag_moved', local: old, remote: newer };
 
   t.match(await run(hq, 'pull acme/app --from b'), { result: 'conflict' });
